@@ -1,0 +1,32 @@
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+resource_scopes:
+    gpu="local",
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+
+
+pathvars:
+    results=config["results"],
+    logs=f"{config['results']}/logs",
+    benchmarks=f"{config['results']}/benchmarks",
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/tables.smk"
+
+
+
+rule all:
+    default_target: True
+    input:
+        "<results>/tables/comparisons.csv",
+    localrule: True

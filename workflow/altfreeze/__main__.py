@@ -1,0 +1,5 @@
+"""Entry point of `python -m altfreeze`."""
+
+from altfreeze.cli import main
+
+main()

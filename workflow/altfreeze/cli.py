@@ -1,0 +1,155 @@
+"""Command line: `python -m altfreeze COMMAND`; the rules of the workflow call nothing else."""
+
+import argparse
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+from altfreeze import InputError
+
+
+def _json(text):
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{text[:80]!r} is not JSON: {error}") from None
+
+
+def _seeds(text):
+    match = re.fullmatch(r"(\d{1,9})-(\d{1,9})", text)
+    if not match or int(match[1]) > int(match[2]):
+        raise InputError(f"--seeds: {text!r} is not allowed; allowed: FIRST-LAST, for example 0-9")
+    return range(int(match[1]), int(match[2]) + 1)
+
+
+def _data(arguments):
+    from altfreeze.datasets import load_dataset, save_dataset
+
+    source = _json(arguments.source)
+    dataset = load_dataset(arguments.name, source, arguments.study_seed)
+    save_dataset(dataset, arguments.name, source, arguments.output, arguments.manifest)
+
+
+def _train(arguments):
+    from altfreeze.config import validate_cell
+
+    seeds = _seeds(arguments.seeds)
+    cell = validate_cell(_json(arguments.cell))
+    # torch reads these when it is imported
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = str(arguments.threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    from altfreeze.training import run
+
+    run(arguments.data, cell, seeds, arguments.device, arguments.threads, arguments.output, arguments.manifest)
+
+
+def _collect(arguments):
+    from altfreeze.tables import collect
+
+    collect(_json(arguments.study), arguments.results, arguments.tables)
+
+
+def _compare(arguments):
+    from altfreeze.tables import compare
+
+    compare(_json(arguments.study), arguments.runs, arguments.output)
+
+
+def _page(arguments):
+    from altfreeze.report import write_page
+
+    write_page(arguments.notebook, arguments.output)
+
+
+def _report(arguments):
+    from altfreeze.report import write_report
+
+    write_report(_json(arguments.study), arguments.tables, arguments.pages, arguments.output)
+
+
+def _count(text):
+    if not re.fullmatch(r"[1-9]\d{0,3}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: 1 to 9999")
+    return int(text)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        """Print one line, not the usage."""
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+
+def parser():
+    """Return the parser of the command line.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+    """
+    top = _Parser(prog="python -m altfreeze", description="The steps of the study, as the rules call them.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+
+    def command(name, function, text):
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(function=function)
+        return lambda *flags, **options: added.add_argument(*flags, **({"required": True} | options))
+
+    argument = command("data", _data, "load or make a data set and store it")
+    argument("--name", help="name of the data set")
+    argument("--source", help="JSON: its entry under sources in the configuration")
+    argument("--study-seed", type=int, help="seed of the study")
+    argument("--output", type=Path, help="npz to write")
+    argument("--manifest", type=Path, help="JSON to write: what was done to the data")
+
+    argument = command("train", _train, "train one pack: seeds of one cell, stacked")
+    argument("--data", type=Path, help="stored data set (npz)")
+    argument("--cell", help="JSON: the cell, as in the manifest of a trained pack")
+    argument("--seeds", help="first and last seed, for example 0-9")
+    argument("--device", choices=["auto", "cpu", "cuda"], help="where to train")
+    argument("--threads", type=_count, default=1, required=False, help="threads (1)")
+    argument("--output", type=Path, help="per-epoch log to write (CSV)")
+    argument("--manifest", type=Path, help="JSON to write: cell, versions, hashes, seconds")
+
+    argument = command("collect", _collect, "gather all logs of a study into tables and check that none is missing")
+    argument("--study", help="JSON: the whole configuration")
+    argument("--results", type=Path, help="folder of results, with runs and data below it")
+    argument("--tables", type=Path, help="folder to write epochs.parquet, epochs.csv and runs.csv to")
+
+    argument = command("compare", _compare, "compare alternating with standard training, seed by seed")
+    argument("--study", help="JSON: the whole configuration")
+    argument("--runs", type=Path, help="runs.csv")
+    argument("--output", type=Path, help="comparisons.csv to write")
+
+    argument = command("page", _page, "turn an executed notebook into a page that needs no network")
+    argument("--notebook", type=Path, help="executed notebook")
+    argument("--output", type=Path, help="HTML to write")
+
+    argument = command("report", _report, "write the report")
+    argument("--study", help="JSON: the whole configuration")
+    argument("--tables", type=Path, help="folder of the tables")
+    argument("--pages", type=Path, nargs="+", help="pages to link")
+    argument("--output", type=Path, help="HTML to write")
+    return top
+
+
+def main(arguments=None):
+    """Run one command; a mistake of the user is one line on standard error and exit status 2.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Instead of the command line.
+    """
+    try:
+        chosen = parser().parse_args(arguments)
+        chosen.function(chosen)
+    except InputError as error:
+        sys.exit(_failure(error))
+
+
+def _failure(error):
+    print(f"altfreeze: {' '.join(str(error).split())}", file=sys.stderr)
+    return 2

@@ -1,0 +1,62 @@
+"""Cost of training steps in floating-point operations, exact integers.
+
+A multiplication and an addition count as one operation each, as in
+`torch.utils.flop_counter.FlopCounterMode`; only matrix products are counted.
+"""
+
+
+def layer_flops(sizes, batch):
+    """Return the operations of one product with each layer's weight.
+
+    Parameters
+    ----------
+    sizes : sequence of int, length depth + 1
+        Number of features, widths of the hidden layers, number of classes.
+    batch : int
+        Rows in the batch.
+
+    Returns
+    -------
+    list of int, length depth
+        f_l = 2 * batch * in_l * out_l for layer l.
+    """
+    return [2 * batch * fan_in * fan_out for fan_in, fan_out in zip(sizes, sizes[1:], strict=False)]
+
+
+def step_flops(sizes, batch, active):
+    """Return the operations of one training step of one network.
+
+    FLOPs = sum of f_l over all layers (forward)
+    + sum of f_l over the active layers (weight gradients)
+    + sum of f_l over the layers above the lowest active one (input gradients).
+
+    With F = sum of f_l, the bottom k layers' share r of F and f_l counted from 1:
+    standard training costs 3 F - f_1, a frozen bottom (3 - 2 r) F - f_{k+1}, a
+    frozen top (2 + r) F - f_1.
+
+    Parameters
+    ----------
+    sizes : sequence of int, length depth + 1
+        Number of features, widths of the hidden layers, number of classes.
+    batch : int
+        Rows in the batch.
+    active : sequence of bool, length depth
+        Which layers learn, bottom first.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ValueError
+        If no layer is active, or `active` does not have one entry per layer.
+    """
+    flops = layer_flops(sizes, batch)
+    if len(active) != len(flops):
+        raise ValueError(f"active has {len(active)} entries for {len(flops)} layers")
+    if not any(active):
+        raise ValueError("no layer is active")
+    lowest = list(active).index(True)
+    weight_gradients = sum(f for f, learns in zip(flops, active, strict=True) if learns)
+    return sum(flops) + weight_gradients + sum(flops[lowest + 1 :])

@@ -1,0 +1,79 @@
+"""Where a result comes from: versions, commit, and a fingerprint of the code that decides numbers."""
+
+import ast
+import hashlib
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+
+
+def _without_docstrings(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
+            ast.get_docstring(node, clean=False) is not None
+        ):
+            node.body = node.body[1:]
+    return tree
+
+
+def fingerprint(*modules):
+    """Return a hash of the code of some modules that ignores comments, docstrings and layout.
+
+    Parameters
+    ----------
+    *modules : str
+        Names of modules of this package.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for module in sorted(modules):
+        source = (PACKAGE / f"{module}.py").read_text(encoding="utf-8")
+        digest.update(ast.unparse(_without_docstrings(ast.parse(source))).encode())
+    return digest.hexdigest()[:16]
+
+
+def _git(*arguments):
+    try:
+        answer = subprocess.run(["git", "-C", str(PACKAGE), *arguments], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None
+
+
+def git_state():
+    """Return the commit of the checkout that runs and whether tracked files differ from it.
+
+    Returns
+    -------
+    dict
+        ``commit`` (40 hexadecimal digits) and ``dirty`` (bool); both None outside of a
+        git checkout.
+    """
+    commit = _git("rev-parse", "HEAD")
+    status = _git("status", "--porcelain", "--untracked-files=no") if commit else None
+    return {"commit": commit, "dirty": None if status is None else bool(status)}
+
+
+def versions(*packages):
+    """Return the versions of Python, this package and the named distributions.
+
+    Parameters
+    ----------
+    *packages : str
+        Names of installed distributions.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    from altfreeze import __version__
+
+    found = {name: metadata.version(name) for name in packages}
+    return {"python": platform.python_version(), "altfreeze": __version__, **found}

@@ -1,0 +1,59 @@
+import glob
+import json
+import os
+import sys
+from pathlib import Path
+
+# jobs run the package of this checkout, installed or not
+PACKAGE_ROOT = str(Path(workflow.basedir) / "workflow")
+sys.path.insert(0, PACKAGE_ROOT)
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [PACKAGE_ROOT, os.environ.get("PYTHONPATH")]))
+# a kernel of another environment would run the notebooks with other packages
+os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+
+from altfreeze import InputError
+from altfreeze import config as study
+from altfreeze.provenance import fingerprint
+
+try:
+    config = study.validate(config, ["config/config.yaml", *workflow.overwrite_configfiles])
+except InputError as error:
+    # a WorkflowError would print three lines
+    sys.exit(f"altfreeze: {error}")
+
+
+STUDY = json.dumps(config, sort_keys=True)
+STRATEGIES = list(study.strategies(config))
+
+
+wildcard_constraints:
+    dataset="|".join(map(re.escape, config["datasets"])),
+    depth="|".join(map(str, config["depths"])),
+    strategy="|".join(map(re.escape, STRATEGIES)),
+    seeds=r"\d+-\d+",
+
+
+def source_of(wildcards):
+    """Return the configured source of a data set as JSON."""
+    return json.dumps(config["sources"][wildcards.dataset], sort_keys=True)
+
+
+def source_file(wildcards):
+    """Return the user's file that a data set is read from, if there is one."""
+    return config["sources"][wildcards.dataset].get("path", [])
+
+
+def cell_of(wildcards):
+    """Return all that decides a cell's numbers as JSON."""
+    return json.dumps(study.cell(config, wildcards.dataset, int(wildcards.depth), wildcards.strategy), sort_keys=True)
+
+
+def gpus(wildcards):
+    """Return how many GPUs a training job asks for."""
+    found = glob.glob("/dev/nvidia[0-9]*") or workflow.non_local_exec
+    return int(config["device"] == "cuda" or (config["device"] == "auto" and bool(found)))
+
+
+def pack_files(suffix):
+    """Return the files of all packs of the study."""
+    return [f"<results>/runs/{pack.stem}{suffix}" for pack in study.packs(config)]
