@@ -22,11 +22,15 @@ pathvars:
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/tables.smk"
-
+include: "workflow/rules/report.smk"
 
 
 rule all:
     default_target: True
     input:
-        "<results>/tables/comparisons.csv",
+        "<results>/report.html",
     localrule: True
+
+
+onsuccess:
+    print(f"The report: {Path(config['results'], 'report.html').resolve()}", file=sys.stderr)

@@ -141,7 +141,7 @@ def _origin(path, config, files):
     """Return the last of `files` that sets the key at `path` as it stands, or the command line."""
     for file in reversed(files):
         content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-        if _at(content, path[:-1]) is not None and _at(content, path) == _at(config, path):
+        if _at(content, path[:-1]) is not None and _quoted(_at(content, path)) == _quoted(_at(config, path)):
             return str(file)
     return "--config"
 
@@ -187,6 +187,32 @@ def validate(config, files=()):
             allowed = ", ".join(map(str, complete[among]))
             refuse([key], f"{_quoted(complete[key])} is not one of {among}; allowed: {allowed}")
     return complete
+
+
+def check_files(config, files=()):
+    """Check that the files that the study's data sets are read from exist.
+
+    Parameters
+    ----------
+    config : dict
+        Complete configuration; see `validate`.
+    files : sequence of path
+        The files it was merged from.
+
+    Raises
+    ------
+    InputError
+        With one line that names the key and the missing file.
+    """
+    for name in config["datasets"]:
+        path = config["sources"][name].get("path")
+        if path is not None and not Path(path).is_file():
+            key = ["sources", name, "path"]
+            place = _quoted(str(Path.cwd()))
+            raise InputError(
+                f"{_origin(key, config, files)}: {_key(key)}: {_quoted(path)} is not a file; "
+                f"allowed: a file, its path relative to {place}"
+            )
 
 
 def load(*files):
@@ -328,7 +354,7 @@ def validate_cell(cell):
         With one line that names the key, what stands there and what is allowed.
     """
     properties = load_schema()["properties"]
-    name = cell.get("strategy", {}).get("name") if isinstance(cell, dict) and isinstance(cell.get("strategy"), dict) else None
+    name = _at(cell, ["strategy", "name"])
     alternating = {
         "name": {"enum": ["alternating"]},
         "freeze_ratio": properties["freeze_ratios"]["items"],
@@ -346,7 +372,7 @@ def validate_cell(cell):
     }
     if name == "alternating":
         parts["state_on_thaw"] = properties["state_on_thaw"]
-    if isinstance(cell, dict) and cell.get("optimizer") == "sgd":
+    if _at(cell, ["optimizer"]) == "sgd":
         parts["momentum"] = properties["momentum"]
     error = jsonschema.exceptions.best_match(_Validator(_closed(parts)).iter_errors(cell))
     if error is not None:

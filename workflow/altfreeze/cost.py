@@ -4,6 +4,8 @@ A multiplication and an addition count as one operation each, as in
 `torch.utils.flop_counter.FlopCounterMode`; only matrix products are counted.
 """
 
+import itertools
+
 
 def layer_flops(sizes, batch):
     """Return the operations of one product with each layer's weight.
@@ -20,7 +22,7 @@ def layer_flops(sizes, batch):
     list of int, length depth
         f_l = 2 * batch * in_l * out_l for layer l.
     """
-    return [2 * batch * fan_in * fan_out for fan_in, fan_out in zip(sizes, sizes[1:], strict=False)]
+    return [2 * batch * fan_in * fan_out for fan_in, fan_out in itertools.pairwise(sizes)]
 
 
 def step_flops(sizes, batch, active):

@@ -1,5 +1,7 @@
 """Stacked networks: the seeds of a pack as one tensor program."""
 
+import itertools
+
 import torch
 from torch import nn
 
@@ -40,7 +42,7 @@ def initial_parameters(sizes, seed):
     """
     generator = torch.Generator().manual_seed(seed)
     parameters = []
-    for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+    for fan_in, fan_out in itertools.pairwise(sizes):
         bound = fan_in**-0.5
         weight = torch.empty(fan_out, fan_in)
         nn.init.kaiming_uniform_(weight, a=5**0.5, generator=generator)

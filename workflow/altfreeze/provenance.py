@@ -8,6 +8,8 @@ from importlib import metadata
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
+# the modules that decide a run's numbers: a change of code in one makes every run stale
+NUMERIC_MODULES = ("cost", "data", "models", "randomness", "schedules", "training")
 
 
 def _without_docstrings(tree):

@@ -59,8 +59,9 @@ def conform(frame, table, origin):
         raise InputError(f"{origin}: columns differ from those of the table {table} in: {difference}")
     types = {"int": "int64", "float": "float64", "str": "str"}
     for name, column in schema.items():
-        if column["type"] != "float" and frame[name].isna().any():
-            raise InputError(f"{origin}: column {name}: a value is missing in row {int(frame[name].isna().argmax()) + 1}")
+        missing = frame[name].isna()
+        if column["type"] != "float" and missing.any():
+            raise InputError(f"{origin}: column {name}: a value is missing in row {int(missing.argmax()) + 1}")
     try:
         return frame[list(schema)].astype({name: types[column["type"]] for name, column in schema.items()})
     except ValueError as error:
@@ -71,7 +72,7 @@ def read_table(path, table):
     """Read a CSV table and check it against its schema; see `conform`."""
     types = {name: "str" for name, column in columns(table).items() if column["type"] == "str"}
     try:
-        frame = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=dict.fromkeys(_floats(table), [""]))
+        frame = pd.read_csv(path, dtype=types, keep_default_na=False, na_values={name: [""] for name in _floats(table)})
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a table: {' '.join(str(error).split())}") from None
     return conform(frame, table, str(path))
@@ -286,7 +287,7 @@ def _pairs(runs, dataset, depth, label):
     """Return the runs of a cell beside the standard runs of the same seeds, diverged ones included."""
     cells = runs[(runs["dataset"] == dataset) & (runs["depth"] == depth)].set_index("seed")
     standard, other = cells[cells["strategy"] == "standard"], cells[cells["strategy"] == label]
-    return standard.join(other, lsuffix="_standard", rsuffix="_other", how="inner")
+    return standard.merge(other, left_index=True, right_index=True, suffixes=("_standard", "_other"))
 
 
 def _compare_one(pairs, metric, generator):

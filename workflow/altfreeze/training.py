@@ -1,5 +1,6 @@
 """Train one pack: the seeds of one cell, stacked, with per-epoch records."""
 
+import contextlib
 import csv
 import inspect
 import math
@@ -19,7 +20,7 @@ from altfreeze.cost import step_flops
 from altfreeze.data import batch_order, split_of_seed, standardise
 from altfreeze.files import atomic_output, sha256_of_file, write_json
 from altfreeze.models import StackedMLP, dropout_masks, layer_sizes
-from altfreeze.provenance import fingerprint, git_state, versions
+from altfreeze.provenance import NUMERIC_MODULES, fingerprint, git_state, versions
 from altfreeze.randomness import stream_seed
 from altfreeze.schedules import Position, active_layers
 
@@ -38,8 +39,6 @@ LOG_COLUMNS = (
     "updates_top",
     "seconds",
 )
-# the modules that decide a run's numbers; a change in one makes every run stale
-NUMERIC_MODULES = ("cost", "data", "models", "randomness", "schedules", "training")
 EVALUATION_FLOATS = 2**20
 
 # the decorators of torch's optimizers would load its compiler, which is not used and as slow to import as torch
@@ -182,6 +181,13 @@ class Clock:
         self.wait()
         self.seconds += time.perf_counter() - self.started
 
+    @contextlib.contextmanager
+    def paused(self):
+        """Keep what runs inside off the clock."""
+        self.stop()
+        yield
+        self.start()
+
 
 def _member_losses(logits, targets):
     """Return the cross-entropy of each row: (S, batch) from (S, batch, classes) and (S, batch)."""
@@ -259,21 +265,18 @@ def train_pack(X, y, cell, seeds, device="cpu", progress=None):
         If a frozen layer changed (a defect of this program or of its libraries).
     """
     device = torch.device(device)
-    # subnormal numbers (decayed momenta of dead units) would slow a step down many times
-    torch.set_flush_denormal(True)
     study_seed, dataset, depth = cell["study_seed"], cell["dataset"], cell["depth"]
     keys = [(study_seed, dataset, depth, seed) for seed in seeds]
     splits = [split_of_seed(y, *key) for key in keys]
     standardised = [standardise(X, split.train) for split in splits]
 
     def stacked(part):
-        x = np.stack([features[getattr(split, part)] for features, split in zip(standardised, splits, strict=True)])
-        targets = np.stack([y[getattr(split, part)] for split in splits])
-        return torch.from_numpy(x).to(device), torch.from_numpy(targets).to(device)
+        indices = [getattr(split, part) for split in splits]
+        x = np.stack([features[rows] for features, rows in zip(standardised, indices, strict=True)])
+        return torch.from_numpy(x).to(device), torch.from_numpy(y[np.stack(indices)]).to(device)
 
     x_train, y_train = stacked("train")
     validation, test = stacked("validation"), stacked("test")
-    del standardised
     rows, batch_size = x_train.shape[1], cell["batch_size"]
     sizes = layer_sizes(X.shape[1], cell["width"], depth, int(y.max()) + 1)
     network = StackedMLP(sizes, [stream_seed(*key, "initial weights") for key in keys], cell["dropout"]).to(device)
@@ -300,13 +303,11 @@ def train_pack(X, y, cell, seeds, device="cpu", progress=None):
         for step, start in enumerate(starts):
             active = active_layers(cell["strategy"], Position(epoch, step, len(starts)), depth)
             if active != switch.active:
-                clock.stop()
-                switch.check()
-                clock.start()
+                with clock.paused():
+                    switch.check()
                 switch.to(active)
-                clock.stop()
-                switch.remember()
-                clock.start()
+                with clock.paused():
+                    switch.remember()
             x, targets = x_epoch[:, start : start + batch_size], y_epoch[:, start : start + batch_size]
             batch = x.shape[1]
             keep = None
@@ -424,6 +425,8 @@ def run(data_path, cell, seeds, device, threads, log_path, manifest_path):
     wall, cpu = time.perf_counter(), time.process_time()
     device = choose_device(device)
     torch.set_num_threads(threads)
+    # the decayed momenta of dead units are subnormal, and would slow a step down many times
+    torch.set_flush_denormal(True)
     if device == "cuda":
         torch.use_deterministic_algorithms(True)
     try:

@@ -13,23 +13,24 @@ os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
 
 from altfreeze import InputError
 from altfreeze import config as study
-from altfreeze.provenance import fingerprint
+from altfreeze.provenance import NUMERIC_MODULES, fingerprint
 
 try:
-    config = study.validate(config, ["config/config.yaml", *workflow.overwrite_configfiles])
+    config_files = ["config/config.yaml", *workflow.overwrite_configfiles]
+    config = study.validate(config, config_files)
+    study.check_files(config, config_files)
 except InputError as error:
     # a WorkflowError would print three lines
     sys.exit(f"altfreeze: {error}")
 
 
 STUDY = json.dumps(config, sort_keys=True)
-STRATEGIES = list(study.strategies(config))
 
 
 wildcard_constraints:
     dataset="|".join(map(re.escape, config["datasets"])),
     depth="|".join(map(str, config["depths"])),
-    strategy="|".join(map(re.escape, STRATEGIES)),
+    strategy="|".join(map(re.escape, study.strategies(config))),
     seeds=r"\d+-\d+",
 
 

@@ -13,7 +13,7 @@ rule train:
     params:
         cell=cell_of,
         device=config["device"],
-        code=fingerprint("cost", "data", "models", "randomness", "schedules", "training"),
+        code=fingerprint(*NUMERIC_MODULES),
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,

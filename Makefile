@@ -1,0 +1,35 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: report test lint bench clean
+
+report: $(VENV)/run.done
+	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all
+
+test: $(VENV)/test.done
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest
+
+lint: $(VENV)/test.done
+	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --lint
+	@PATH="$(CURDIR)/$(BIN):$$PATH" snakefmt --check Snakefile workflow
+	@PATH="$(CURDIR)/$(BIN):$$PATH" ruff check
+	@PATH="$(CURDIR)/$(BIN):$$PATH" ruff format --check
+
+bench: $(VENV)/test.done
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/benchmark_training.py
+
+clean:
+	rm -rf $(VENV)
+
+# an environment counts as made only when its last step succeeded
+$(VENV)/run.done: requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; make PYTHON=... names it")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+$(VENV)/test.done: $(VENV)/run.done requirements-test.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
+	touch $@

@@ -1,0 +1,209 @@
+"""The configuration: one line for each mistake, and a grid that says exactly what is run."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from altfreeze import InputError, config
+
+ROOT = Path(__file__).parents[1]
+DEFAULT = ROOT / "config" / "config.yaml"
+
+
+def shipped():
+    return [[DEFAULT], *([DEFAULT, path] for path in sorted((ROOT / "config" / "studies").glob("*.yaml")))]
+
+
+@pytest.mark.parametrize("files", shipped(), ids=lambda files: files[-1].stem)
+def test_shipped_studies_are_valid(files):
+    study = config.load(*files)
+    assert len(config.packs(study)) == len(set(config.packs(study)))
+
+
+def test_the_default_study_is_the_documented_grid():
+    study = config.load(DEFAULT)
+    packs = config.packs(study)
+    assert len(packs) == 9 * 3 * (1 + 3) * 1
+    assert sum(pack.last_seed - pack.first_seed + 1 for pack in packs) == 1080
+    assert packs[0].stem == "iris/depth4/standard/seeds0-9"
+    assert packs[-1].stem == "gaussian_quantiles/depth8/alternating-0.7/seeds0-9"
+
+
+def test_the_default_configuration_states_every_key_and_the_schema_has_the_same_defaults():
+    stated = yaml.safe_load(DEFAULT.read_text())
+    properties = config.load_schema()["properties"]
+    assert set(stated) == set(properties)
+    for key in set(stated) - {"datasets", "sources"}:
+        assert stated[key] == properties[key]["default"], key
+
+
+def test_every_key_is_documented():
+    text = (ROOT / "config" / "README.md").read_text()
+    schema = config.load_schema()
+    for key in schema["properties"]:
+        assert f"`{key}`" in text, key
+    for kind in schema["$defs"]["source"]["properties"]["kind"]["enum"]:
+        assert f"`{kind}`" in text, kind
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"depth": [3]}, ["depth: unknown key", "did you mean depths?"]),
+        ({"nonsense": 1}, ["nonsense: unknown key", "allowed: study, seed"]),
+        ({"depths": "four"}, ["depths", '"four"', "a list"]),
+        ({"depths": [4, "four"]}, ["depths[1]", '"four"', "a whole number ≥ 2"]),
+        ({"depths": [4.0]}, ["depths[0]", "4.0", "a whole number"]),
+        ({"depths": [True]}, ["depths[0]", "true"]),
+        ({"depths": [1]}, ["depths[0]", "1", "≥ 2"]),
+        ({"depths": []}, ["depths", "not empty"]),
+        ({"depths": [4, 4]}, ["depths", "twice"]),
+        ({"freeze_ratios": [0.5, 1.5]}, ["freeze_ratios[1]", "1.5", "≥ 0 and ≤ 1"]),
+        ({"freeze_ratios": [float("nan")]}, ["freeze_ratios[0]", "NaN"]),
+        ({"seeds": 0}, ["seeds", "≥ 1"]),
+        ({"seeds": "10"}, ["seeds", '"10"', "a whole number"]),
+        ({"seeds_per_job": -1}, ["seeds_per_job", "-1"]),
+        ({"epochs_standard": 2.5}, ["epochs_standard", "2.5"]),
+        ({"learning_rate": 0}, ["learning_rate", "> 0"]),
+        ({"learning_rate": float("inf")}, ["learning_rate", "Infinity"]),
+        ({"optimizer": "lion"}, ["optimizer", '"lion"', "sgd, adam, adamw"]),
+        ({"learning_rate_schedule": "linear"}, ["constant, cosine"]),
+        ({"momentum": 1}, ["momentum", "< 1"]),
+        ({"dropout": 1}, ["dropout", "< 1"]),
+        ({"weight_decay": -0.1}, ["weight_decay", "≥ 0"]),
+        ({"freeze_unit": "batch"}, ["freeze_unit", "epoch, step"]),
+        ({"first_to_learn": "middle"}, ["bottom, top"]),
+        ({"state_on_thaw": None}, ["state_on_thaw", "null", "keep, reset"]),
+        ({"device": "tpu"}, ["auto, cpu, cuda"]),
+        ({"results": "a b"}, ["results", '"a b"']),
+        ({"results": "{dataset}"}, ["results"]),
+        ({"study": "a\nb"}, ["study"]),
+        ({"datasets": ["mnist"]}, ["datasets[0]", '"mnist"', "no entry in sources"]),
+        ({"datasets": ["../x"], "sources": {"../x": {"kind": "iris"}}}, ["../x"]),
+        ({"sources": {"a b": {"kind": "iris"}}}, ["sources.a b", "name is not allowed"]),
+        ({"sources": {"a": {"kind": "excel"}}}, ["sources.a.kind", '"excel"', "parquet"]),
+        ({"sources": {"a": {}}}, ["sources.a", "kind is missing"]),
+        ({"sources": {"a": {"kind": "iris", "rows": 3}}}, ["sources.a.rows: unknown key"]),
+        ({"sources": {"a": {"kind": "csv", "path": "x.csv"}}}, ["sources.a", "target is missing"]),
+        ({"sources": {"a": {"kind": "moons", "samples": 3, "noise": 0}}}, ["sources.a.samples", "≥ 20"]),
+        ({"sources": {"a": {"kind": "openml"}}}, ["sources.a", "either id, or name and version"]),
+        ({"primary_depth": 5}, ["primary_depth", "5", "4, 6, 8"]),
+        ({"primary_freeze_ratio": 0.4}, ["primary_freeze_ratio", "0.4", "0.3, 0.5, 0.7"]),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_file_key_value_and_what_is_allowed(wrong, words, tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump(wrong))
+    with pytest.raises(InputError) as caught:
+        config.load(DEFAULT, file)
+    message = str(caught.value)
+    assert message.isprintable()
+    assert message.startswith(f"{file}: ")
+    for word in words:
+        assert word in message
+    assert "allowed" in message or "required" in message
+
+
+def test_a_mistake_is_ascribed_to_the_file_that_makes_it_or_to_the_command_line(tmp_path):
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text("seeds: 0\n")
+    second.write_text("width: 3\n")
+    with pytest.raises(InputError, match=re.escape(str(first))):
+        config.load(first, second)
+    with pytest.raises(InputError, match=r"^--config: seeds"):
+        config.validate({"seeds": 0}, [second])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"a: [", "cannot be read as YAML"), (b"- 1", "allowed: keys with values"), (b"\xff\xfe\x00", "cannot be read")],
+)
+def test_a_file_that_is_no_configuration_is_one_line(content, words, tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=words) as caught:
+        config.load(file)
+    assert str(caught.value).isprintable()
+
+
+def test_a_missing_file_is_one_line(tmp_path):
+    with pytest.raises(InputError, match=r"none\.yaml: cannot be read"):
+        config.load(tmp_path / "none.yaml")
+
+
+def test_a_later_file_replaces_lists_and_adds_to_mappings(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("datasets: [mine]\nsources: {mine: {kind: csv, path: x.csv, target: y}}\n")
+    study = config.load(DEFAULT, mine)
+    assert study["datasets"] == ["mine"]
+    assert {"iris", "mine"} < set(study["sources"])
+
+
+def test_a_data_file_that_is_not_there_is_one_line_if_the_study_needs_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sources = {"mine": {"kind": "csv", "path": "mine.csv", "target": "y"}, "iris": {"kind": "iris"}}
+    config.check_files(config.validate({"datasets": ["iris"], "sources": sources}))
+    study = config.validate({"datasets": ["mine"], "sources": sources})
+    with pytest.raises(InputError, match=r'sources\.mine\.path: "mine\.csv" is not a file') as caught:
+        config.check_files(study)
+    assert str(caught.value).isprintable()
+    (tmp_path / "mine.csv").write_text("")
+    config.check_files(study)
+
+
+def test_seed_blocks_cover_every_seed_once():
+    study = config.validate({"datasets": ["iris"], "seeds": 23, "seeds_per_job": 10})
+    blocks = {(pack.first_seed, pack.last_seed) for pack in config.packs(study)}
+    assert sorted(blocks) == [(0, 9), (10, 19), (20, 22)]
+
+
+def test_a_cell_holds_only_what_decides_its_numbers():
+    def cell(strategy, **keys):
+        return config.cell(config.validate(keys), "iris", 4, strategy)
+
+    standard, alternating = "standard", "alternating-0.5"
+    for same in ({"study": "x"}, {"results": "y"}, {"seeds": 3}, {"primary_depth": 8}, {"momentum": 0.5}):
+        assert cell(standard, **same) == cell(standard)
+        assert cell(alternating, **same) == cell(alternating)
+    for own in (
+        {"epochs_alternating": 3},
+        {"freeze_period": 2},
+        {"state_on_thaw": "reset"},
+        {"first_to_learn": "bottom"},
+    ):
+        assert cell(standard, **own) == cell(standard)
+        assert cell(alternating, **own) != cell(alternating)
+    for both in ({"seed": 2}, {"width": 3}, {"learning_rate": 0.5}, {"optimizer": "sgd"}, {"batch_size": 8}):
+        assert cell(standard, **both) != cell(standard)
+        assert cell(alternating, **both) != cell(alternating)
+    assert cell(standard, epochs_standard=3) != cell(standard)
+    assert cell(alternating, epochs_standard=3) == cell(alternating)
+    assert cell(standard, optimizer="sgd", momentum=0.5) != cell(standard, optimizer="sgd")
+    assert config.validate_cell(cell(standard)) == cell(standard)
+    assert config.validate_cell(cell(alternating, optimizer="sgd")) == cell(alternating, optimizer="sgd")
+
+
+CONDA_NAMES = {
+    "torch": "pytorch",
+    "matplotlib": "matplotlib-base",
+    "seaborn": "seaborn-base",
+    "nbconvert": "nbconvert-core",
+    "snakemake": "snakemake-minimal",
+}
+
+
+def test_conda_and_pip_install_the_same_versions():
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    pinned = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    conda = dict(entry.split(" =", 1) for entry in environment if not entry.startswith("python "))
+    assert conda == {CONDA_NAMES.get(name, name): version for name, version in pinned.items()}
+
+
+def test_the_package_asks_for_nothing_that_is_not_pinned():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    assert set(project["dependencies"]) <= {line.split("==")[0] for line in lines}

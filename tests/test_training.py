@@ -1,0 +1,403 @@
+"""Training: frozen is frozen, a pack is its members, and every run can be retraced in plain PyTorch."""
+
+import csv
+import hashlib
+import json
+import math
+import subprocess
+import sys
+from itertools import pairwise, product
+
+import numpy as np
+import pytest
+import torch
+from altfreeze import InputError, config, training
+from altfreeze.cost import step_flops
+from altfreeze.data import batch_order, split_of_seed, standardise
+from altfreeze.models import layer_sizes
+from altfreeze.randomness import stream_seed
+from altfreeze.training import LOG_COLUMNS, PhaseSwitch, learning_rate, make_optimizer, train_pack
+from sklearn.datasets import load_wine
+from torch import nn
+
+OPTIMIZERS = ("sgd", "adam", "adamw")
+
+
+@pytest.fixture(scope="module")
+def wine():
+    return load_wine(return_X_y=True)
+
+
+@pytest.fixture(autouse=True)
+def subnormal_numbers():
+    yield
+    # a job flushes them to zero for the rest of its process
+    torch.set_flush_denormal(False)
+
+
+def make_cell(strategy="alternating-0.5", **keys):
+    chosen = {
+        "datasets": ["wine"],
+        "depths": [4],
+        "primary_depth": 4,
+        "freeze_ratios": [0, 0.5, 1],
+        "epochs_standard": 4,
+        "epochs_alternating": 4,
+        "width": 16,
+        "learning_rate": 0.02,
+        "weight_decay": 0.01,
+    }
+    return config.cell(config.validate(chosen | keys), "wine", 4, strategy)
+
+
+def without_clock(rows):
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+def parameters(trained):
+    return [parameter.detach().clone() for parameter in trained.network.parameters()]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("unit", ["epoch", "step"])
+@pytest.mark.parametrize("ratio", ["0", "1"])
+def test_freeze_ratio_0_and_1_are_standard_training_bitwise(wine, optimizer, unit, ratio):
+    standard = train_pack(*wine, make_cell("standard", optimizer=optimizer), range(3))
+    cell = make_cell(f"alternating-{ratio}", optimizer=optimizer, freeze_unit=unit, state_on_thaw="reset")
+    other = train_pack(*wine, cell, range(3))
+    assert without_clock(other.rows) == without_clock(standard.rows)
+    assert all(map(torch.equal, parameters(other), parameters(standard)))
+
+
+def layer_bits(trained, layer):
+    """Return all bits of a layer: weights and optimizer state."""
+    bits = []
+    for parameter in trained.network.layer(layer):
+        state = trained.optimizer.state.get(parameter, {})
+        bits += [parameter.detach().clone(), *(torch.as_tensor(state[key]).clone() for key in sorted(state))]
+    return bits
+
+
+@pytest.mark.parametrize(("optimizer", "state"), list(product(OPTIMIZERS, ["keep", "reset"])))
+def test_a_phase_leaves_frozen_weights_and_optimizer_state_bitwise_alone(wine, optimizer, state):
+    def after(epochs):
+        cell = make_cell(optimizer=optimizer, state_on_thaw=state, epochs_alternating=epochs)
+        return train_pack(*wine, cell, range(2))
+
+    trained = [after(epochs) for epochs in (1, 2, 3)]
+    initial = [network.detach() for network in training.StackedMLP(*initial_arguments(wine)).parameters()]
+    bottom, top = (0, 1), (2, 3)
+    # epoch 1 trains the top, epoch 2 the bottom, epoch 3 the top
+    for layer in bottom:
+        weight, bias = trained[0].network.layer(layer)
+        assert torch.equal(weight, initial[layer])
+        assert torch.equal(bias, initial[4 + layer])
+        assert not trained[0].optimizer.state.get(weight)
+        assert all(map(torch.equal, layer_bits(trained[1], layer), layer_bits(trained[2], layer)))
+    for layer in top:
+        assert all(map(torch.equal, layer_bits(trained[0], layer), layer_bits(trained[1], layer)))
+        assert not any(map(torch.equal, layer_bits(trained[1], layer)[::2], layer_bits(trained[2], layer)[::2]))
+
+
+def initial_arguments(wine):
+    sizes = layer_sizes(wine[0].shape[1], 16, 4, 3)
+    return sizes, [stream_seed(1, "wine", 4, seed, "initial weights") for seed in range(2)]
+
+
+def test_adams_step_count_stands_still_while_frozen_and_starts_anew_on_reset(wine):
+    steps_per_epoch = 4  # 106 train rows in batches of 32
+
+    def count(state, layer):
+        cell = make_cell(optimizer="adam", state_on_thaw=state, epochs_alternating=4)
+        trained = train_pack(*wine, cell, range(2))
+        return trained.optimizer.state[trained.network.weights[layer]]["step"].item()
+
+    assert [count("keep", layer) for layer in range(4)] == [2 * steps_per_epoch] * 4
+    assert [count("reset", layer) for layer in range(4)] == [steps_per_epoch] * 4
+
+
+def plain_loop(X, y, cell, seed):
+    """Train one run in plain PyTorch, written by hand from the documented streams."""
+    key = (cell["study_seed"], cell["dataset"], cell["depth"], seed)
+    split = split_of_seed(y, *key)
+    features = torch.from_numpy(standardise(X, split.train))
+    targets = torch.from_numpy(y)
+    sizes = [X.shape[1], *[cell["width"]] * (cell["depth"] - 1), int(y.max()) + 1]
+    torch.manual_seed(stream_seed(*key, "initial weights"))
+    layers = [nn.Linear(fan_in, fan_out) for fan_in, fan_out in pairwise(sizes)]
+    masks = torch.Generator().manual_seed(stream_seed(*key, "dropout"))
+
+    def forward(x, dropout):
+        keep = None
+        if dropout:
+            keep = torch.rand((len(layers) - 1, len(x), cell["width"]), generator=masks) >= dropout
+        for index, layer in enumerate(layers):
+            x = layer(x)
+            if index < len(layers) - 1:
+                x = torch.relu(x)
+                if dropout:
+                    x = x * keep[index] / (1 - dropout)
+        return x
+
+    options = {"lr": cell["learning_rate"], "weight_decay": cell["weight_decay"]}
+    weights = [parameter for layer in layers for parameter in layer.parameters()]
+    if cell["optimizer"] == "sgd":
+        optimizer = torch.optim.SGD(weights, momentum=cell["momentum"], **options)
+    else:
+        optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[cell["optimizer"]](weights, **options)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=cell["epochs"])
+    history = []
+    for epoch in range(cell["epochs"]):
+        alternating = cell["strategy"]["name"] == "alternating"
+        for index, layer in enumerate(layers):
+            learns = not alternating or (index >= len(layers) // 2) == (epoch % 2 == 0)
+            thaws = learns and not layer.weight.requires_grad
+            for parameter in layer.parameters():
+                parameter.requires_grad_(learns)
+                if thaws and cell["state_on_thaw"] == "reset":
+                    optimizer.state.pop(parameter, None)
+        total = 0.0
+        order = split.train[batch_order(*key, epoch, len(split.train))]
+        for start in range(0, len(order), cell["batch_size"]):
+            batch = order[start : start + cell["batch_size"]]
+            loss = nn.functional.cross_entropy(forward(features[batch], cell["dropout"]), targets[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            # gradients that are still there from before a freeze would move the weights
+            for parameter in weights:
+                if not parameter.requires_grad:
+                    parameter.grad = None
+            optimizer.step()
+            total += loss.item() * len(batch)
+        if cell["learning_rate_schedule"] == "cosine":
+            scheduler.step()
+        with torch.no_grad():
+            logits = forward(features[split.validation], 0)
+            validation = nn.functional.cross_entropy(logits, targets[split.validation]).item()
+        history.append((total / len(order), validation))
+    return history, weights
+
+
+@pytest.mark.parametrize(
+    ("strategy", "optimizer", "options"),
+    [
+        *product(["standard", "alternating-0.5"], OPTIMIZERS, [{}]),
+        *product(["alternating-0.5"], OPTIMIZERS, [{"state_on_thaw": "reset", "learning_rate_schedule": "cosine"}]),
+        ("alternating-0.5", "adam", {"dropout": 0.2}),
+    ],
+)
+def test_member_of_ten_equals_a_pack_of_one_and_a_plain_loop(wine, strategy, optimizer, options):
+    cell = make_cell(
+        strategy, optimizer=optimizer, epochs_standard=5, epochs_alternating=5, learning_rate=0.005, **options
+    )
+    together = train_pack(*wine, cell, range(10))
+    for seed in (0, 7):
+        alone = train_pack(*wine, cell, [seed])
+        history, weights = plain_loop(*wine, cell, seed)
+        rows = [row for row in together.rows if row["seed"] == seed]
+        for index, (train_loss, validation_loss) in enumerate(history):
+            for row in (rows[index], alone.rows[index]):
+                assert row["train_loss"] == pytest.approx(train_loss, rel=2e-5, abs=2e-6)
+                assert row["validation_loss"] == pytest.approx(validation_loss, rel=2e-5, abs=2e-6)
+        for member, position in ((together.network.member(seed), "together"), (alone.network.member(0), "alone")):
+            for found, expected in zip(member.parameters(), weights, strict=True):
+                torch.testing.assert_close(found, expected, rtol=1e-4, atol=2e-5, msg=position)
+
+
+def test_order_and_company_in_a_pack_do_not_matter(wine):
+    cell = make_cell(learning_rate=0.005)
+    forward = train_pack(*wine, cell, [0, 1, 2, 3])
+    backward = train_pack(*wine, cell, [3, 9, 1, 0])
+    for seed, places in ((0, (0, 3)), (1, (1, 2)), (3, (3, 0))):
+        for first, second in zip(
+            forward.network.member(places[0]).parameters(), backward.network.member(places[1]).parameters(), strict=True
+        ):
+            torch.testing.assert_close(first, second, rtol=1e-5, atol=1e-6)
+        accuracies = [
+            [row["test_accuracy"] for row in trained.rows if row["seed"] == seed] for trained in (forward, backward)
+        ]
+        assert accuracies[0] == accuracies[1]
+
+
+def test_strategies_of_one_seed_see_the_same_data_in_the_same_order_from_the_same_weights(wine, monkeypatch):
+    seen = []
+    original = training.StackedMLP.forward
+
+    def spy(network, x, keep=None):
+        if torch.is_grad_enabled():
+            seen[-1].append(x.clone())
+        return original(network, x, keep)
+
+    monkeypatch.setattr(training.StackedMLP, "forward", spy)
+    first = []
+    for strategy in ("standard", "alternating-0.5"):
+        seen.append([])
+        train_pack(*wine, make_cell(strategy), range(2), progress=lambda rows: None)
+        first.append(seen[-1][0])
+    assert len(seen[0]) == 4 * 4
+    assert all(map(torch.equal, *seen))
+
+
+def test_counts_and_cost_are_those_of_the_schedule(wine):
+    trained = train_pack(*wine, make_cell(epochs_alternating=3), range(2))
+    sizes = layer_sizes(13, 16, 4, 3)
+    top = sum(step_flops(sizes, batch, (False, False, True, True)) for batch in (32, 32, 32, 10))
+    bottom = sum(step_flops(sizes, batch, (True, True, False, False)) for batch in (32, 32, 32, 10))
+    rows = [row for row in trained.rows if row["seed"] == 1]
+    assert [row["active"] for row in rows] == ["top", "bottom", "top"]
+    assert [row["flops"] for row in rows] == [top, top + bottom, 2 * top + bottom]
+    assert [row["updates_bottom"] for row in rows] == [0, 4, 4]
+    assert [row["updates_top"] for row in rows] == [4, 4, 8]
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert all(earlier["seconds"] < later["seconds"] for earlier, later in pairwise(rows))
+
+
+def test_both_groups_learn_within_an_epoch_when_phases_are_counted_in_steps(wine):
+    rows = train_pack(*wine, make_cell(freeze_unit="step", epochs_alternating=2), [0]).rows
+    assert [row["active"] for row in rows] == ["bottom+top"] * 2
+    assert (rows[-1]["updates_bottom"], rows[-1]["updates_top"]) == (4, 4)
+
+
+def test_a_diverged_seed_is_marked_from_its_epoch_on_and_harms_no_other(wine, monkeypatch):
+    cell = make_cell("standard")
+    sound = train_pack(*wine, cell, range(3))
+    made = []
+
+    class Recorded(training.StackedMLP):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            made.append(self)
+
+    def poison(rows):
+        if rows[0]["epoch"] == 2:
+            made[0].weights[0].detach()[1, 0, 0] = math.inf
+
+    monkeypatch.setattr(training, "StackedMLP", Recorded)
+    trained = train_pack(*wine, cell, range(3), progress=poison)
+    assert trained.diverged == {1: 3}
+    for row, expected in zip(without_clock(trained.rows), without_clock(sound.rows), strict=True):
+        if row["seed"] == 1 and row["epoch"] >= 3:
+            assert row["status"] == "diverged"
+            assert all(math.isnan(row[name]) for name in LOG_COLUMNS[3:7])
+        else:
+            assert row == expected
+            assert row["status"] == "ok"
+
+
+@pytest.mark.parametrize("epochs", [1, 7])
+def test_cosine_is_pytorchs_over_the_strategys_own_epochs(epochs):
+    cell = make_cell("standard", learning_rate_schedule="cosine", epochs_standard=epochs)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=cell["learning_rate"])
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs)
+    for epoch in range(epochs):
+        assert learning_rate(cell, epoch) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-12)
+        optimizer.step()
+        scheduler.step()
+
+
+def switched():
+    cell = make_cell(optimizer="sgd")
+    network = training.StackedMLP([5, 8, 8, 8, 3], seeds=[0, 1])
+    optimizer = make_optimizer(network.parameters(), cell)
+    network(torch.randn(2, 7, 5)).sum().backward()
+    optimizer.step()
+    switch = PhaseSwitch(network, optimizer, reset_on_thaw=False)
+    switch.to((False, False, True, True))
+    switch.remember()
+    switch.check()
+    return switch
+
+
+@pytest.mark.parametrize("kind", ["weight", "state", "gradient", "flag"])
+def test_the_check_at_a_switch_sees_a_frozen_layer_that_was_touched(kind):
+    switch = switched()
+    weight = switch.network.weights[0]
+    if kind == "weight":
+        weight.detach()[1, 2, 3] += 1e-3
+    elif kind == "state":
+        switch.optimizer.state[weight]["momentum_buffer"][0, 0, 0] += 1e-3
+    elif kind == "gradient":
+        weight.grad = torch.zeros_like(weight)
+    else:
+        weight.requires_grad_()
+    with pytest.raises(RuntimeError, match="frozen"):
+        switch.check()
+
+
+@pytest.fixture
+def stored(wine, tmp_path):
+    path = tmp_path / "wine.npz"
+    np.savez(path, X=wine[0], y=wine[1])
+    return path
+
+
+def test_a_job_writes_a_log_and_a_manifest_that_agree(stored, tmp_path):
+    cell, log, manifest = make_cell(epochs_alternating=2), tmp_path / "a" / "log.csv", tmp_path / "a" / "log.json"
+    training.run(stored, cell, range(3, 6), "cpu", torch.get_num_threads(), log, manifest)
+    said = json.loads(manifest.read_text())
+    with log.open() as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == LOG_COLUMNS
+    assert [(row["seed"], row["epoch"]) for row in rows] == [(str(s), e) for e in "12" for s in (3, 4, 5)]
+    assert said["rows"] == len(rows)
+    assert said["cell"] == cell
+    assert said["seeds"] == [3, 4, 5]
+    assert said["log_sha256"] == hashlib.sha256(log.read_bytes()).hexdigest()
+    assert said["data_sha256"] == hashlib.sha256(stored.read_bytes()).hexdigest()
+    assert said["status"] == "ok"
+    assert said["diverged"] == {}
+    assert sorted(path.name for path in log.parent.iterdir()) == ["log.csv", "log.json"]
+
+
+def test_the_log_holds_float32_exactly(wine):
+    trained = train_pack(*wine, make_cell(), range(2))
+    for row in trained.rows:
+        for column in ("train_loss", "validation_loss"):
+            assert np.float32(float(training._text(row[column]))) == np.float32(row[column])
+
+
+def test_cuda_that_is_not_there_is_one_line(stored, tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(InputError, match="allowed here: auto, cpu"):
+        training.run(stored, make_cell(), [0], "cuda", 1, tmp_path / "a.csv", tmp_path / "a.json")
+
+
+def test_the_training_process_imports_nothing_heavy_and_sets_its_threads_first(stored, tmp_path):
+    arguments = ["train", "--data", stored, "--cell", json.dumps(make_cell(epochs_alternating=2)), "--seeds", "0-1"]
+    arguments += ["--device", "cpu", "--threads", 3, "--output", tmp_path / "a.csv", "--manifest", tmp_path / "a.json"]
+    program = f"""
+import sys, os
+from altfreeze.cli import main
+main({list(map(str, arguments))})
+import torch
+heavy = {{"sklearn", "pandas", "scipy", "matplotlib", "sympy", "torch._dynamo", "torch._inductor"}} & set(sys.modules)
+print(heavy or "light", os.environ["OMP_NUM_THREADS"], torch.get_num_threads())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["light", "3", "3"]
+    assert "epoch 2/2" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"--cell": "["}, "is not JSON"),
+        ({"--cell": "{}"}, "is missing; required"),
+        ({"--cell": '{"depht": 4}'}, "depht: unknown key; did you mean depth?"),
+        ({"--seeds": "3-1"}, "allowed: FIRST-LAST"),
+        ({"--seeds": "all"}, "allowed: FIRST-LAST"),
+        ({"--threads": "0"}, "allowed: 1 to 9999"),
+        ({"--device": "tpu"}, "invalid choice: 'tpu'"),
+        ({"--data": "nowhere.npz"}, "nowhere.npz: not a stored data set"),
+    ],
+)
+def test_a_wrong_argument_is_one_line(change, words, stored, tmp_path):
+    arguments = {"--data": stored, "--cell": json.dumps(make_cell()), "--seeds": "0-1", "--device": "cpu"}
+    arguments |= {"--output": tmp_path / "a.csv", "--manifest": tmp_path / "a.json"} | change
+    command = [sys.executable, "-m", "altfreeze", "train", *(str(part) for item in arguments.items() for part in item)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert words in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["wine.npz"]

@@ -1,0 +1,215 @@
+"""The workflow as a user calls it: a fresh clone, the smoke study, and what a change reruns."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+SMOKE = "config/studies/smoke.yaml"
+
+
+def snakemake(folder, *arguments):
+    command = ["snakemake", "--cores", "2", *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A copy of what a clone holds, with the smoke study run once."""
+    folder = tmp_path_factory.mktemp("clone") / "altfreeze"
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    done = snakemake(folder, "--configfile", SMOKE)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.strip().endswith("results/smoke/report.html")
+    return folder
+
+
+def stale(clone, *arguments, study=SMOKE):
+    """Return the jobs that a dry run would do: rule to the wildcards of its outputs."""
+    done = snakemake(clone, "--dry-run", "--configfile", study, *arguments)
+    assert done.returncode == 0, done.stderr
+    text = done.stdout + done.stderr
+    counts = re.findall(r"^(\w+) +(\d+)$", text, flags=re.M)
+    return {rule: int(count) for rule, count in counts if rule not in {"total", "all"}}
+
+
+def test_the_smoke_study_has_its_tables_and_pages(clone):
+    results = clone / "results" / "smoke"
+    runs = pd.read_csv(results / "tables" / "runs.csv")
+    assert len(runs) == 2 * 1 * 2 * 4
+    assert set(runs["status"]) == {"ok"}
+    pages = sorted(path.name for path in (results / "notebooks").iterdir())
+    names = ("comparison", "dynamics-iris", "dynamics-moons", "walkthrough")
+    assert pages == [f"{name}.{suffix}" for name in names for suffix in ("html", "ipynb")]
+    report = (results / "report.html").read_text()
+    difference = pd.read_csv(results / "tables" / "comparisons.csv").query(
+        "dataset == 'all' and metric == 'final_test_accuracy'"
+    )["difference"]
+    assert f"{abs(100 * difference.item()):.1f}" in report
+    assert not list(results.rglob("*.tmp"))
+
+
+def test_the_second_call_has_nothing_to_do(clone):
+    assert "Nothing to be done" in snakemake(clone, "--configfile", SMOKE).stderr
+
+
+def study_with(clone, **keys):
+    path = clone / "changed.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load((clone / SMOKE).read_text()) | keys))
+    return path.name
+
+
+after_tables = {"collect": 1, "compare": 1, "comparison": 1, "report": 1}
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"seeds": 6}, {"train": 4, **after_tables, "dynamics": 2}),
+        ({"datasets": ["iris", "moons", "wine"]}, {"data": 1, "train": 4, **after_tables, "dynamics": 3}),
+        ({"freeze_ratios": [0.5, 0.3]}, {"train": 4, **after_tables, "dynamics": 2}),
+        ({"depths": [4, 5]}, {"train": 8, **after_tables, "dynamics": 2}),
+        ({"epochs_alternating": 7}, {"train": 4, **after_tables, "dynamics": 2}),
+        ({"freeze_unit": "step"}, {"train": 4, **after_tables, "dynamics": 2}),
+        ({"momentum": 0.5}, after_tables | {"dynamics": 2}),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)
+def test_a_change_of_the_study_trains_only_what_it_affects(clone, keys, expected):
+    assert stale(clone, study=study_with(clone, **keys)) == expected
+
+
+def test_a_change_of_a_training_key_trains_everything_and_makes_no_data(clone):
+    jobs = stale(clone, study=study_with(clone, learning_rate=0.01))
+    assert jobs == {"train": 8, **after_tables, "dynamics": 2, "walkthrough": 1}
+
+
+def test_a_change_of_the_study_seed_draws_all_anew(clone):
+    jobs = stale(clone, study=study_with(clone, seed=2))
+    assert (jobs["data"], jobs["train"]) == (2, 8)
+
+
+@pytest.fixture
+def edited(clone):
+    """Change a file of the clone for one test."""
+    kept = {}
+
+    def edit(name, change):
+        path = clone / name
+        kept[path] = path.read_text()
+        path.write_text(change(kept[path]))
+
+    yield edit
+    for path, text in kept.items():
+        path.write_text(text)
+
+
+def test_touching_or_editing_a_notebook_trains_nothing(clone, edited):
+    edited("workflow/notebooks/comparison.ipynb", lambda text: text.replace("differ", "Differ", 1) + "\n")
+    assert stale(clone) == {"comparison": 1, "report": 1}
+
+
+@pytest.mark.parametrize("module", ["training", "models", "data", "schedules", "cost", "randomness"])
+def test_a_change_of_code_that_decides_numbers_trains_again(clone, edited, module):
+    edited(f"workflow/altfreeze/{module}.py", lambda text: text + "\nUNUSED = 1\n")
+    assert stale(clone)["train"] == 8
+
+
+@pytest.mark.parametrize("module", ["training", "models", "data", "schedules", "cost", "randomness"])
+def test_a_change_of_a_docstring_or_a_comment_reruns_nothing(clone, edited, module):
+    edited(
+        f"workflow/altfreeze/{module}.py",
+        lambda text: text.replace('"""', '"""Changed. ', 1) + "\n# a comment\n",
+    )
+    assert stale(clone) == {}
+
+
+def test_the_statistics_are_computed_anew_without_training(clone, edited):
+    edited("workflow/altfreeze/statistics.py", lambda text: text + "\nUNUSED = 1\n")
+    assert stale(clone) == {"compare": 1, "comparison": 1, "report": 1}
+
+
+def test_a_log_that_was_edited_stops_the_collection(clone):
+    log = clone / "results" / "smoke" / "runs" / "iris" / "depth4" / "standard" / "seeds0-1.csv"
+    text, times = log.read_text(), log.stat()
+    try:
+        log.write_text(text.replace("ok", "OK", 1))
+        done = snakemake(clone, "--configfile", SMOKE)
+        assert done.returncode != 0
+        message = (clone / "results" / "smoke" / "logs" / "collect.log").read_text()
+        assert message.count("\n") == 1
+        assert "iris/depth4/standard/seeds0-1.csv" in message
+        assert "delete both files" in message
+    finally:
+        log.write_text(text)
+        os.utime(log, ns=(times.st_atime_ns, times.st_mtime_ns))
+        done = snakemake(clone, "--configfile", SMOKE)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--config", "optimizer=lion"], '--config: optimizer: "lion" is not allowed; allowed: sgd, adam, adamw'),
+        (["--config", "epoch=3"], "--config: epoch: unknown key"),
+        (["--configfile", "wrong.yaml"], 'wrong.yaml: seeds: "many" is not allowed; allowed: a whole number ≥ 1'),
+    ],
+)
+def test_a_wrong_configuration_is_one_line_before_anything_runs(clone, arguments, words):
+    (clone / "wrong.yaml").write_text("seeds: many\n")
+    done = snakemake(clone, *arguments)
+    assert done.returncode != 0
+    ours = [line for line in done.stderr.splitlines() if line.startswith("altfreeze: ")]
+    assert len(ours) == 1
+    assert words in ours[0]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_data_file_that_cannot_be_used_is_one_line_in_the_log(clone):
+    (clone / "mine.csv").write_text("a,b\n1,x\n")
+    study = clone / "mine.yaml"
+    study.write_text(
+        "results: results/mine\ndatasets: [mine]\nsources: {mine: {kind: csv, path: mine.csv, target: c}}\n"
+    )
+    done = snakemake(clone, "--configfile", study.name)
+    assert done.returncode != 0
+    message = (clone / "results" / "mine" / "logs" / "data" / "mine.log").read_text()
+    assert message.count("\n") == 1
+    assert "mine.csv" in message
+    assert '"c"' in message or "'c'" in message
+
+
+def gpus_asked_for(clone, *arguments):
+    done = snakemake(clone, "--dry-run", "--forceall", "--configfile", SMOKE, "--quiet", "host", *arguments)
+    assert done.returncode == 0, done.stderr
+    return set(re.findall(r"\bgpu=(\d)", done.stdout + done.stderr))
+
+
+def test_training_jobs_ask_for_a_gpu_when_the_device_is_cuda(clone):
+    command = ["--set-resources", "train:mem_mb=1", "--printshellcmds"]
+    assert "1" not in gpus_asked_for(clone, *command, "--config", "device=cpu")
+    assert "1" in gpus_asked_for(clone, *command, "--config", "device=cuda")
+
+
+def test_snakemakes_own_report_is_written(clone):
+    done = snakemake(clone, "--configfile", SMOKE, "--report", "snakemake-report.html")
+    assert done.returncode == 0, done.stderr
+    text = (clone / "snakemake-report.html").read_text()
+    for label in ("Tables", "comparisons", "runs", "dynamics"):
+        assert label in text

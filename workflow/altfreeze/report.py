@@ -1,0 +1,384 @@
+"""The report of a study and the pages of its notebooks: single files that load nothing."""
+
+import json
+import math
+import os
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import quote
+
+import jinja2
+from markupsafe import Markup
+
+from altfreeze import InputError
+from altfreeze.files import atomic_output
+from altfreeze.plots import comparison_rows, figure_svg, main_figure
+from altfreeze.schedules import split_index
+from altfreeze.tables import read_table
+
+TEMPLATES = Path(__file__).parent / "templates"
+# the logs hold nine digits of an accuracy; below this a difference is rounding
+_DIGITS = 6
+
+
+def verdict(low, high):
+    """Return the word that a 95 % interval of a difference allows.
+
+    Parameters
+    ----------
+    low, high : float
+        Ends of the interval of alternating minus standard, as shares; NaN where there is none.
+
+    Returns
+    -------
+    {'lost', 'won', 'undecided'}
+        'lost' if the interval lies wholly below 0, 'won' if wholly above.
+    """
+    if round(high, _DIGITS) < 0:
+        return "lost"
+    if round(low, _DIGITS) > 0:
+        return "won"
+    return "undecided"
+
+
+def answer(study, comparisons):
+    """Return the answer of the study in one sentence.
+
+    Parameters
+    ----------
+    study : dict
+        Complete configuration; see `altfreeze.config.validate`.
+    comparisons : pandas.DataFrame
+        The table comparisons.
+
+    Returns
+    -------
+    str
+        On the row 'all' of the final test accuracy at the primary depth and freeze ratio.
+
+    Raises
+    ------
+    InputError
+        If `comparisons` lacks that row.
+    """
+    depth, ratio = study["primary_depth"], study["primary_freeze_ratio"]
+    row = _overall(comparisons, "final_test_accuracy", depth, ratio)
+    subject = f"{_frozen(depth, ratio)}, depth-{depth} networks"
+    pairs = _pairs(study, row)
+    if math.isnan(row.difference):
+        return (
+            f"Undecided: {subject} cannot be compared with standard training, "
+            f"because a data set has no pair of runs that both ended ({pairs})."
+        )
+    word = verdict(row.low, row.high)
+    if math.isnan(row.low):
+        opening, interval = "Undecided", "no interval: a data set has fewer than two pairs"
+    else:
+        opening = "Undecided" if word == "undecided" else f"Alternating freezing {word}"
+        interval = f"95 % interval {_interval(row.low, row.high, word)}"
+    return (
+        f"{opening}: {subject} ended {_side(row.difference, ' accuracy points')} standard training "
+        f"({interval}; {pairs}), {_budget(study, comparisons)}."
+    )
+
+
+def _overall(comparisons, metric, depth, freeze_ratio):
+    rows = comparison_rows(comparisons, metric, depth, freeze_ratio)
+    rows = rows[rows["dataset"] == "all"]
+    if len(rows) != 1:
+        raise InputError(
+            f"comparisons: {len(rows)} rows 'all' of {metric} at depth {depth} and freeze ratio {freeze_ratio:g}; "
+            "allowed: one"
+        )
+    return next(rows.itertuples())
+
+
+def _frozen(depth, freeze_ratio):
+    bottom = split_index(freeze_ratio, depth)
+    if bottom in (0, depth):
+        return f"with no layer ever frozen (freeze ratio {freeze_ratio:g} is standard training)"
+    if 2 * bottom == depth:
+        return "with the lower and the upper half of the layers frozen in turn"
+    return f"with the lower {bottom} and the upper {depth - bottom} layers frozen in turn"
+
+
+def _points(share, places):
+    return f"{abs(100 * round(share, _DIGITS)):.{places}f}"
+
+
+def _places(*shares):
+    """Return how many decimals show each number of points that is not zero as not zero."""
+    smallest = min((abs(100 * round(share, _DIGITS)) for share in shares if round(share, _DIGITS)), default=1)
+    return max(2, math.ceil(-math.log10(smallest)))
+
+
+def _side(share, unit="", places=None):
+    text = _points(share, _places(share) if places is None else places) + unit
+    rounded = round(share, _DIGITS)
+    return f"{text} {'below' if rounded < 0 else 'above' if rounded > 0 else 'from'}"
+
+
+def _interval(low, high, word):
+    places = _places(low, high)
+    if word == "lost":
+        return f"{_points(high, places)} to {_side(low, places=places)}"
+    if word == "won":
+        return f"{_points(low, places)} to {_side(high, places=places)}"
+    return " to ".join(_side(end, places=places).removesuffix(" from") for end in (low, high))
+
+
+def _count(number, word):
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def _pairs(study, row):
+    grid = f"{_count(len(study['datasets']), 'data set')} × {_count(study['seeds'], 'seed')}"
+    if row.dropped:
+        return f"{row.pairs} of {_count(row.pairs + row.dropped, 'pair')}: {grid}, {row.dropped} left out"
+    return f"{_count(row.pairs, 'pair')}: {grid}"
+
+
+def _budget(study, comparisons):
+    operations = _overall(comparisons, "flops_ratio", study["primary_depth"], study["primary_freeze_ratio"]).alternating
+    cost = "" if math.isnan(operations) else f"{100 * operations:.0f} % of its training operations"
+    standard, alternating = study["epochs_standard"], study["epochs_alternating"]
+    if standard == alternating:
+        return "at " + " and ".join(filter(None, [cost, f"equal epochs ({standard} and {alternating})"]))
+    epochs = f"after {_count(alternating, 'epoch')} against its {standard}"
+    return f"at {cost}, {epochs}" if cost else epochs
+
+
+def left_out(study, comparisons):
+    """Return a sentence on the pairs that no comparison could use, empty where there are none.
+
+    Parameters
+    ----------
+    study : dict
+        Complete configuration; see `altfreeze.config.validate`.
+    comparisons : pandas.DataFrame
+        The table comparisons.
+
+    Returns
+    -------
+    str
+    """
+    cells = comparisons[(comparisons["metric"] == "final_test_accuracy") & (comparisons["dataset"] != "all")]
+    cells = cells[cells["dropped"] > 0]
+    if cells.empty:
+        return ""
+    here = (cells["depth"] == study["primary_depth"]) & (
+        (cells["freeze_ratio"] - study["primary_freeze_ratio"]).abs() < 1e-9
+    )
+    parts = [
+        f"{_count(int(rows['dropped'].sum()), 'pair')} in {_count(len(rows), 'cell')} of {where}"
+        for rows, where in ((cells[here], "this comparison"), (cells[~here], "the others"))
+        if len(rows)
+    ]
+    reasons = " and ".join(sorted(cells["reason"].unique()))
+    return f"Left out, because a run {reasons}: {', and '.join(parts)}."
+
+
+def write_page(notebook, output):
+    """Write an executed notebook as one HTML page that loads nothing.
+
+    The code is hidden until a check box shows it; scripts, widgets and what went to
+    standard error are left out.
+
+    Parameters
+    ----------
+    notebook : path
+        Executed notebook.
+    output : path
+        HTML to write; it links to ``../report.html``.
+
+    Raises
+    ------
+    InputError
+        If `notebook` is not a notebook.
+    """
+    import nbformat
+    from nbconvert import HTMLExporter
+    from pygments.formatters import HtmlFormatter
+
+    try:
+        node = nbformat.read(notebook, as_version=4)
+    except (OSError, ValueError, nbformat.ValidationError) as error:
+        raise InputError(f"{notebook}: not a notebook: {' '.join(str(error).split())[:200]}") from None
+    exporter = HTMLExporter(
+        template_name="page",
+        extra_template_basedirs=[str(TEMPLATES)],
+        exclude_anchor_links=True,
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+    )
+    light, dark = (HtmlFormatter(style=name).get_style_defs(".highlight") for name in ("xcode", "github-dark"))
+    style = f"{_style()}\n{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}"
+    html, _ = exporter.from_notebook_node(
+        node, resources={"page_title": _title(node) or Path(notebook).stem, "page_style": style}
+    )
+    with atomic_output(output) as file:
+        file.write(html if html.endswith("\n") else html + "\n")
+
+
+def _style():
+    return (TEMPLATES / "style.css").read_text(encoding="utf-8").strip()
+
+
+def _title(node):
+    """Return the text of the first heading of a notebook, written or computed, or None."""
+    for cell in node.cells:
+        texts = [cell.source] if cell.cell_type == "markdown" else []
+        texts += [output.get("data", {}).get("text/markdown", "") for output in cell.get("outputs", [])]
+        for text in texts:
+            heading = re.search(r"^#+ +(.+?)[ #]*$", text, re.MULTILINE)
+            if heading:
+                return re.sub(r"[*`]", "", heading[1])
+    return None
+
+
+class _TitleParser(HTMLParser):
+    """Collects the text of the title element."""
+
+    inside, text = False, ""
+
+    def handle_starttag(self, tag, attributes):
+        self.inside = tag == "title" and not self.text
+
+    def handle_endtag(self, tag):
+        self.inside = False
+
+    def handle_data(self, data):
+        self.text += data if self.inside else ""
+
+
+def _page_link(page, folder):
+    parser = _TitleParser()
+    try:
+        parser.feed(Path(page).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{page}: cannot be read as a page: {error}") from None
+    href = Path(os.path.relpath(page, folder)).as_posix()
+    return {"href": quote(href), "title": parser.text.strip() or Path(page).stem}
+
+
+def write_report(study, tables, pages, output):
+    """Write the report, and its main figure to ``figures/main.svg`` beside it.
+
+    Parameters
+    ----------
+    study : dict
+        Complete configuration; see `altfreeze.config.validate`.
+    tables : path
+        Folder with ``runs.csv``, ``comparisons.csv`` and ``study.json``.
+    pages : sequence of path
+        Pages to link, in this order.
+    output : path
+        HTML to write.
+
+    Raises
+    ------
+    InputError
+        If a table or page is missing, is not what it should be, or lacks the primary comparison.
+    """
+    tables, output = Path(tables), Path(output)
+    runs = read_table(tables / "runs.csv", "runs")
+    comparisons = read_table(tables / "comparisons.csv", "comparisons")
+    provenance = _provenance(tables / "study.json")
+    sentence = answer(study, comparisons)
+    svg = figure_svg(
+        main_figure(runs, comparisons, study["primary_depth"], study["primary_freeze_ratio"]),
+        f"Paired differences in final test accuracy, by data set. {sentence}",
+    )
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    html = environment.get_template("report.html.j2").render(
+        study=study["study"],
+        style=Markup(_style()),
+        answer=sentence,
+        left_out=left_out(study, comparisons),
+        figure=Markup(svg.replace("<svg", '<svg role="img"', 1)),
+        rows=_rows(study, comparisons),
+        pages=[_page_link(page, output.parent) for page in pages],
+        facts=_facts(study, provenance, len(runs)),
+    )
+    with atomic_output(output.parent / "figures" / "main.svg") as file:
+        file.write(svg)
+    with atomic_output(output) as file:
+        file.write(html + "\n")
+
+
+def _provenance(path):
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["provenance"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not the study's record: {type(error).__name__}: {error}") from None
+
+
+def _signed(row):
+    """Return a difference and its interval in points, signed."""
+    if math.isnan(row.difference):
+        return "no pair"
+    numbers = [f"{100 * round(share, _DIGITS):+.2f}" for share in (row.difference, row.low, row.high)]
+    difference, low, high = (text.replace("-", "−") for text in numbers)
+    return f"{difference} (no interval)" if math.isnan(row.low) else f"{difference} [{low}, {high}]"
+
+
+def _rows(study, comparisons):
+    """Return the cells of the table of all comparisons, as text."""
+    rows = []
+    overall = comparisons[(comparisons["dataset"] == "all") & (comparisons["metric"] == "final_test_accuracy")]
+    for final in overall.itertuples():
+        best, operations = (
+            _overall(comparisons, metric, final.depth, final.freeze_ratio)
+            for metric in ("best_test_accuracy", "flops_ratio")
+        )
+        rows.append(
+            {
+                "primary": final.depth == study["primary_depth"]
+                and math.isclose(final.freeze_ratio, study["primary_freeze_ratio"]),
+                "depth": final.depth,
+                "freeze_ratio": f"{final.freeze_ratio:g}",
+                "standard": "" if math.isnan(final.standard) else f"{100 * final.standard:.2f}",
+                "final": _signed(final),
+                "best": _signed(best),
+                "operations": "" if math.isnan(operations.alternating) else f"{100 * operations.alternating:.0f} %",
+                "pairs": final.pairs,
+                "dropped": final.dropped,
+            }
+        )
+    return rows
+
+
+def _facts(study, provenance, runs):
+    """Return what was run, as pairs of a name and a text."""
+    commits = [
+        "no git checkout" if git["commit"] is None else git["commit"] + (" with changes" if git["dirty"] else "")
+        for git in provenance["git"]
+    ]
+    versions = [", ".join(f"{name} {version}" for name, version in found.items()) for found in provenance["versions"]]
+    momentum = f", momentum {study['momentum']:g}" if study["optimizer"] == "sgd" else ""
+    return [
+        ("Study", f"{study['study']}, seed {study['seed']}"),
+        ("Data sets", ", ".join(study["datasets"])),
+        ("Depths", ", ".join(map(str, study["depths"]))),
+        ("Freeze ratios", ", ".join(f"{ratio:g}" for ratio in study["freeze_ratios"])),
+        ("Seeds", f"{study['seeds']} in each cell; {runs} runs in {provenance['packs']} packs"),
+        ("Epochs", f"standard {study['epochs_standard']}, alternating {study['epochs_alternating']}"),
+        ("Network", f"width {study['width']}, dropout {study['dropout']:g}"),
+        (
+            "Optimizer",
+            f"{study['optimizer']}, learning rate {study['learning_rate']:g} ({study['learning_rate_schedule']}), "
+            f"weight decay {study['weight_decay']:g}{momentum}, batches of {study['batch_size']}",
+        ),
+        (
+            "Freezing",
+            f"phases of {_count(study['freeze_period'], study['freeze_unit'])}, the {study['first_to_learn']} learns "
+            f"first; optimizer state on thaw: {study['state_on_thaw']}",
+        ),
+        ("Device", f"{', '.join(provenance['device'])} ({', '.join(provenance['device_name'])})"),
+        ("Training", f"{provenance['training_seconds']:.0f} s in total, packs side by side"),
+        ("Commit", "; ".join(commits)),
+        ("Versions", "; ".join(versions)),
+    ]
