@@ -80,6 +80,7 @@ def test_every_key_is_documented():
         ({"results": "{dataset}"}, ["results"]),
         ({"study": "a\nb"}, ["study"]),
         ({"datasets": ["mnist"]}, ["datasets[0]", '"mnist"', "no entry in sources"]),
+        ({"datasets": ["all"], "sources": {"all": {"kind": "iris"}}}, ["datasets[0]", '"all"']),
         ({"datasets": ["../x"], "sources": {"../x": {"kind": "iris"}}}, ["../x"]),
         ({"sources": {"a b": {"kind": "iris"}}}, ["sources.a b", "name is not allowed"]),
         ({"sources": {"a": {"kind": "excel"}}}, ["sources.a.kind", '"excel"', "parquet"]),

@@ -36,7 +36,7 @@ def clone(tmp_path_factory):
             shutil.copy2(ROOT / name, folder / name)
     done = snakemake(folder, "--configfile", SMOKE)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.strip().endswith("results/smoke/report.html")
+    assert f"The report: {folder / 'results/smoke/report.html'}\n" in done.stderr
     return folder
 
 

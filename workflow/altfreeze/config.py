@@ -177,6 +177,8 @@ def validate(config, files=()):
         refuse(*_sentence(error))
     complete = {key: config.get(key, part["default"]) for key, part in schema["properties"].items()}
     for position, name in enumerate(complete["datasets"]):
+        if name == "all":
+            refuse(["datasets", position], '"all" means all data sets in the tables; allowed: any other name')
         if name not in complete["sources"]:
             refuse(
                 ["datasets", position],

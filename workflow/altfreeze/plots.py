@@ -1,5 +1,6 @@
 """Figures of a study's tables."""
 
+import html
 import io
 
 import matplotlib
@@ -8,6 +9,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 from scipy import stats
 
 from altfreeze import InputError
@@ -21,11 +23,13 @@ LABELS = {
     "final_test_accuracy": "final test accuracy",
     "best_test_accuracy": "test accuracy at the epoch chosen on validation",
     "epoch": "Epoch",
-    "flops": "Training operations (10⁹)",
+    "flops": "Operations (M: 10⁶, G: 10⁹)",
 }
-_SCALES = {"flops": 1e-9, "validation_accuracy": 100, "test_accuracy": 100}
+_SCALES = {"validation_accuracy": 100, "test_accuracy": 100}
 _DASHES = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
 _GREY = "#555555"
+# a float32 loss can be zero, which has no logarithm
+_SMALLEST_LOSS = 1e-9
 
 
 def style():
@@ -91,10 +95,10 @@ def figure_svg(figure, title):
     """
     buffer = io.StringIO()
     with style():
-        metadata = {"Title": title, "Date": None, "Creator": None, "Format": None, "Type": None}
-        figure.savefig(buffer, format="svg", metadata=metadata)
+        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(["Date", "Creator", "Format", "Type"]))
     text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    text = text[text.index("<svg") :]
+    return text.replace(">", f' role="img">\n <title>{html.escape(title)}</title>', 1)
 
 
 def show(figure, title):
@@ -134,7 +138,9 @@ def mean_interval(values):
 def learning_curves(epochs, dataset, metrics=("train_loss", "validation_accuracy"), x="epoch"):
     """Draw the course of training on one data set, one column of axes per depth.
 
-    Thin lines are seeds, the bold line is their mean, the band is the 95 % t interval of that mean.
+    Thin lines are seeds, the bold line is their mean, the band is the 95 % t interval of
+    that mean. Losses are drawn on a logarithmic axis, with mean and interval of their
+    logarithms (a geometric mean).
 
     Parameters
     ----------
@@ -142,7 +148,7 @@ def learning_curves(epochs, dataset, metrics=("train_loss", "validation_accuracy
         The table epochs.
     dataset : str
     metrics : sequence of str
-        Columns of `epochs`, one row of axes each; losses are drawn on a logarithmic axis.
+        Columns of `epochs`, one row of axes each.
     x : {'epoch', 'flops'}
         The horizontal axis.
 
@@ -167,6 +173,8 @@ def learning_curves(epochs, dataset, metrics=("train_loss", "validation_accuracy
             for column, depth in enumerate(depths):
                 _draw_curves(axes[row, column], chosen[chosen["depth"] == depth], metric, x, looks)
             axes[row, 0].set_ylabel(LABELS[metric])
+            if metric.endswith("loss"):
+                _label_plainly(axes[row, 0].yaxis, axes[row, 0].get_ylim())
         for column, depth in enumerate(depths):
             axes[0, column].set_title(f"Depth {depth}")
             axes[-1, column].set_xlabel(LABELS[x])
@@ -176,29 +184,42 @@ def learning_curves(epochs, dataset, metrics=("train_loss", "validation_accuracy
             loc="outside lower center",
             ncols=min(len(handles), 4),
             frameon=False,
-            title=f"Bold: mean over seeds. Band: its {CONFIDENCE * 100:.0f} % t interval. Thin: each seed.",
+            title="Bold: mean over seeds (of a loss: geometric). Band: its 95 % t interval. Thin: each seed.",
             title_fontsize="small",
         )
     return figure
 
 
+def _label_plainly(axis, limits):
+    """Label a logarithmic axis without the notation of mathematics, and with 2 and 5 where there is room."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if limits[1] < 100 * limits[0] else (1,)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
+
+
 def _draw_curves(axes, rows, metric, x, looks):
+    logarithmic = metric.endswith("loss")
     for label, look in looks.items():
         cell = rows[rows["strategy"] == label]
         if cell.empty:
             continue
         values = cell.pivot(index="epoch", columns="seed", values=metric) * _SCALES.get(metric, 1)
-        position = cell.groupby("epoch")[x].first() * _SCALES.get(x, 1) if x != "epoch" else values.index
-        mean, low, high = mean_interval(values)
+        position = values.index if x == "epoch" else cell.groupby("epoch")[x].first()
+        if logarithmic:
+            values = values.clip(lower=_SMALLEST_LOSS)
+            mean, low, high = map(np.exp, mean_interval(np.log(values)))
+        else:
+            mean, low, high = mean_interval(values)
         axes.plot(position, values, color=look["color"], linewidth=0.4, alpha=0.25)
         axes.fill_between(position, low, high, color=look["color"], alpha=0.18, linewidth=0)
         axes.plot(position, mean, linewidth=2, **look)
     axes.grid(True)
     axes.set_xlim(left=0)
-    if metric.endswith("loss"):
+    if logarithmic:
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "235" else "")
+    if x == "flops":
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_formatter(EngFormatter())
 
 
 def paired_differences(runs, depth, strategy, metric="final_test_accuracy"):
@@ -247,18 +268,22 @@ def main_figure(runs, comparisons, depth, freeze_ratio):
     rows = comparison_rows(comparisons, "final_test_accuracy", depth, freeze_ratio)
     seeds = paired_differences(runs, depth, rows["strategy"].iloc[0])
     with style():
-        figure = Figure(figsize=(7.2, 1.4 + 0.36 * len(rows)), layout="constrained")
+        figure = Figure(figsize=(6.6, 1.4 + 0.36 * len(rows)), layout="constrained")
         axes = figure.subplots()
-        axes.axvline(0, color="black", linewidth=1)
+        axes.axvline(0, color="#999999", linewidth=1.2)
         for position, row in enumerate(rows.itertuples()):
             overall = row.dataset == "all"
             color = "black" if overall else sns.color_palette("colorblind").as_hex()[0]
             values = 100 * seeds.loc[seeds["dataset"] == row.dataset, "difference"].sort_values().to_numpy()
             # equal differences lie side by side, not on each other
             offset = 0.09 * pd.Series(values).groupby(values.round(6)).cumcount().to_numpy()
-            axes.scatter(values, position + 0.12 + np.minimum(offset, 0.36), s=9, color=_GREY, alpha=0.6, linewidth=0)
+            axes.scatter(
+                values, position + 0.12 + np.minimum(offset, 0.36), s=9, color=_GREY, alpha=0.7, linewidth=0, zorder=3
+            )
             axes.plot([100 * row.low, 100 * row.high], [position, position], color=color, linewidth=2.4)
-            axes.plot(100 * row.difference, position, "D" if overall else "o", color=color, markersize=7)
+            axes.plot(
+                100 * row.difference, position, "D" if overall else "o", color=color, markersize=5.5 if overall else 7
+            )
         axes.axhline(len(rows) - 1.5, color=_GREY, linewidth=0.8)
         axes.set_yticks(range(len(rows)), [_row_label(name) for name in rows["dataset"]])
         axes.set_ylim(len(rows) - 0.4, -0.6)

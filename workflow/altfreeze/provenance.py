@@ -79,3 +79,13 @@ def versions(*packages):
 
     found = {name: metadata.version(name) for name in packages}
     return {"python": platform.python_version(), "altfreeze": __version__, **found}
+
+
+def gpu_is_here():
+    """Return whether this machine has an NVIDIA GPU, without importing torch.
+
+    Returns
+    -------
+    bool
+    """
+    return any(Path("/dev").glob("nvidia[0-9]*"))

@@ -199,6 +199,7 @@ def write_page(notebook, output):
     """
     import nbformat
     from nbconvert import HTMLExporter
+    from nbconvert.preprocessors import CoalesceStreamsPreprocessor
     from pygments.formatters import HtmlFormatter
 
     try:
@@ -212,6 +213,8 @@ def write_page(notebook, output):
         exclude_input_prompt=True,
         exclude_output_prompt=True,
     )
+    # of a progress bar only the last state stays
+    exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)
     light, dark = (HtmlFormatter(style=name).get_style_defs(".highlight") for name in ("xcode", "github-dark"))
     style = f"{_style()}\n{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}"
     html, _ = exporter.from_notebook_node(
@@ -298,7 +301,7 @@ def write_report(study, tables, pages, output):
         style=Markup(_style()),
         answer=sentence,
         left_out=left_out(study, comparisons),
-        figure=Markup(svg.replace("<svg", '<svg role="img"', 1)),
+        figure=Markup(svg),
         rows=_rows(study, comparisons),
         pages=[_page_link(page, output.parent) for page in pages],
         facts=_facts(study, provenance, len(runs)),

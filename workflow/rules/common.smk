@@ -1,19 +1,17 @@
-import glob
 import json
-import os
 import sys
 from pathlib import Path
 
-# jobs run the package of this checkout, installed or not
+# jobs run the package of this checkout, installed or not, and notebooks a kernel of its environment
 PACKAGE_ROOT = str(Path(workflow.basedir) / "workflow")
 sys.path.insert(0, PACKAGE_ROOT)
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [PACKAGE_ROOT, os.environ.get("PYTHONPATH")]))
-# a kernel of another environment would run the notebooks with other packages
-os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+shell.prefix(
+    f"set -euo pipefail; export JUPYTER_PREFER_ENV_PATH=1 PYTHONPATH='{PACKAGE_ROOT}'${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
+)
 
 from altfreeze import InputError
 from altfreeze import config as study
-from altfreeze.provenance import NUMERIC_MODULES, fingerprint
+from altfreeze.provenance import NUMERIC_MODULES, fingerprint, gpu_is_here
 
 try:
     config_files = ["config/config.yaml", *workflow.overwrite_configfiles]
@@ -51,8 +49,8 @@ def cell_of(wildcards):
 
 def gpus(wildcards):
     """Return how many GPUs a training job asks for."""
-    found = glob.glob("/dev/nvidia[0-9]*") or workflow.non_local_exec
-    return int(config["device"] == "cuda" or (config["device"] == "auto" and bool(found)))
+    found = gpu_is_here() or workflow.non_local_exec
+    return int(config["device"] == "cuda" or (config["device"] == "auto" and found))
 
 
 def pack_files(suffix):

@@ -6,8 +6,6 @@ PAGE_TEMPLATES = [
 
 
 rule dynamics:
-    message:
-        "Show the training dynamics on {wildcards.dataset}"
     input:
         epochs="<results>/tables/epochs.parquet",
         notebook="workflow/notebooks/dynamics.ipynb",
@@ -25,16 +23,18 @@ rule dynamics:
         text="<logs>/notebooks/dynamics-{dataset}.log",
     benchmark:
         "<benchmarks>/notebooks/dynamics-{dataset}.tsv"
-    params:
-        code=fingerprint("plots", "report"),
+    retries: 1
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,
         notebook=1,
-    retries: 1
-    conda:
-        "../../environment.yml"
+    params:
+        code=fingerprint("plots", "report"),
+    message:
+        "Show the training dynamics on {wildcards.dataset}"
     shell:
         "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} OPENBLAS_NUM_THREADS={threads} && "
         "papermill -k python3 --log-output --no-progress-bar -r epochs_table {input.epochs:q} "
@@ -44,8 +44,6 @@ rule dynamics:
 
 
 rule comparison:
-    message:
-        "Show all comparisons"
     input:
         runs="<results>/tables/runs.csv",
         comparisons="<results>/tables/comparisons.csv",
@@ -65,17 +63,19 @@ rule comparison:
         text="<logs>/notebooks/comparison.log",
     benchmark:
         "<benchmarks>/notebooks/comparison.tsv"
-    params:
-        tables=subpath(input.runs, parent=True),
-        code=fingerprint("plots", "report", "schedules", "tables"),
+    retries: 1
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,
         notebook=1,
-    retries: 1
-    conda:
-        "../../environment.yml"
+    params:
+        tables=subpath(input.runs, parent=True),
+        code=fingerprint("plots", "report", "schedules", "tables"),
+    message:
+        "Show all comparisons"
     shell:
         "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} OPENBLAS_NUM_THREADS={threads} && "
         "papermill -k python3 --log-output --no-progress-bar -r tables {params.tables:q} "
@@ -85,8 +85,6 @@ rule comparison:
 
 
 rule walkthrough:
-    message:
-        "Walk through one alternating run, step by step"
     input:
         notebook="workflow/notebooks/walkthrough.ipynb",
         templates=PAGE_TEMPLATES,
@@ -103,6 +101,14 @@ rule walkthrough:
         text="<logs>/notebooks/walkthrough.log",
     benchmark:
         "<benchmarks>/notebooks/walkthrough.tsv"
+    retries: 1
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=60,
+        notebook=1,
     params:
         depth=config["primary_depth"],
         width=config["width"],
@@ -113,14 +119,8 @@ rule walkthrough:
         optimizer=config["optimizer"],
         seed=config["seed"],
         code=fingerprint("cost", "data", "datasets", "models", "plots", "randomness", "report", "schedules", "training"),
-    threads: 1
-    resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
-        notebook=1,
-    retries: 1
-    conda:
-        "../../environment.yml"
+    message:
+        "Walk through one alternating run, step by step"
     shell:
         "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} OPENBLAS_NUM_THREADS={threads} && "
         "papermill -k python3 --log-output --no-progress-bar -p depth {params.depth:q} -p width {params.width:q} "
@@ -132,8 +132,6 @@ rule walkthrough:
 
 
 rule report:
-    message:
-        "Write the report"
     input:
         runs="<results>/tables/runs.csv",
         comparisons="<results>/tables/comparisons.csv",
@@ -161,17 +159,19 @@ rule report:
         "<logs>/report.log",
     benchmark:
         "<benchmarks>/report.tsv"
-    params:
-        study=STUDY,
-        tables=subpath(input.runs, parent=True),
-        code=fingerprint("plots", "report", "schedules", "tables"),
+    retries: 1
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=30,
-    retries: 1
-    conda:
-        "../../environment.yml"
+    params:
+        study=STUDY,
+        tables=subpath(input.runs, parent=True),
+        code=fingerprint("plots", "report", "schedules", "tables"),
+    message:
+        "Write the report"
     shell:
         "python -m altfreeze report --study {params.study:q} --tables {params.tables:q} --pages {input.pages:q} "
         "--output {output.report:q} 2> {log:q}"

@@ -1,6 +1,4 @@
 rule collect:
-    message:
-        "Collect all logs and check that none is missing"
     input:
         data=expand("<results>/data/{dataset}.npz", dataset=config["datasets"]),
         logs=pack_files(".csv"),
@@ -19,25 +17,25 @@ rule collect:
         "<logs>/collect.log",
     benchmark:
         "<benchmarks>/collect.tsv"
-    params:
-        study=STUDY,
-        code=fingerprint("tables", "config"),
-        tables=subpath(output.runs, parent=True),
-        results=config["results"],
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,
-    conda:
-        "../../environment.yml"
+    params:
+        study=STUDY,
+        code=fingerprint("tables", "config"),
+        tables=subpath(output.runs, parent=True),
+        results=subpath(output.runs, ancestor=2),
+    message:
+        "Collect all logs and check that none is missing"
     shell:
         "python -m altfreeze collect --study {params.study:q} --results {params.results:q} "
         "--tables {params.tables:q} 2> {log:q}"
 
 
 rule compare:
-    message:
-        "Compare alternating with standard training, seed by seed"
     input:
         "<results>/tables/runs.csv",
     output:
@@ -51,14 +49,16 @@ rule compare:
         "<logs>/compare.log",
     benchmark:
         "<benchmarks>/compare.tsv"
-    params:
-        study=STUDY,
-        code=fingerprint("tables", "statistics", "config", "randomness"),
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,
-    conda:
-        "../../environment.yml"
+    params:
+        study=STUDY,
+        code=fingerprint("tables", "statistics", "config", "randomness"),
+    message:
+        "Compare alternating with standard training, seed by seed"
     shell:
         "python -m altfreeze compare --study {params.study:q} --runs {input:q} --output {output:q} 2> {log:q}"

@@ -1,6 +1,4 @@
 rule train:
-    message:
-        "Train {wildcards.strategy} on {wildcards.dataset}, depth {wildcards.depth}, seeds {wildcards.seeds}"
     input:
         "<results>/data/{dataset}.npz",
     output:
@@ -10,17 +8,19 @@ rule train:
         "<logs>/train/{dataset}/depth{depth}/{strategy}/seeds{seeds}.log",
     benchmark:
         "<benchmarks>/train/{dataset}/depth{depth}/{strategy}/seeds{seeds}.tsv"
-    params:
-        cell=cell_of,
-        device=config["device"],
-        code=fingerprint(*NUMERIC_MODULES),
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
         gpu=gpus,
-    conda:
-        "../../environment.yml"
+    params:
+        cell=cell_of,
+        device=config["device"],
+        code=fingerprint(*NUMERIC_MODULES),
+    message:
+        "Train {wildcards.strategy} on {wildcards.dataset}, depth {wildcards.depth}, seeds {wildcards.seeds}"
     shell:
         "python -m altfreeze train --data {input:q} --cell {params.cell:q} --seeds {wildcards.seeds} "
         "--device {params.device} --threads {threads} --output {output.log:q} --manifest {output.manifest:q} "

@@ -1,0 +1,6 @@
+#!/bin/sh
+# Install the browser that tests/test_report.py drives; Debian or Ubuntu, as root.
+set -eu
+export DEBIAN_FRONTEND=noninteractive
+apt-get update
+apt-get install --yes --no-install-recommends chromium chromium-driver

@@ -1,0 +1,407 @@
+"""Report, pages and notebooks: the words of the answer, and files that load nothing."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from altfreeze import InputError, config, plots, report, tables
+from altfreeze.files import write_json
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+ROOT = Path(__file__).parents[1]
+HOSTILE = "<img src=x onerror=alert(1)>&\"'$x_1$"
+LOADING = {"src", "href", "xlink:href", "srcset", "poster", "data", "action", "formaction", "background", "ping"}
+
+
+def make_study(**changes):
+    """Return a complete configuration with two data sets and one depth."""
+    return config.validate({"datasets": ["iris", "wine"], "depths": [6], "freeze_ratios": [0.5], "seeds": 3} | changes)
+
+
+def make_comparisons(study, difference=-0.02, low=-0.03, high=-0.01, pairs=6, dropped=0, ratio=0.75, names=None):
+    """Return a table of comparisons in which all data sets have the same difference."""
+    rows = []
+    for metric in ("final_test_accuracy", "best_test_accuracy", "flops_ratio"):
+        for name in (*(names or study["datasets"]), "all"):
+            accuracy = metric != "flops_ratio"
+            rows.append(
+                {
+                    "dataset": name,
+                    "depth": study["primary_depth"],
+                    "strategy": config.alternating_label(study["primary_freeze_ratio"]),
+                    "freeze_ratio": study["primary_freeze_ratio"],
+                    "budget": "epochs",
+                    "metric": metric,
+                    "pairs": pairs if name == "all" else pairs // 2,
+                    "dropped": dropped if name in ("all", "iris") else 0,
+                    "reason": "diverged" if dropped and name in ("all", "iris") else "none",
+                    "standard": 0.9 if accuracy else 1.0,
+                    "alternating": 0.9 + difference if accuracy else ratio,
+                    "difference": difference if accuracy else ratio - 1,
+                    "low": low if accuracy else ratio - 1,
+                    "high": high if accuracy else ratio - 1,
+                }
+            )
+    return tables.conform(pd.DataFrame(rows), "comparisons", "test")
+
+
+def make_runs(study, names=None):
+    """Return a table of runs that differ by their seed."""
+    rows = []
+    for name in names or study["datasets"]:
+        for label, ratio in (("standard", np.nan), (config.alternating_label(0.5), 0.5)):
+            for seed in range(study["seeds"]):
+                accuracy = 0.9 + 0.01 * seed - (0.02 + 0.001 * seed) * (label != "standard")
+                rows.append(
+                    {name: 1 for name in tables.columns("runs")}
+                    | {"dataset": name, "depth": 6, "strategy": label, "freeze_ratio": ratio, "seed": seed}
+                    | {"status": "ok", "device": "cpu", "final_test_accuracy": accuracy}
+                )
+    return tables.conform(pd.DataFrame(rows), "runs", "test")
+
+
+def make_tables(folder, study, names=None, **changes):
+    """Write runs.csv, comparisons.csv and study.json."""
+    tables.write_table(make_runs(study, names), folder / "runs.csv")
+    tables.write_table(make_comparisons(study, names=names, **changes), folder / "comparisons.csv")
+    provenance = {
+        "packs": 4,
+        "git": [{"commit": "0123456789" * 4, "dirty": True}],
+        "versions": [{"python": "3.11.0", "torch": "2.0.0"}],
+        "device": ["cpu"],
+        "device_name": ["x86_64"],
+        "training_seconds": 12.3,
+    }
+    write_json(folder / "study.json", {"config": study, "provenance": provenance})
+    return folder
+
+
+# the answer
+
+
+def test_answer_that_lost_names_effect_interval_pairs_operations_and_epochs():
+    study = make_study()
+    assert report.answer(study, make_comparisons(study)) == (
+        "Alternating freezing lost: with the lower and the upper half of the layers frozen in turn, depth-6 networks "
+        "ended 2.00 accuracy points below standard training (95 % interval 1.00 to 3.00 below; "
+        "6 pairs: 2 data sets × 3 seeds), at 75 % of its training operations and equal epochs (50 and 50)."
+    )
+
+
+def test_answer_that_won():
+    study = make_study()
+    sentence = report.answer(study, make_comparisons(study, difference=0.02, low=0.01, high=0.03))
+    assert sentence.startswith("Alternating freezing won: ")
+    assert "ended 2.00 accuracy points above standard training (95 % interval 1.00 to 3.00 above;" in sentence
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "interval"),
+    [(-0.03, 0.01, "3.00 below to 1.00 above"), (-0.03, 0.0, "3.00 below to 0.00"), (0.0, 0.03, "0.00 to 3.00 above")],
+)
+def test_answer_is_undecided_where_the_interval_meets_zero(low, high, interval):
+    study = make_study()
+    sentence = report.answer(study, make_comparisons(study, difference=-0.01, low=low, high=high))
+    assert sentence.startswith("Undecided: ")
+    assert f"(95 % interval {interval};" in sentence
+
+
+def test_answer_takes_rounding_of_the_logs_for_no_difference():
+    study = make_study()
+    sentence = report.answer(study, make_comparisons(study, difference=-1e-10, low=-2e-10, high=-1e-11))
+    assert sentence.startswith("Undecided: ")
+    assert "ended 0.00 accuracy points from standard training (95 % interval 0.00 to 0.00;" in sentence
+
+
+def test_answer_never_shows_an_end_that_decides_as_zero():
+    study = make_study()
+    sentence = report.answer(study, make_comparisons(study, difference=-0.002, low=-0.004, high=-0.00002))
+    assert sentence.startswith("Alternating freezing lost: ")
+    assert "(95 % interval 0.002 to 0.400 below;" in sentence
+
+
+def test_answer_without_interval_says_so():
+    study = make_study(seeds=1)
+    sentence = report.answer(study, make_comparisons(study, low=np.nan, high=np.nan, pairs=2))
+    assert sentence.startswith("Undecided: ")
+    assert "(no interval: a data set has fewer than two pairs; 2 pairs: 2 data sets × 1 seed)" in sentence
+
+
+def test_answer_without_a_usable_pair_claims_nothing():
+    study = make_study()
+    table = make_comparisons(study, difference=np.nan, low=np.nan, high=np.nan, pairs=3, dropped=3)
+    sentence = report.answer(study, table)
+    assert sentence.startswith("Undecided: ")
+    assert "cannot be compared" in sentence
+    assert "3 of 6 pairs" in sentence
+    assert "nan" not in sentence
+
+
+def test_dropped_pairs_are_counted_in_the_answer_and_in_the_sentence_after():
+    study = make_study()
+    table = make_comparisons(study, pairs=4, dropped=2)
+    assert "4 of 6 pairs: 2 data sets × 3 seeds, 2 left out" in report.answer(study, table)
+    assert report.left_out(study, table) == ("Left out, because a run diverged: 2 pairs in 1 cell of this comparison.")
+    other = table.assign(depth=8)
+    both = pd.concat([table, other])
+    assert "2 pairs in 1 cell of this comparison, and 2 pairs in 1 cell of the others." in report.left_out(study, both)
+    assert report.left_out(study, make_comparisons(study)) == ""
+
+
+def test_differing_epochs_are_named():
+    study = make_study(epochs_standard=50, epochs_alternating=100)
+    sentence = report.answer(study, make_comparisons(study, ratio=1.5))
+    assert sentence.endswith(", at 150 % of its training operations, after 100 epochs against its 50.")
+
+
+@pytest.mark.parametrize(
+    ("ratio", "words"), [(0.3, "with the lower 2 and the upper 4 layers frozen in turn"), (0, "no layer ever frozen")]
+)
+def test_answer_names_the_groups(ratio, words):
+    study = make_study(freeze_ratios=[ratio], primary_freeze_ratio=ratio)
+    assert words in report.answer(study, make_comparisons(study))
+
+
+def test_answer_without_the_primary_row_is_refused():
+    study = make_study()
+    table = make_comparisons(study)
+    with pytest.raises(InputError, match=r"depth 6 and freeze ratio 0\.5"):
+        report.answer(study, table[table["depth"] == 4])
+    with pytest.raises(InputError, match="0 rows 'all'"):
+        report.answer(study, table[table["dataset"] != "all"])
+
+
+# files that load nothing
+
+
+class References(HTMLParser):
+    """Collects elements, ids and all that a document may load or link."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found, self.tags, self.handlers, self.inside_style = [], [], [], False
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.inside_style = tag == "style"
+        for name, value in attributes:
+            if name in LOADING:
+                self.found.append(value or "")
+            if name == "srcset":
+                self.found += [part.split()[0] for part in (value or "").split(",") if part.split()]
+            if name.startswith("on"):
+                self.handlers.append(name)
+            if tag == "meta" and name == "content" and "url=" in (value or "").lower():
+                self.found.append(value)
+            if not name.startswith("xmlns"):
+                self._css(value or "")
+
+    def handle_endtag(self, tag):
+        self.inside_style = False
+
+    def handle_data(self, data):
+        if self.inside_style:
+            self._css(data)
+
+    def _css(self, text):
+        self.found += [url.strip("'\" ") for url in re.findall(r"url\(([^)]*)\)", text, re.IGNORECASE)]
+        self.found += re.findall(r"@import[^;]*", text, re.IGNORECASE)
+
+    def external(self):
+        """Return the references that leave the folder of results."""
+        return [url for url in self.found if not re.fullmatch(r"#.*|data:.*|[\w./%-]+\.html", url, re.DOTALL)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<img src='//a.org/b.png'>",
+        "<a href=https://a.org>x</a>",
+        "<style>@import 'a.css';</style>",
+        "<p style='background:url(http://a.org/x)'>",
+        "<object data='http://a.org'>",
+        "<img srcset='http://a.org/x 2x'>",
+        "<meta http-equiv=refresh content='0;url=http://a.org'>",
+    ],
+)
+def test_reference_parser_finds(text):
+    assert References(text).external()
+
+
+def assert_loads_nothing(path):
+    """Check that a document neither refers to anything outside nor runs anything."""
+    references = References(path.read_text(encoding="utf-8"))
+    assert references.external() == []
+    assert references.handlers == []
+    assert not {"script", "iframe", "object", "embed", "link", "base", "form"} & set(references.tags)
+    assert "default-src 'none'" in path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Folder with the report and the comparison's page, made of small tables."""
+    folder = tmp_path_factory.mktemp("results")
+    study = make_study()
+    make_tables(folder / "tables", study)
+    executed, page = folder / "notebooks" / "comparison.ipynb", folder / "notebooks" / "comparison.html"
+    executed.parent.mkdir()
+    stored = ROOT / "workflow" / "notebooks" / "comparison.ipynb"
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow"), "JUPYTER_PREFER_ENV_PATH": "1"}
+    command = [sys.executable, "-m", "papermill", "-k", "python3", "--no-progress-bar"]
+    command += ["-r", "tables", str(folder / "tables"), str(stored), str(executed)]
+    subprocess.run(command, check=True, env=environment, timeout=300)
+    report.write_page(executed, page)
+    report.write_report(study, folder / "tables", [page], folder / "report.html")
+    return folder
+
+
+def test_report_and_page_load_nothing(results):
+    assert_loads_nothing(results / "report.html")
+    assert_loads_nothing(results / "notebooks" / "comparison.html")
+
+
+def test_report_states_answer_figure_and_what_was_run(results):
+    text = (results / "report.html").read_text(encoding="utf-8")
+    study = make_study()
+    assert report.answer(study, make_comparisons(study)) in text
+    assert "<svg" in text
+    assert 'href="notebooks/comparison.html">Alternating freezing against standard training</a>' in text
+    assert "0123456789" * 4 + " with changes" in text
+    assert (results / "figures" / "main.svg").read_text(encoding="utf-8") in text
+
+
+def test_report_and_page_are_the_same_bytes_again(results, tmp_path):
+    page = results / "notebooks" / "comparison.html"
+    report.write_report(make_study(), results / "tables", [page], tmp_path / "report.html")
+    again = (tmp_path / "report.html").read_bytes().replace(os.path.relpath(page, tmp_path).encode(), b"PAGE")
+    first = (results / "report.html").read_bytes().replace(b"notebooks/comparison.html", b"PAGE")
+    assert again == first
+    report.write_page(results / "notebooks" / "comparison.ipynb", tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_bytes() == page.read_bytes()
+
+
+def test_names_are_text(tmp_path):
+    study = make_study() | {"study": HOSTILE, "datasets": [HOSTILE, "wine"]}
+    make_tables(tmp_path / "tables", study, names=[HOSTILE, "wine"])
+    page = tmp_path / "page.html"
+    page.write_text("<title>&lt;img src=x onerror=alert(1)&gt;</title>", encoding="utf-8")
+    report.write_report(study, tmp_path / "tables", [page], tmp_path / "report.html")
+    assert_loads_nothing(tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<img" not in text
+    assert text.count("&lt;img src=x onerror") >= 4
+
+
+def test_page_of_a_hostile_notebook_can_run_and_load_nothing(tmp_path):
+    html = {"text/html": "<p>table</p>"}
+    script = {"application/javascript": "alert(1)"}
+    cells = [
+        nbformat.v4.new_markdown_cell("# A </title><script>alert(1)</script> title"),
+        nbformat.v4.new_code_cell(
+            "1", outputs=[nbformat.v4.new_output("display_data", data=data) for data in (html, script)]
+        ),
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "a.ipynb")
+    report.write_page(tmp_path / "a.ipynb", tmp_path / "a.html")
+    text = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "<title>A &lt;/title&gt;&lt;script&gt;alert(1)&lt;/script&gt; title</title>" in text
+    assert "<p>table</p>" in text
+    policy = re.search(r'http-equiv="Content-Security-Policy"', text) or re.search(r"Content-Security-Policy", text)
+    assert policy and policy.start() < text.index("<style")
+    assert text.count("alert(1)") == 2
+
+
+def test_what_is_not_a_notebook_is_refused(tmp_path):
+    (tmp_path / "a.ipynb").write_text("[", encoding="utf-8")
+    with pytest.raises(InputError, match=r"a\.ipynb: not a notebook"):
+        report.write_page(tmp_path / "a.ipynb", tmp_path / "a.html")
+    assert not (tmp_path / "a.html").exists()
+
+
+# figures and stored notebooks
+
+
+def test_figures_are_the_same_text_again():
+    study = make_study()
+    tables_of_study = make_runs(study), make_comparisons(study)
+    first, second = (plots.figure_svg(plots.main_figure(*tables_of_study, 6, 0.5), "A & B") for _ in range(2))
+    assert first == second
+    assert "<title>A &amp; B</title>" in first
+
+
+def test_paired_differences_leave_out_runs_that_diverged():
+    runs = make_runs(make_study())
+    runs.loc[(runs["dataset"] == "iris") & (runs["seed"] == 1) & (runs["strategy"] == "standard"), "status"] = (
+        "diverged"
+    )
+    differences = plots.paired_differences(runs, 6, "alternating-0.5").set_index(["dataset", "seed"])["difference"]
+    assert ("iris", 1) not in differences.index
+    assert len(differences) == 5
+    np.testing.assert_allclose(differences["iris", 2], -0.022)
+
+
+def test_mean_interval_is_the_t_interval():
+    mean, low, high = plots.mean_interval(pd.DataFrame([[1.0, 2.0, 3.0], [4.0, np.nan, np.nan]]))
+    assert list(mean) == [2.0, 4.0]
+    np.testing.assert_allclose(high - mean, [4.302653 / np.sqrt(3), np.nan], rtol=1e-6)
+    np.testing.assert_allclose(mean - low, high - mean)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "workflow" / "notebooks").glob("*.ipynb")), ids=lambda path: path.name)
+def test_stored_notebooks_hold_no_results(path):
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert code
+    for cell in code:
+        assert cell["outputs"] == []
+        assert cell["execution_count"] is None
+    assert sum("parameters" in cell["metadata"].get("tags", []) for cell in code) == 1
+    assert "papermill" not in notebook["metadata"]
+
+
+# in a browser
+
+
+def open_page(browser, path):
+    """Open a file and check that nothing was logged to the console."""
+    browser.get(path.as_uri())
+    assert browser.get_log("browser") == []
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_report_in_a_browser(browser, results, width):
+    device = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", device)
+    open_page(browser, results / "report.html")
+    answer = browser.find_element(By.ID, "answer")
+    assert answer.is_displayed()
+    assert answer.text.startswith("Alternating freezing lost: ")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    browser.find_element(By.LINK_TEXT, "Alternating freezing against standard training").click()
+    assert browser.title == "Alternating freezing against standard training"
+    browser.find_element(By.PARTIAL_LINK_TEXT, "Report").click()
+    assert browser.find_element(By.ID, "answer").is_displayed()
+    assert browser.get_log("browser") == []
+
+
+def test_code_is_shown_by_the_keyboard(browser, results):
+    open_page(browser, results / "notebooks" / "comparison.html")
+    code = browser.find_elements(By.CSS_SELECTOR, ".code")
+    assert code
+    assert not any(block.is_displayed() for block in code)
+    browser.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB, Keys.TAB, Keys.SPACE)
+    assert all(block.is_displayed() for block in code)
+    assert all(image.get_property("naturalWidth") > 0 for image in browser.find_elements(By.TAG_NAME, "img"))
+    assert all(image.get_attribute("alt") for image in browser.find_elements(By.TAG_NAME, "img"))
+    assert browser.get_log("browser") == []
