@@ -29,6 +29,8 @@ rule all:
     default_target: True
     input:
         "<results>/report.html",
+        rules.collect.output,
+        rules.compare.output,
     localrule: True
 
 

@@ -21,6 +21,7 @@ rule train:
         code=fingerprint(*NUMERIC_MODULES),
     message:
         "Train {wildcards.strategy} on {wildcards.dataset}, depth {wildcards.depth}, seeds {wildcards.seeds}"
+        " (GPUs: {resources.gpu})"
     shell:
         "python -m altfreeze train --data {input:q} --cell {params.cell:q} --seeds {wildcards.seeds} "
         "--device {params.device} --threads {threads} --output {output.log:q} --manifest {output.manifest:q} "
