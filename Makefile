@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 
 report: $(VENV)/run.done
 	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all
+	@$(BIN)/python -c 'from altfreeze.config import load; print("Open", load("config/config.yaml")["results"] + "/report.html")'
 
 test: $(VENV)/test.done
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest

@@ -61,11 +61,11 @@ class Group(NamedTuple):
     rounds: int
 
 
-GOAL = Group(depth=6, width=64, epochs={10: 10}, loop_epochs=10, rounds=15)
+GOAL = Group(depth=6, width=64, epochs={10: 10}, loop_epochs=10, rounds=11)
 GROUPS = (
     GOAL,
-    Group(depth=4, width=64, epochs={1: 5, 10: 5, 50: 5}, loop_epochs=5, rounds=7),
-    Group(depth=8, width=64, epochs={1: 5, 10: 5, 50: 5}, loop_epochs=5, rounds=7),
+    Group(depth=4, width=64, epochs={1: 5, 10: 5, 50: 5}, loop_epochs=5, rounds=5),
+    Group(depth=8, width=64, epochs={1: 5, 10: 5, 50: 5}, loop_epochs=5, rounds=5),
     Group(depth=4, width=512, epochs={1: 4, 10: 2, 50: 1}, loop_epochs=2, rounds=3),
     Group(depth=8, width=512, epochs={1: 4, 10: 2, 50: 1}, loop_epochs=2, rounds=3),
 )
@@ -175,20 +175,30 @@ def time_products(rows, sizes, epochs, members):
     -------
     float
     """
-    weights = [torch.randn(members, *shape) for shape in itertools.pairwise(sizes)]
-    inputs = [torch.randn(members, BATCH_SIZE, size) for size in sizes[:-1]]
-    gradients = [torch.randn(members, BATCH_SIZE, size) for size in sizes[1:]]
-    start = time.perf_counter()
-    for _ in range(epochs):
-        for first in range(0, rows, BATCH_SIZE):
-            batch = min(BATCH_SIZE, rows - first)
-            for index, (weight, x, gradient) in enumerate(zip(weights, inputs, gradients, strict=True)):
-                x, gradient = x[:, :batch], gradient[:, :batch]
-                torch.bmm(x, weight)
-                torch.bmm(x.transpose(1, 2), gradient)
+    full, rest = divmod(rows, BATCH_SIZE)
+    seconds = 0.0
+    for batch, steps in ((BATCH_SIZE, full * epochs), (rest, epochs if rest else 0)):
+        # all memory is there before the clock starts, so that only the products are timed
+        layers = [
+            (
+                torch.randn(members, batch, fan_in),
+                torch.randn(members, fan_in, fan_out),
+                torch.randn(members, batch, fan_out),
+                torch.zeros(members, batch, fan_out),
+                torch.zeros(members, fan_in, fan_out),
+                torch.zeros(members, batch, fan_in),
+            )
+            for fan_in, fan_out in itertools.pairwise(sizes)
+        ]
+        start = time.perf_counter()
+        for _ in range(steps):
+            for index, (x, weight, gradient, output, weight_gradient, input_gradient) in enumerate(layers):
+                torch.bmm(x, weight, out=output)
+                torch.bmm(x.transpose(1, 2), gradient, out=weight_gradient)
                 if index:
-                    torch.bmm(gradient, weight.transpose(1, 2))
-    return (time.perf_counter() - start) / members / epochs
+                    torch.bmm(gradient, weight.transpose(1, 2), out=input_gradient)
+        seconds += time.perf_counter() - start
+    return seconds / members / epochs
 
 
 def interleave(contenders, rounds):

@@ -185,6 +185,12 @@ def test_a_cell_holds_only_what_decides_its_numbers():
     assert config.validate_cell(cell(alternating, optimizer="sgd")) == cell(alternating, optimizer="sgd")
 
 
+def test_the_profile_that_is_always_read_sets_nothing_that_a_cluster_profile_sets():
+    always = yaml.safe_load((ROOT / "profiles" / "default" / "config.yaml").read_text())
+    cluster = yaml.safe_load((ROOT / "slurm" / "config.yaml").read_text())
+    assert not set(always) & {*cluster, "executor", "jobs", "cores", "default-resources"}
+
+
 CONDA_NAMES = {
     "torch": "pytorch",
     "matplotlib": "matplotlib-base",
