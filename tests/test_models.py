@@ -1,6 +1,6 @@
 """Stacked networks are ordinary networks, side by side."""
 
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 import torch
@@ -59,20 +59,47 @@ def test_set_active_freezes_by_flag_and_by_absent_gradient():
             assert (parameter.grad is not None) == learns
 
 
-@pytest.mark.parametrize(
-    "active", [(True, True, False, False), (False, False, True, True), (False, True, False, False)]
-)
-def test_gradients_of_active_layers_are_bitwise_those_of_the_unfrozen_network(active):
-    stacked = StackedMLP(SIZES, seeds=[0, 1])
-    x = torch.randn(2, 7, 5)
-    stacked(x).square().sum().backward()
+def logits_by_hand(stacked, x, keep):
+    """Return the logits with dropout, from operations that autograd follows."""
+    for index in range(stacked.depth):
+        weight, bias = stacked.layer(index)
+        x = x @ weight + bias
+        if index < stacked.depth - 1:
+            x = torch.relu(x)
+            if keep is not None:
+                x = x * keep[:, index] / (1 - stacked.dropout)
+    return x
+
+
+STATES = [active for active in product([False, True], repeat=4) if any(active)]
+
+
+@pytest.mark.parametrize("active", STATES)
+@pytest.mark.parametrize("dropout", [0.0, 0.25])
+def test_gradients_are_those_of_autograd_and_bitwise_those_of_the_unfrozen_network(active, dropout):
+    stacked = StackedMLP(SIZES, seeds=[0, 1], dropout=dropout)
+    x, targets = torch.randn(2, 7, 5), torch.randint(3, (2, 7))
+    keep = torch.rand(2, 3, 7, 8).ge_(dropout) if dropout else None
+    logits = logits_by_hand(stacked, x, keep)
+    losses = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+    (losses.sum() / 7).backward()
+    automatic = [[parameter.grad.clone() for parameter in stacked.layer(index)] for index in range(4)]
+    torch.testing.assert_close(stacked.compute_gradients(x, targets, keep), losses.view(2, 7))
     unfrozen = [[parameter.grad.clone() for parameter in stacked.layer(index)] for index in range(4)]
-    stacked.zero_grad()
     stacked.set_active(active)
-    stacked(x).square().sum().backward()
+    stacked.compute_gradients(x, targets, keep)
     for index, learns in enumerate(active):
-        for parameter, expected in zip(stacked.layer(index), unfrozen[index], strict=True):
-            assert torch.equal(parameter.grad, expected) if learns else parameter.grad is None
+        for parameter, whole, expected in zip(stacked.layer(index), unfrozen[index], automatic[index], strict=True):
+            torch.testing.assert_close(whole, expected, rtol=1e-5, atol=1e-7)
+            assert torch.equal(parameter.grad, whole) if learns else parameter.grad is None
+
+
+def test_computing_gradients_leaves_the_batch_alone():
+    stacked = StackedMLP(SIZES, seeds=[0], dropout=0.5)
+    x = torch.randn(1, 7, 5)
+    before = x.clone()
+    stacked.compute_gradients(x, torch.zeros(1, 7, dtype=torch.int64), torch.ones(1, 3, 7, 8))
+    assert torch.equal(x, before)
 
 
 def test_dropout_masks_come_from_each_members_own_generator():
@@ -85,11 +112,3 @@ def test_dropout_masks_come_from_each_members_own_generator():
     assert torch.equal(together[1], alone[0])
     assert set(together.unique().tolist()) == {0, 1}
     assert abs(together.mean().item() - 0.7) < 0.03
-
-
-def test_kept_units_are_scaled_and_dropped_ones_are_zero():
-    stacked = StackedMLP([2, 4, 2], seeds=[0], dropout=0.5)
-    x, keep = torch.randn(1, 3, 2), torch.tensor([1.0, 0, 1, 0]).expand(1, 1, 3, 4)
-    hidden = torch.relu(x[0] @ stacked.weights[0][0] + stacked.biases[0][0])
-    expected = (hidden * torch.tensor([2.0, 0, 2, 0])) @ stacked.weights[1][0] + stacked.biases[1][0]
-    torch.testing.assert_close(stacked(x, keep)[0], expected)

@@ -87,17 +87,13 @@ class StackedMLP(nn.Module):
         """Return the parameters of one layer as (weight, bias)."""
         return self.weights[index], self.biases[index]
 
-    def forward(self, x, keep=None):
-        """Return the logits.
+    def forward(self, x):
+        """Return the logits, without dropout.
 
         Parameters
         ----------
         x : Tensor, shape (S, batch, features)
             A batch of its own for each member.
-        keep : Tensor, shape (S, depth - 1, batch, width), optional
-            Dropout masks: 1 where a hidden unit is kept, 0 where it is dropped; see
-            `dropout_masks`. Kept units are scaled by 1 / (1 - dropout). Without it
-            nothing is dropped.
 
         Returns
         -------
@@ -108,9 +104,59 @@ class StackedMLP(nn.Module):
             x = torch.baddbmm(bias, x, weight)
             if index < last:
                 x = torch.relu(x)
-                if keep is not None:
-                    x = x * (keep[:, index] / (1 - self.dropout))
         return x
+
+    @torch.no_grad()
+    def compute_gradients(self, x, targets, keep=None):
+        """Compute the loss and set the gradients of the active layers, by hand.
+
+        The loss is the sum over members of each one's mean cross-entropy over its
+        batch. The numbers are those of autograd, with less overhead; what the freeze
+        state makes superfluous (`altfreeze.cost.step_flops`) is not computed.
+
+        Parameters
+        ----------
+        x : Tensor, shape (S, batch, features)
+            A batch of its own for each member.
+        targets : Tensor of int64, shape (S, batch)
+            Classes.
+        keep : Tensor, shape (S, depth - 1, batch, width), optional
+            Dropout masks: 1 where a hidden unit is kept, 0 where it is dropped; see
+            `dropout_masks`. Kept units are scaled by 1 / (1 - dropout). Without it
+            nothing is dropped.
+
+        Returns
+        -------
+        Tensor, shape (S, batch)
+            Cross-entropy of each row.
+        """
+        layers = list(zip(self.weights, self.biases, strict=True))
+        lowest = next(index for index, (weight, _) in enumerate(layers) if weight.requires_grad)
+        scale = 1 / (1 - self.dropout)
+        inputs = []
+        for index, (weight, bias) in enumerate(layers):
+            if index > 0:
+                x = x.relu_() if keep is None else x.relu_().mul_(keep[:, index - 1] * scale)
+            inputs.append(x)
+            x = torch.baddbmm(bias, x, weight)
+        log_probabilities = x.log_softmax(-1)
+        chosen = targets.unsqueeze(-1)
+        losses = -log_probabilities.gather(-1, chosen).squeeze(-1)
+        # of the mean cross-entropy with respect to the logits: (probability - one-hot target) / batch
+        gradient = log_probabilities.exp_()
+        gradient.scatter_add_(-1, chosen, gradient.new_full(chosen.shape, -1)).mul_(1 / x.shape[1])
+        for index in range(self.depth - 1, lowest - 1, -1):
+            weight, bias = layers[index]
+            if weight.requires_grad:
+                weight.grad = torch.bmm(inputs[index].transpose(1, 2), gradient)
+                bias.grad = gradient.sum(1, keepdim=True)
+            if index > lowest:
+                gradient = torch.bmm(gradient, weight.transpose(1, 2))
+                # a unit that is zero was negative or dropped: either way nothing flows through it
+                gradient = torch.ops.aten.threshold_backward(gradient, inputs[index], 0)
+                if keep is not None:
+                    gradient.mul_(scale)
+        return losses
 
     def set_active(self, active):
         """Freeze and thaw layers.

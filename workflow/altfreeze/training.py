@@ -313,11 +313,8 @@ def train_pack(X, y, cell, seeds, device="cpu", progress=None):
             keep = None
             if cell["dropout"]:
                 keep = dropout_masks(generators, cell["dropout"], depth, batch, cell["width"]).to(device)
-            losses = _member_losses(network(x, keep), targets)
-            (losses.sum() / batch).backward()
+            loss_sum += network.compute_gradients(x, targets, keep).sum(1)
             step_optimizer(optimizer)
-            optimizer.zero_grad(set_to_none=True)
-            loss_sum += losses.detach().sum(1)
             seen.add(active)
             flops += step_flops(sizes, batch, active)
             updates_bottom += active[0]
