@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from test_report import assert_loads_nothing, open_page
 
 ROOT = Path(__file__).parents[1]
 SMOKE = "config/studies/smoke.yaml"
@@ -63,6 +64,17 @@ def test_the_smoke_study_has_its_tables_and_pages(clone):
     )["difference"]
     assert f"{abs(100 * difference.item()):.1f}" in report
     assert not list(results.rglob("*.tmp"))
+
+
+def test_the_report_and_every_page_load_nothing_and_open_without_a_word_on_the_console(clone, browser):
+    results = clone / "results" / "smoke"
+    pages = sorted((results / "notebooks").glob("*.html"))
+    for path in (results / "report.html", *pages):
+        assert_loads_nothing(path)
+        open_page(browser, path)
+    browser.get((results / "report.html").as_uri())
+    linked = {link.get_attribute("href") for link in browser.find_elements("tag name", "a")}
+    assert linked == {page.as_uri() for page in pages}
 
 
 def test_the_second_call_has_nothing_to_do(clone):
