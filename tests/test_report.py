@@ -43,7 +43,8 @@ def make_comparisons(study, difference=-0.02, low=-0.03, high=-0.01, pairs=6, dr
                     "metric": metric,
                     "pairs": pairs if name == "all" else pairs // 2,
                     "dropped": dropped if name in ("all", "iris") else 0,
-                    "reason": "diverged" if dropped and name in ("all", "iris") else "none",
+                    "diverged_standard": dropped if name in ("all", "iris") else 0,
+                    "diverged_alternating": 0,
                     "standard": 0.9 if accuracy else 1.0,
                     "alternating": 0.9 + difference if accuracy else ratio,
                     "difference": difference if accuracy else ratio - 1,
@@ -133,7 +134,7 @@ def test_answer_without_interval_says_so():
     study = make_study(seeds=1)
     sentence = report.answer(study, make_comparisons(study, low=np.nan, high=np.nan, pairs=2))
     assert sentence.startswith("Undecided: ")
-    assert "(no interval: a data set has fewer than two pairs; 2 pairs: 2 data sets × 1 seed)" in sentence
+    assert "(no interval: a data set has fewer than five pairs; 2 pairs: 2 data sets × 1 seed)" in sentence
 
 
 def test_answer_without_a_usable_pair_claims_nothing():
@@ -150,7 +151,10 @@ def test_dropped_pairs_are_counted_in_the_answer_and_in_the_sentence_after():
     study = make_study()
     table = make_comparisons(study, pairs=4, dropped=2)
     assert "4 of 6 pairs: 2 data sets × 3 seeds, 2 left out" in report.answer(study, table)
-    assert report.left_out(study, table) == ("Left out, because a run diverged: 2 pairs in 1 cell of this comparison.")
+    assert report.left_out(study, table) == (
+        "Left out, because a run diverged (2 of standard, 0 of alternating training): "
+        "2 pairs in 1 cell of this comparison."
+    )
     other = table.assign(depth=8)
     both = pd.concat([table, other])
     assert "2 pairs in 1 cell of this comparison, and 2 pairs in 1 cell of the others." in report.left_out(study, both)

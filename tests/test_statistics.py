@@ -8,7 +8,7 @@ from altfreeze.statistics import mean_difference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-samples = st.lists(st.lists(st.floats(-1, 1), min_size=2, max_size=8), min_size=1, max_size=4)
+samples = st.lists(st.lists(st.floats(-1, 1), min_size=5, max_size=8), min_size=1, max_size=4)
 
 
 def interval(differences, seed=0):
@@ -26,17 +26,21 @@ def test_the_estimate_is_the_mean_of_means_inside_of_its_interval_and_turns_with
     assert turned.low == pytest.approx(-found.high, abs=0.05)
 
 
-def test_two_pairs_have_the_closed_form():
-    # a resample of {0, 1} has mean 0, 1/2, 1 with probability 1/4, 1/2, 1/4
-    assert interval([[0.0, 1.0]]) == (0.5, 0.0, 1.0)
+@pytest.mark.parametrize("pairs", [5, 10])
+def test_the_interval_covers_the_truth_as_often_as_it_says(pairs):
+    generator = np.random.default_rng(7)
+    found = [interval([generator.normal(size=pairs)], seed) for seed in range(400)]
+    covered = sum(low <= 0 <= high for _, low, high in found)
+    # below five pairs the range of the means of resamples is too narrow for any level
+    assert covered >= 400 * {5: 0.88, 10: 0.92}[pairs]
 
 
 def test_a_constant_difference_is_certain():
-    assert interval([[0.25] * 5, [0.75] * 3]) == (0.5, 0.5, 0.5)
+    assert interval([[0.25] * 5, [0.75] * 6]) == (0.5, 0.5, 0.5)
 
 
-def test_without_two_pairs_there_is_an_estimate_but_no_interval():
-    found = interval([[0.5], [0.1, 0.3]])
+def test_with_fewer_than_five_pairs_there_is_an_estimate_but_no_interval():
+    found = interval([[0.5] * 4, [0.1, 0.3] * 3])
     assert found.estimate == pytest.approx(0.35)
     assert math.isnan(found.low)
     assert math.isnan(found.high)

@@ -53,7 +53,7 @@ def stale(clone, *arguments, study=SMOKE):
 def test_the_smoke_study_has_its_tables_and_pages(clone):
     results = clone / "results" / "smoke"
     runs = pd.read_csv(results / "tables" / "runs.csv")
-    assert len(runs) == 2 * 1 * 2 * 4
+    assert len(runs) == 2 * 1 * 2 * 6
     assert set(runs["status"]) == {"ok"}
     pages = sorted(path.name for path in (results / "notebooks").iterdir())
     names = ("comparison", "dynamics-iris", "dynamics-moons", "walkthrough")
@@ -93,7 +93,7 @@ after_tables = {"collect": 1, "compare": 1, "comparison": 1, "report": 1}
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
-        ({"seeds": 6}, {"train": 4, **after_tables, "dynamics": 2}),
+        ({"seeds": 9}, {"train": 4, **after_tables, "dynamics": 2}),
         ({"datasets": ["iris", "moons", "wine"]}, {"data": 1, "train": 4, **after_tables, "dynamics": 3}),
         ({"freeze_ratios": [0.5, 0.3]}, {"train": 4, **after_tables, "dynamics": 2}),
         ({"depths": [4, 5]}, {"train": 8, **after_tables, "dynamics": 2}),
@@ -152,13 +152,17 @@ def test_a_change_of_a_docstring_or_a_comment_reruns_nothing(clone, edited, modu
     assert stale(clone) == {}
 
 
+def test_numbers_that_are_equal_are_the_same_study(clone):
+    assert stale(clone, study=study_with(clone, dropout=0, weight_decay=0, freeze_ratios=[5e-1])) == {}
+
+
 def test_the_statistics_are_computed_anew_without_training(clone, edited):
     edited("workflow/altfreeze/statistics.py", lambda text: text + "\nUNUSED = 1\n")
     assert stale(clone) == {"compare": 1, "comparison": 1, "report": 1}
 
 
 def test_a_log_that_was_edited_stops_the_collection(clone):
-    log = clone / "results" / "smoke" / "runs" / "iris" / "depth4" / "standard" / "seeds0-1.csv"
+    log = clone / "results" / "smoke" / "runs" / "iris" / "depth4" / "standard" / "seeds0-2.csv"
     text, times = log.read_text(), log.stat()
     try:
         log.write_text(text.replace("ok", "OK", 1))
@@ -166,7 +170,7 @@ def test_a_log_that_was_edited_stops_the_collection(clone):
         assert done.returncode != 0
         message = (clone / "results" / "smoke" / "logs" / "collect.log").read_text()
         assert message.count("\n") == 1
-        assert "iris/depth4/standard/seeds0-1.csv" in message
+        assert "iris/depth4/standard/seeds0-2.csv" in message
         assert "delete both files" in message
         assert message.strip() in done.stdout + done.stderr
     finally:

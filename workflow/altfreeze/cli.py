@@ -40,7 +40,6 @@ def _train(arguments):
     # torch reads these when it is imported
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = str(arguments.threads)
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     from altfreeze.training import run
 
     run(arguments.data, cell, seeds, arguments.device, arguments.threads, arguments.output, arguments.manifest)

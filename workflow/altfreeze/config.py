@@ -176,6 +176,14 @@ def validate(config, files=()):
     if error is not None:
         refuse(*_sentence(error))
     complete = {key: config.get(key, part["default"]) for key, part in schema["properties"].items()}
+    # 0 and 0.0 are the same study
+    complete |= {
+        key: float(complete[key]) for key, part in schema["properties"].items() if part.get("type") == "number"
+    }
+    complete["freeze_ratios"] = [float(ratio) for ratio in complete["freeze_ratios"]]
+    complete["results"] = str(Path(complete["results"]))
+    if complete["results"] == ".":
+        refuse(["results"], f"{_quoted(config['results'])} is the folder of the workflow; allowed: another folder")
     for position, name in enumerate(complete["datasets"]):
         if name == "all":
             refuse(["datasets", position], '"all" means all data sets in the tables; allowed: any other name')
@@ -184,6 +192,12 @@ def validate(config, files=()):
                 ["datasets", position],
                 f"{_quoted(name)} has no entry in sources; allowed: {', '.join(complete['sources'])}",
             )
+    labels = [alternating_label(ratio) for ratio in complete["freeze_ratios"]]
+    if len(set(labels)) < len(labels):
+        refuse(
+            ["freeze_ratios"],
+            f"{_quoted(complete['freeze_ratios'])} has ratios alike in six digits; allowed: ratios that differ",
+        )
     for key, among in (("primary_depth", "depths"), ("primary_freeze_ratio", "freeze_ratios")):
         if complete[key] not in complete[among]:
             allowed = ", ".join(map(str, complete[among]))

@@ -144,7 +144,7 @@ class StackedMLP(nn.Module):
         losses = -log_probabilities.gather(-1, chosen).squeeze(-1)
         # of the mean cross-entropy with respect to the logits: (probability - one-hot target) / batch
         gradient = log_probabilities.exp_()
-        gradient.scatter_add_(-1, chosen, gradient.new_full(chosen.shape, -1)).mul_(1 / x.shape[1])
+        gradient.scatter_(-1, chosen, gradient.gather(-1, chosen) - 1).mul_(1 / x.shape[1])
         for index in range(self.depth - 1, lowest - 1, -1):
             weight, bias = layers[index]
             if weight.requires_grad:

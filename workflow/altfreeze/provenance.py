@@ -21,6 +21,17 @@ def _without_docstrings(tree):
     return tree
 
 
+def _structure(node):
+    """Return a syntax tree as nested lists that are the same in every version of Python."""
+    if isinstance(node, ast.AST):
+        # versions differ in the fields that they leave empty
+        fields = [[name, _structure(value)] for name, value in ast.iter_fields(node) if value not in (None, [])]
+        return [type(node).__name__, fields]
+    if isinstance(node, list):
+        return [_structure(part) for part in node]
+    return repr(node)
+
+
 def fingerprint(*modules):
     """Return a hash of the code of some modules that ignores comments, docstrings and layout.
 
@@ -37,7 +48,7 @@ def fingerprint(*modules):
     digest = hashlib.sha256()
     for module in sorted(modules):
         source = (PACKAGE / f"{module}.py").read_text(encoding="utf-8")
-        digest.update(ast.unparse(_without_docstrings(ast.parse(source))).encode())
+        digest.update(repr(_structure(_without_docstrings(ast.parse(source)))).encode())
     return digest.hexdigest()[:16]
 
 

@@ -73,7 +73,7 @@ def answer(study, comparisons):
         )
     word = verdict(row.low, row.high)
     if math.isnan(row.low):
-        opening, interval = "Undecided", "no interval: a data set has fewer than two pairs"
+        opening, interval = "Undecided", "no interval: a data set has fewer than five pairs"
     else:
         opening = "Undecided" if word == "undecided" else f"Alternating freezing {word}"
         interval = f"95 % interval {_interval(row.low, row.high, word)}"
@@ -175,8 +175,10 @@ def left_out(study, comparisons):
         for rows, where in ((cells[here], "this comparison"), (cells[~here], "the others"))
         if len(rows)
     ]
-    reasons = " and ".join(sorted(cells["reason"].unique()))
-    return f"Left out, because a run {reasons}: {', and '.join(parts)}."
+    whose = (
+        f"{cells['diverged_standard'].sum()} of standard, {cells['diverged_alternating'].sum()} of alternating training"
+    )
+    return f"Left out, because a run diverged ({whose}): {', and '.join(parts)}."
 
 
 def write_page(notebook, output):
@@ -324,7 +326,9 @@ def _signed(row):
     if math.isnan(row.difference):
         return "no pair"
     numbers = [f"{100 * round(share, _DIGITS):+.2f}" for share in (row.difference, row.low, row.high)]
-    difference, low, high = (text.replace("-", "−") for text in numbers)
+    difference, low, high = (
+        text.replace("-", "−").replace("+0.00", "0.00").replace("−0.00", "0.00") for text in numbers
+    )
     return f"{difference} (no interval)" if math.isnan(row.low) else f"{difference} [{low}, {high}]"
 
 

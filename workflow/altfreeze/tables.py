@@ -305,7 +305,8 @@ def _compare_one(pairs, metric, generator):
     return {
         "pairs": sum(map(len, usable)),
         "dropped": dropped,
-        "reason": "diverged" if dropped else "none",
+        "diverged_standard": int(sum((frame["status_standard"] == "diverged").sum() for frame in pairs)),
+        "diverged_alternating": int(sum((frame["status_other"] == "diverged").sum() for frame in pairs)),
         "standard": float(np.mean([values.mean() for values in standard])) if complete else np.nan,
         "alternating": float(np.mean([values.mean() for values in other])) if complete else np.nan,
         "difference": interval.estimate,

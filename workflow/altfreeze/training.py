@@ -218,12 +218,11 @@ def evaluate(network, x, targets):
     return torch.cat(losses, 1), torch.cat(correct, 1)
 
 
-def _group(active, seen):
-    """Return the name of the layers that learned: 'all', 'bottom', 'top' or 'bottom+top' in turn."""
-    if all(active):
+def _group(plan):
+    """Return the name of the layers that learned in an epoch: 'all', 'bottom', 'top' or 'bottom+top' in turn."""
+    if all(map(all, plan)):
         return "all"
-    lowest_learned = {pattern[0] for pattern in seen}
-    return "bottom+top" if len(lowest_learned) == 2 else "bottom" if active[0] else "top"
+    return "+".join(name for name, layer in (("bottom", 0), ("top", -1)) if any(active[layer] for active in plan))
 
 
 def train_pack(X, y, cell, seeds, device="cpu", progress=None):
@@ -292,7 +291,9 @@ def train_pack(X, y, cell, seeds, device="cpu", progress=None):
 
     for epoch in range(cell["epochs"]):
         rate = learning_rate(cell, epoch)
-        seen = set()
+        plan = [
+            active_layers(cell["strategy"], Position(epoch, step, len(starts)), depth) for step in range(len(starts))
+        ]
         clock.start()
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -300,8 +301,7 @@ def train_pack(X, y, cell, seeds, device="cpu", progress=None):
         order = torch.from_numpy(order).to(device)
         x_epoch, y_epoch = x_train[members, order], y_train[members, order]
         loss_sum = torch.zeros(len(seeds), device=device)
-        for step, start in enumerate(starts):
-            active = active_layers(cell["strategy"], Position(epoch, step, len(starts)), depth)
+        for start, active in zip(starts, plan, strict=True):
             if active != switch.active:
                 with clock.paused():
                     switch.check()
@@ -315,11 +315,12 @@ def train_pack(X, y, cell, seeds, device="cpu", progress=None):
                 keep = dropout_masks(generators, cell["dropout"], depth, batch, cell["width"]).to(device)
             loss_sum += network.compute_gradients(x, targets, keep).sum(1)
             step_optimizer(optimizer)
-            seen.add(active)
-            flops += step_flops(sizes, batch, active)
-            updates_bottom += active[0]
-            updates_top += active[-1]
         clock.stop()
+        flops += sum(
+            step_flops(sizes, min(batch_size, rows - start), active) for start, active in zip(starts, plan, strict=True)
+        )
+        updates_bottom += sum(active[0] for active in plan)
+        updates_top += sum(active[-1] for active in plan)
 
         train_loss = (loss_sum / rows).tolist()
         losses, correct = evaluate(network, *validation)
@@ -332,7 +333,7 @@ def train_pack(X, y, cell, seeds, device="cpu", progress=None):
             measured = (train_loss, validation_loss, validation_accuracy, test_accuracy)
             values = [math.nan if seed in diverged else value[index] for value in measured]
             status = "diverged" if seed in diverged else "ok"
-            counted = (_group(active, seen), rate, flops, updates_bottom, updates_top, clock.seconds)
+            counted = (_group(plan), rate, flops, updates_bottom, updates_top, clock.seconds)
             record = (seed, epoch + 1, status, *values, *counted)
             records.append(dict(zip(LOG_COLUMNS, record, strict=True)))
         if progress is not None:
@@ -364,12 +365,16 @@ def _show_progress(cell, seeds):
 
     def progress(rows):
         epoch = rows[0]["epoch"]
-        accuracy = f"median validation accuracy {np.nanmedian([row['validation_accuracy'] for row in rows]):.3f}"
+        accuracies = [row["validation_accuracy"] for row in rows if row["status"] == "ok"]
+        accuracy = f"median validation accuracy {np.median(accuracies):.3f}" if accuracies else "all diverged"
         bar.set_postfix_str(accuracy, refresh=False)
         bar.update()
         if bar.disable and (epoch % max(1, epochs // 10) == 0 or epoch == epochs):
             seconds = f"{rows[0]['seconds']:.2f} s of training"
-            print(f"{title}: epoch {epoch}/{epochs}, {accuracy} of {len(seeds)} seeds, {seconds}", file=sys.stderr)
+            print(
+                f"{title}: epoch {epoch}/{epochs}, {accuracy}, {len(accuracies)} of {len(seeds)} seeds ok, {seconds}",
+                file=sys.stderr,
+            )
         if epoch == epochs:
             bar.close()
 
@@ -425,6 +430,7 @@ def run(data_path, cell, seeds, device, threads, log_path, manifest_path):
     # the decayed momenta of dead units are subnormal, and would slow a step down many times
     torch.set_flush_denormal(True)
     if device == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
     try:
         with np.load(data_path, allow_pickle=False) as stored:

@@ -19,8 +19,7 @@ rule dynamics:
             labels={"notebook": "training dynamics", "data set": "{dataset}"},
         ),
     log:
-        notebook="<logs>/notebooks/dynamics-{dataset}.ipynb",
-        text="<logs>/notebooks/dynamics-{dataset}.log",
+        "<logs>/notebooks/dynamics-{dataset}.log",
     benchmark:
         "<benchmarks>/notebooks/dynamics-{dataset}.tsv"
     retries: 1
@@ -38,9 +37,9 @@ rule dynamics:
     shell:
         "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} OPENBLAS_NUM_THREADS={threads} && "
         "papermill -k python3 --log-output --no-progress-bar -r epochs_table {input.epochs:q} "
-        "-r dataset {wildcards.dataset:q} {input.notebook:q} {log.notebook:q} > {log.text:q} 2>&1 && "
-        "cp {log.notebook:q} {output.notebook:q} && "
-        "python -m altfreeze page --notebook {output.notebook:q} --output {output.page:q} 2>> {log.text:q}"
+        "-r dataset {wildcards.dataset:q} {input.notebook:q} {log:q}.ipynb > {log:q} 2>&1 && "
+        "cp {log:q}.ipynb {output.notebook:q} && "
+        "python -m altfreeze page --notebook {output.notebook:q} --output {output.page:q} 2>> {log:q}"
 
 
 rule comparison:
@@ -59,8 +58,7 @@ rule comparison:
             labels={"notebook": "comparison", "data set": "all"},
         ),
     log:
-        notebook="<logs>/notebooks/comparison.ipynb",
-        text="<logs>/notebooks/comparison.log",
+        "<logs>/notebooks/comparison.log",
     benchmark:
         "<benchmarks>/notebooks/comparison.tsv"
     retries: 1
@@ -79,9 +77,9 @@ rule comparison:
     shell:
         "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} OPENBLAS_NUM_THREADS={threads} && "
         "papermill -k python3 --log-output --no-progress-bar -r tables {params.tables:q} "
-        "{input.notebook:q} {log.notebook:q} > {log.text:q} 2>&1 && "
-        "cp {log.notebook:q} {output.notebook:q} && "
-        "python -m altfreeze page --notebook {output.notebook:q} --output {output.page:q} 2>> {log.text:q}"
+        "{input.notebook:q} {log:q}.ipynb > {log:q} 2>&1 && "
+        "cp {log:q}.ipynb {output.notebook:q} && "
+        "python -m altfreeze page --notebook {output.notebook:q} --output {output.page:q} 2>> {log:q}"
 
 
 rule walkthrough:
@@ -97,8 +95,7 @@ rule walkthrough:
             labels={"notebook": "walkthrough", "data set": "one"},
         ),
     log:
-        notebook="<logs>/notebooks/walkthrough.ipynb",
-        text="<logs>/notebooks/walkthrough.log",
+        "<logs>/notebooks/walkthrough.log",
     benchmark:
         "<benchmarks>/notebooks/walkthrough.tsv"
     retries: 1
@@ -126,9 +123,9 @@ rule walkthrough:
         "papermill -k python3 --log-output --no-progress-bar -p depth {params.depth:q} -p width {params.width:q} "
         "-p freeze_ratio {params.freeze_ratio:q} -p epochs {params.epochs:q} -p batch_size {params.batch_size:q} "
         "-p learning_rate {params.learning_rate:q} -r optimizer {params.optimizer:q} -p seed {params.seed:q} "
-        "{input.notebook:q} {log.notebook:q} > {log.text:q} 2>&1 && "
-        "cp {log.notebook:q} {output.notebook:q} && "
-        "python -m altfreeze page --notebook {output.notebook:q} --output {output.page:q} 2>> {log.text:q}"
+        "{input.notebook:q} {log:q}.ipynb > {log:q} 2>&1 && "
+        "cp {log:q}.ipynb {output.notebook:q} && "
+        "python -m altfreeze page --notebook {output.notebook:q} --output {output.page:q} 2>> {log:q}"
 
 
 rule report:
