@@ -35,4 +35,5 @@ rule all:
 
 
 onsuccess:
-    print(f"The report: {Path(config['results'], 'report.html').resolve()}", file=sys.stderr)
+    if Path(config["results"], "report.html").exists():
+        print(f"The report: {Path(config['results'], 'report.html').resolve()}", file=sys.stderr)

@@ -6,10 +6,8 @@ from pathlib import Path
 # jobs run the package of this checkout, installed or not, and notebooks a kernel of its environment
 PACKAGE_ROOT = str(Path(workflow.basedir) / "workflow")
 sys.path.insert(0, PACKAGE_ROOT)
-# the prefix is formatted once more
-QUOTED_ROOT = shlex.quote(PACKAGE_ROOT).replace("{", "{{").replace("}", "}}")
 shell.prefix(
-    f"set -euo pipefail; export JUPYTER_PREFER_ENV_PATH=1 PYTHONPATH={QUOTED_ROOT}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
+    f"set -euo pipefail; export JUPYTER_PREFER_ENV_PATH=1 PYTHONPATH={shlex.quote(PACKAGE_ROOT)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
 )
 
 from altfreeze import InputError
