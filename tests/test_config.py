@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 from altfreeze import InputError, config
+from altfreeze.schedules import STRATEGIES
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = ROOT / "config" / "config.yaml"
@@ -24,10 +25,57 @@ def test_shipped_studies_are_valid(files):
 def test_the_default_study_is_the_documented_grid():
     study = config.load(DEFAULT)
     packs = config.packs(study)
-    assert len(packs) == 9 * 3 * (1 + 3) * 1
-    assert sum(pack.last_seed - pack.first_seed + 1 for pack in packs) == 1080
-    assert packs[0].stem == "iris/depth4/standard/seeds0-9"
-    assert packs[-1].stem == "gaussian_quantiles/depth8/alternating-0.7/seeds0-9"
+    assert list(config.strategies(study)) == [
+        "standard",
+        "alternating-0.3",
+        "alternating-0.5",
+        "alternating-0.7",
+        "standard_half_updates",
+        "standard_matched_flops-0.5",
+        "frozen_bottom-0.5",
+        "frozen_top-0.5",
+        "random_half",
+    ]
+    calibration = [pack for pack in packs if pack.calibrates]
+    assert len(packs) - len(calibration) == 9 * 3 * 9
+    assert sum(pack.last_seed - pack.first_seed + 1 for pack in packs) == 9 * 3 * 9 * 10 + 9 * 3 * 10
+    assert {(pack.strategy, pack.seeds) for pack in calibration} == {("standard", "1000000-1000009")}
+    assert packs[0].stem == "iris/depth4/standard/configured/seeds1000000-1000009"
+    assert packs[1].stem == "iris/depth4/standard/configured/seeds0-9"
+    assert packs[-1].stem == "gaussian_quantiles/depth8/random_half/configured/seeds0-9"
+
+
+def test_tuning_adds_the_same_grid_at_tuned_learning_rates_and_no_calibration():
+    packs = config.packs(config.validate({"datasets": ["iris"], "tune": [0.1, 0.01]}))
+    configured, tuned = ([pack for pack in packs if pack.rates == rates] for rates in ("configured", "tuned"))
+    assert [pack._replace(rates="configured") for pack in tuned] == [p for p in configured if not p.calibrates]
+
+
+def test_a_strategy_has_its_own_parameters_the_general_keys_and_its_label():
+    study = config.validate(
+        {
+            "freeze_period": 3,
+            "freeze_ratios": [0.5, 0.25],
+            "strategies": [
+                "alternating",
+                {"name": "alternating", "label": "by_step", "unit": "step", "freeze_ratio": 1},
+                {"name": "frozen_top", "freeze_ratio": "primary"},
+            ],
+        }
+    )
+    found = config.strategies(study)
+    assert list(found) == ["standard", "alternating-0.5", "alternating-0.25", "by_step-1", "frozen_top-0.5"]
+    general = {"name": "alternating", "period": 3, "first": "top"}
+    assert found["alternating-0.25"] == general | {"unit": "epoch", "freeze_ratio": 0.25}
+    assert found["by_step-1"] == general | {"unit": "step", "freeze_ratio": 1.0}
+    assert found["frozen_top-0.5"] == {"name": "frozen_top", "freeze_ratio": 0.5}
+    assert config.primary_strategy(study) == "alternating-0.5"
+
+
+def test_yamls_off_is_the_word_off(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("cache_activations: off\n")
+    assert config.load(DEFAULT, mine)["cache_activations"] == "off"
 
 
 def test_the_default_configuration_states_every_key_and_the_schema_has_the_same_defaults():
@@ -43,6 +91,10 @@ def test_every_key_is_documented():
     schema = config.load_schema()
     for key in schema["properties"]:
         assert f"`{key}`" in text, key
+    for name in STRATEGIES:
+        assert f"`{name}`" in text, name
+        for parameter in STRATEGIES[name].parameters:
+            assert parameter in text, parameter
     for kind in schema["$defs"]["source"]["properties"]["kind"]["enum"]:
         assert f"`{kind}`" in text, kind
 
@@ -75,7 +127,7 @@ def test_every_key_is_documented():
         ({"weight_decay": -0.1}, ["weight_decay", "≥ 0"]),
         ({"freeze_unit": "batch"}, ["freeze_unit", "epoch, step"]),
         ({"first_to_learn": "middle"}, ["bottom, top"]),
-        ({"state_on_thaw": None}, ["state_on_thaw", "null", "keep, reset"]),
+        ({"state_on_thaw": None}, ["state_on_thaw", "null", "keep, reset, decay"]),
         ({"device": "tpu"}, ["auto, cpu, cuda"]),
         ({"results": "./"}, ["results", "the folder of the workflow"]),
         ({"seeds": 10**9}, ["seeds", "≤ 1000000"]),
@@ -93,6 +145,26 @@ def test_every_key_is_documented():
         ({"sources": {"a": {"kind": "csv", "path": "x.csv"}}}, ["sources.a", "target is missing"]),
         ({"sources": {"a": {"kind": "moons", "samples": 3, "noise": 0}}}, ["sources.a.samples", "≥ 20"]),
         ({"sources": {"a": {"kind": "openml"}}}, ["sources.a", "either id, or name and version"]),
+        ({"strategies": []}, ["strategies", "not empty"]),
+        ({"strategies": ["alternating", 3]}, ["strategies[1]", "3", "text or keys with values"]),
+        ({"strategies": ["alternatin"]}, ["strategies[0]", "alternatin", "did you mean alternating?"]),
+        ({"strategies": [{"name": ["a"]}]}, ["strategies[0]", "is no strategy"]),
+        ({"strategies": [{"label": "a"}]}, ["strategies[0]", "name is missing"]),
+        ({"strategies": [{"name": "alternating", "perod": 2}]}, ["strategies[0].perod", "did you mean period?"]),
+        ({"strategies": [{"name": "alternating", "period": 0}]}, ["strategies[0].period", "≥ 1"]),
+        ({"strategies": [{"name": "frozen_top", "freeze_ratio": "half"}]}, ["strategies[0].freeze_ratio", "half"]),
+        ({"strategies": [{"name": "alternating", "label": "a/b"}]}, ["strategies[0].label", "a/b"]),
+        ({"strategies": ["alternating", "alternating"]}, ["strategies", '"alternating-0.3" stands twice']),
+        ({"strategies": ["alternating", "standard"]}, ["strategies", '"standard" stands twice']),
+        ({"strategies": ["random_half"]}, ["strategies", "alternating-0.5", "primary comparison"]),
+        ({"cache_activations": True}, ["cache_activations", "true", "auto, off"]),
+        ({"calibration_seeds": 0}, ["calibration_seeds", "≥ 1"]),
+        ({"target_levels": [0]}, ["target_levels[0]", "> 0"]),
+        ({"tune": 0.1}, ["tune", "a list"]),
+        ({"tune": [-1]}, ["tune[0]", "> 0"]),
+        ({"gradient_flow": 1}, ["gradient_flow", "true or false"]),
+        ({"timing_rounds": 5}, ["timing_rounds", "≥ 6"]),
+        ({"equivalence_margin": 0}, ["equivalence_margin", "> 0"]),
         ({"primary_depth": 5}, ["primary_depth", "5", "4, 6, 8"]),
         ({"primary_freeze_ratio": 0.4}, ["primary_freeze_ratio", "0.4", "0.3, 0.5, 0.7"]),
     ],
@@ -159,7 +231,7 @@ def test_a_data_file_that_is_not_there_is_one_line_if_the_study_needs_it(tmp_pat
 
 def test_seed_blocks_cover_every_seed_once():
     study = config.validate({"datasets": ["iris"], "seeds": 23, "seeds_per_job": 10})
-    blocks = {(pack.first_seed, pack.last_seed) for pack in config.packs(study)}
+    blocks = {(pack.first_seed, pack.last_seed) for pack in config.packs(study) if not pack.calibrates}
     assert sorted(blocks) == [(0, 9), (10, 19), (20, 22)]
 
 

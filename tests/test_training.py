@@ -14,6 +14,7 @@ import torch
 from altfreeze import InputError, config, training
 from altfreeze.cost import step_flops
 from altfreeze.data import batch_order, split_of_seed, standardise
+from altfreeze.files import write_csv
 from altfreeze.models import layer_sizes
 from altfreeze.randomness import stream_seed
 from altfreeze.training import LOG_COLUMNS, PhaseSwitch, learning_rate, make_optimizer, train_pack
@@ -223,11 +224,11 @@ def test_strategies_of_one_seed_see_the_same_data_in_the_same_order_from_the_sam
     seen = []
     original = training.StackedMLP.compute_gradients
 
-    def spy(network, x, targets, keep):
+    def spy(network, x, targets, keep, start):
         if not seen[-1]:
             seen[-1] += [parameter.detach().clone() for parameter in network.parameters()]
         seen[-1] += [x.clone(), targets.clone()]
-        return original(network, x, targets, keep)
+        return original(network, x, targets, keep, start)
 
     monkeypatch.setattr(training.StackedMLP, "compute_gradients", spy)
     for strategy in ("standard", "alternating-0.5"):
@@ -242,19 +243,107 @@ def test_counts_and_cost_are_those_of_the_schedule(wine):
     sizes = layer_sizes(13, 16, 4, 3)
     top = sum(step_flops(sizes, batch, (False, False, True, True)) for batch in (32, 32, 32, 10))
     bottom = sum(step_flops(sizes, batch, (True, True, False, False)) for batch in (32, 32, 32, 10))
+    share = (16 * 16 + 16 + 16 * 3 + 3) / (13 * 16 + 16 + 16 * 16 + 16 + 16 * 16 + 16 + 16 * 3 + 3)
     rows = [row for row in trained.rows if row["seed"] == 1]
-    assert [row["active"] for row in rows] == ["top", "bottom", "top"]
+    assert [row["active"] for row in rows] == ["3-4", "1-2", "3-4"]
     assert [row["flops"] for row in rows] == [top, top + bottom, 2 * top + bottom]
-    assert [row["updates_bottom"] for row in rows] == [0, 4, 4]
-    assert [row["updates_top"] for row in rows] == [4, 4, 8]
+    assert [row["updates"] for row in rows] == ["0 0 4 4", "4 4 4 4", "4 4 8 8"]
+    assert [row["updates_minimum"] for row in rows] == [0, 4, 4]
+    assert [row["updates_mean"] for row in rows] == pytest.approx([4 * share, 4, 4 + 4 * share], rel=1e-12)
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert all(earlier["seconds"] < later["seconds"] for earlier, later in pairwise(rows))
 
 
 def test_both_groups_learn_within_an_epoch_when_phases_are_counted_in_steps(wine):
     rows = train_pack(*wine, make_cell(freeze_unit="step", epochs_alternating=2), [0]).rows
-    assert [row["active"] for row in rows] == ["bottom+top"] * 2
-    assert (rows[-1]["updates_bottom"], rows[-1]["updates_top"]) == (4, 4)
+    assert [row["active"] for row in rows] == ["1-4"] * 2
+    assert rows[-1]["updates"] == "4 4 4 4"
+
+
+@pytest.mark.parametrize(
+    ("active", "text"), [((1, 1, 1), "1-3"), ((0, 1, 0), "2"), ((1, 0, 1, 1), "1 3-4"), ((True, False, True), "1 3")]
+)
+def test_layer_ranges(active, text):
+    assert training.layer_ranges(active) == text
+
+
+def test_a_control_that_stops_within_an_epoch_is_standard_training_up_to_there(wine):
+    cell = make_cell("standard_half_updates", epochs_alternating=5)
+    half = train_pack(*wine, cell, range(2))
+    whole = train_pack(*wine, make_cell("standard", epochs_standard=5), range(2))
+    assert without_clock(half.rows[:4]) == without_clock(whole.rows[:4])
+    assert [row["epoch"] for row in half.rows[::2]] == [1, 2, 2.5]
+    assert half.rows[-1]["updates"] == "10 10 10 10"
+    # two batches of 32 were seen in the last epoch
+    assert half.rows[-1]["train_loss"] != whole.rows[5]["train_loss"]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("strategy", ["alternating-0.5", "frozen_bottom-0.5"])
+def test_the_activation_cache_changes_no_number_but_the_cost(wine, optimizer, strategy):
+    options = {"optimizer": optimizer, "epochs_alternating": 6, "freeze_period": 3}
+    cached, computed = (
+        train_pack(*wine, make_cell(strategy, cache_activations=cache, **options), range(2))
+        for cache in ("auto", "off")
+    )
+    for with_cache, without in zip(cached.rows, computed.rows, strict=True):
+        for key in ("train_loss", "validation_loss", "validation_accuracy"):
+            assert with_cache[key] == pytest.approx(without[key], rel=1e-5)
+    for first, second in zip(parameters(cached), parameters(computed), strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-5, atol=1e-6)
+    assert cached.rows[-1]["flops"] < computed.rows[-1]["flops"]
+
+
+def test_the_cache_holds_what_the_frozen_layers_give(wine, monkeypatch):
+    seen = {"auto": [], "off": []}
+    original = training.StackedMLP.compute_gradients
+    for cache, batches in seen.items():
+
+        def spy(network, x, targets, keep, start, batches=batches):
+            batches.append(x if start else network.hidden(x, 0, 2))
+            return original(network, x, targets, keep, start)
+
+        monkeypatch.setattr(training.StackedMLP, "compute_gradients", spy)
+        train_pack(*wine, make_cell("frozen_bottom-0.5", cache_activations=cache, epochs_alternating=2), range(2))
+    assert len(seen["auto"]) == 2 * 4
+    for found, expected in zip(*seen.values(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_decayed_state_is_what_zero_gradients_would_have_made(wine, optimizer):
+    cell = make_cell(optimizer=optimizer, weight_decay=0)
+    networks = [training.StackedMLP([5, 8, 8, 8, 3], seeds=[0, 1]) for _ in range(2)]
+    optimizers = [make_optimizer(network, cell) for network in networks]
+    x = torch.randn(2, 7, 5, generator=torch.Generator().manual_seed(0))
+    for network, made in zip(networks, optimizers, strict=True):
+        network(x).square().sum().backward()
+        made.step()
+    switch = PhaseSwitch(networks[0], optimizers[0], "decay")
+    switch.to((False, False, True, True), 1)
+    switch.to((True,) * 4, 8)
+    for parameter in networks[1].parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    for _ in range(7):
+        optimizers[1].step()
+    for decayed, stepped in zip(networks[0].layer(1), networks[1].layer(1), strict=True):
+        found, expected = optimizers[0].state[decayed], optimizers[1].state[stepped]
+        assert found.keys() == expected.keys()
+        for key in found:
+            torch.testing.assert_close(found[key], expected[key], rtol=1e-5, atol=0)
+    top = networks[0].layer(3)[0]
+    assert all(
+        torch.equal(optimizers[0].state[top][key], value) for key, value in kept(networks[0], x, cell)[3].items()
+    )
+
+
+def kept(network, x, cell):
+    """Return each layer's optimizer state after one step from the initial weights of `network`."""
+    fresh = training.StackedMLP([5, 8, 8, 8, 3], seeds=[0, 1])
+    made = make_optimizer(fresh, cell)
+    fresh(x).square().sum().backward()
+    made.step()
+    return [made.state[fresh.layer(index)[0]] for index in range(network.depth)]
 
 
 def test_a_diverged_seed_is_marked_from_its_epoch_on_and_harms_no_other(wine, monkeypatch):
@@ -267,8 +356,8 @@ def test_a_diverged_seed_is_marked_from_its_epoch_on_and_harms_no_other(wine, mo
             super().__init__(*arguments)
             made.append(self)
 
-    def poison(rows):
-        if rows[0]["epoch"] == 2:
+    def poison(rows, number, epochs):
+        if number == 2:
             made[0].weights[0].detach()[1, 0, 0] = math.inf
 
     monkeypatch.setattr(training, "StackedMLP", Recorded)
@@ -289,7 +378,7 @@ def test_cosine_is_pytorchs_over_the_strategys_own_epochs(epochs):
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=cell["learning_rate"])
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs)
     for epoch in range(epochs):
-        assert learning_rate(cell, epoch) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-12)
+        assert learning_rate(cell, epoch / epochs) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-12)
         optimizer.step()
         scheduler.step()
 
@@ -297,11 +386,11 @@ def test_cosine_is_pytorchs_over_the_strategys_own_epochs(epochs):
 def switched():
     cell = make_cell(optimizer="sgd")
     network = training.StackedMLP([5, 8, 8, 8, 3], seeds=[0, 1])
-    optimizer = make_optimizer(network.parameters(), cell)
+    optimizer = make_optimizer(network, cell)
     network(torch.randn(2, 7, 5)).sum().backward()
     optimizer.step()
-    switch = PhaseSwitch(network, optimizer, reset_on_thaw=False)
-    switch.to((False, False, True, True))
+    switch = PhaseSwitch(network, optimizer, "keep")
+    switch.to((False, False, True, True), 1)
     switch.remember()
     switch.check()
     return switch
@@ -348,11 +437,13 @@ def test_a_job_writes_a_log_and_a_manifest_that_agree(stored, tmp_path):
     assert sorted(path.name for path in log.parent.iterdir()) == ["log.csv", "log.json"]
 
 
-def test_the_log_holds_float32_exactly(wine):
+def test_the_log_holds_float32_exactly(wine, tmp_path):
     trained = train_pack(*wine, make_cell(), range(2))
-    for row in trained.rows:
-        for column in ("train_loss", "validation_loss"):
-            assert np.float32(float(training._text(row[column]))) == np.float32(row[column])
+    write_csv(tmp_path / "log.csv", LOG_COLUMNS, ([row[column] for column in LOG_COLUMNS] for row in trained.rows))
+    with (tmp_path / "log.csv").open() as file:
+        for read, row in zip(csv.DictReader(file), trained.rows, strict=True):
+            for column in ("train_loss", "validation_loss"):
+                assert np.float32(read[column]) == np.float32(row[column])
 
 
 def test_cuda_that_is_not_there_is_one_line(stored, tmp_path):

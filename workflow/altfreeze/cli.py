@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 import re
 import sys
@@ -32,17 +33,43 @@ def _data(arguments):
     save_dataset(dataset, arguments.name, source, arguments.output, arguments.manifest)
 
 
+def _limit_threads(count):
+    # torch reads these when it is imported
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = str(count)
+
+
 def _train(arguments):
     from altfreeze.config import validate_cell
 
     seeds = _seeds(arguments.seeds)
     cell = validate_cell(_json(arguments.cell))
-    # torch reads these when it is imported
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[variable] = str(arguments.threads)
+    _limit_threads(arguments.threads)
     from altfreeze.training import run
+    from altfreeze.tuning import read_learning_rate
 
-    run(arguments.data, cell, seeds, arguments.device, arguments.threads, arguments.output, arguments.manifest)
+    if arguments.tuning:
+        cell = cell | {"learning_rate": read_learning_rate(arguments.tuning, cell)}
+    outputs = (arguments.output, arguments.manifest, arguments.gradient_flow)
+    run(arguments.data, cell, seeds, arguments.device, arguments.threads, *outputs)
+
+
+def _tune(arguments):
+    from altfreeze.config import validate_cell
+
+    seeds = _seeds(arguments.seeds)
+    cell = validate_cell(_json(arguments.cell))
+    _limit_threads(arguments.threads)
+    from altfreeze.tuning import run
+
+    run(arguments.data, cell, arguments.learning_rates, seeds, arguments.device, arguments.threads, arguments.output)
+
+
+def _timing(arguments):
+    _limit_threads(arguments.threads)
+    from altfreeze.timing import run
+
+    run(_json(arguments.study), arguments.data, arguments.output, arguments.device, arguments.threads)
 
 
 def _collect(arguments):
@@ -54,7 +81,7 @@ def _collect(arguments):
 def _compare(arguments):
     from altfreeze.tables import compare
 
-    compare(_json(arguments.study), arguments.runs, arguments.output)
+    compare(_json(arguments.study), arguments.tables, arguments.output)
 
 
 def _page(arguments):
@@ -73,6 +100,16 @@ def _count(text):
     if not re.fullmatch(r"[1-9]\d{0,3}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: 1 to 9999")
     return int(text)
+
+
+def _learning_rate(text):
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0
+    if not 0 < rate < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: a number > 0")
+    return rate
 
 
 class _Parser(argparse.ArgumentParser):
@@ -111,15 +148,36 @@ def parser():
     argument("--threads", type=_count, default=1, required=False, help="threads (1)")
     argument("--output", type=Path, help="per-epoch log to write (CSV)")
     argument("--manifest", type=Path, help="JSON to write: cell, versions, hashes, seconds")
+    optional = {"type": Path, "nargs": "?", "required": False}
+    argument("--tuning", **optional, help="JSON of a tuning: train at the learning rate that it chose")
+    argument("--gradient-flow", **optional, help="each layer's gradient flow to write (CSV)")
+
+    argument = command("tune", _tune, "choose a cell's learning rate on calibration seeds")
+    argument("--data", type=Path, help="stored data set (npz)")
+    argument("--cell", help="JSON: the cell at the configured learning rate")
+    argument("--learning-rates", type=_learning_rate, nargs="+", help="what is tried")
+    argument("--seeds", help="first and last seed of calibration")
+    argument("--device", choices=["auto", "cpu", "cuda"], help="where to train")
+    argument("--threads", type=_count, default=1, required=False, help="threads (1)")
+    argument("--output", type=Path, help="JSON to write: the trials and the choice")
+
+    argument = command("timing", _timing, "time each kind of work of a study, with nothing beside it")
+    argument("--study", help="JSON: the whole configuration")
+    argument("--data", type=Path, help="folder of the stored data sets")
+    argument("--device", choices=["auto", "cpu", "cuda"], help="where to train")
+    argument("--threads", type=_count, default=1, required=False, help="threads (1)")
+    argument("--output", type=Path, help="timing.csv to write")
 
     argument = command("collect", _collect, "gather all logs of a study into tables and check that none is missing")
     argument("--study", help="JSON: the whole configuration")
     argument("--results", type=Path, help="folder of results, with runs and data below it")
-    argument("--tables", type=Path, help="folder to write epochs.parquet, epochs.csv and runs.csv to")
+    argument("--tables", type=Path, help="folder of the tables, with timing.csv in it")
 
-    argument = command("compare", _compare, "compare alternating with standard training, seed by seed")
+    argument = command(
+        "compare", _compare, "compare every strategy with standard training and with its controls, seed by seed"
+    )
     argument("--study", help="JSON: the whole configuration")
-    argument("--runs", type=Path, help="runs.csv")
+    argument("--tables", type=Path, help="folder with epochs.parquet and runs.csv")
     argument("--output", type=Path, help="comparisons.csv to write")
 
     argument = command("page", _page, "turn an executed notebook into a page that needs no network")

@@ -1,6 +1,7 @@
 """Configuration of a study: validated, with one line for each mistake, and expanded into its grid."""
 
 import difflib
+import functools
 import json
 import math
 from pathlib import Path
@@ -10,6 +11,7 @@ import jsonschema
 import yaml
 
 from altfreeze import InputError
+from altfreeze.schedules import STRATEGIES, defaults
 
 SCHEMA_PATH = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 
@@ -22,23 +24,30 @@ _TRAINING_KEYS = (
     "learning_rate",
     "learning_rate_schedule",
     "weight_decay",
+    "cache_activations",
 )
+# parameters of strategies that are general keys of the configuration
+_GENERAL_PARAMETERS = {"period": "freeze_period", "unit": "freeze_unit", "first": "first_to_learn"}
+# seeds of calibration are no seeds of the comparison: these are below
+FIRST_CALIBRATION_SEED = 1_000_000
 _TYPE_NAMES = {
     "integer": "a whole number",
     "number": "a number",
     "string": "text",
     "array": "a list",
     "object": "keys with values",
+    "boolean": "true or false",
 }
 _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
 
 class Pack(NamedTuple):
-    """Seeds of one cell that are trained together."""
+    """Seeds of one cell that are trained together, at the configured or at tuned learning rates."""
 
     dataset: str
     depth: int
     strategy: str
+    rates: str
     first_seed: int
     last_seed: int
 
@@ -50,9 +59,15 @@ class Pack(NamedTuple):
     @property
     def stem(self):
         """Path of the pack's files below the folder of runs, without suffix."""
-        return f"{self.dataset}/depth{self.depth}/{self.strategy}/seeds{self.seeds}"
+        return f"{self.dataset}/depth{self.depth}/{self.strategy}/{self.rates}/seeds{self.seeds}"
+
+    @property
+    def calibrates(self):
+        """Whether the pack serves calibration, and no comparison."""
+        return self.first_seed >= FIRST_CALIBRATION_SEED
 
 
+@functools.cache
 def load_schema():
     """Return the schema of the configuration as nested dicts."""
     return yaml.safe_load(SCHEMA_PATH.read_text(encoding="utf-8"))
@@ -90,7 +105,8 @@ def _allowed(schema):
     """Return in words what a part of the schema allows."""
     if "enum" in schema:
         return ", ".join(map(str, schema["enum"]))
-    words = [_TYPE_NAMES[schema["type"]]] if "type" in schema else []
+    types = [schema["type"]] if isinstance(schema.get("type"), str) else schema.get("type", [])
+    words = [" or ".join(_TYPE_NAMES[name] for name in types)] if types else []
     bounds = [f"{sign} {schema[keyword]}" for keyword, sign in _BOUNDS.items() if keyword in schema]
     words += [" and ".join(bounds)] if bounds else []
     if "pattern" in schema:
@@ -172,6 +188,9 @@ def validate(config, files=()):
         raise InputError(f"{_origin(path, config, files)}: {_key(path)}: {sentence}")
 
     schema = load_schema()
+    if config.get("cache_activations") is False:
+        # YAML reads the word off as false
+        config = config | {"cache_activations": "off"}
     error = jsonschema.exceptions.best_match(_Validator(schema).iter_errors(config))
     if error is not None:
         refuse(*_sentence(error))
@@ -192,17 +211,86 @@ def validate(config, files=()):
                 ["datasets", position],
                 f"{_quoted(name)} has no entry in sources; allowed: {', '.join(complete['sources'])}",
             )
-    labels = [alternating_label(ratio) for ratio in complete["freeze_ratios"]]
+    labels = [f"{ratio:g}" for ratio in complete["freeze_ratios"]]
     if len(set(labels)) < len(labels):
         refuse(
             ["freeze_ratios"],
             f"{_quoted(complete['freeze_ratios'])} has ratios alike in six digits; allowed: ratios that differ",
         )
+    for position, entry in enumerate(_entries(complete)):
+        mistake = _strategy_mistake(entry)
+        if mistake:
+            path, sentence = mistake
+            refuse(["strategies", position, *path], sentence)
+    labels = ["standard", *(label for label, _ in _labelled(complete))]
+    for label in labels:
+        if labels.count(label) > 1:
+            refuse(
+                ["strategies"],
+                f"{_quoted(label)} stands twice (standard is always trained); "
+                "allowed: each once, or entries with a label that differs",
+            )
     for key, among in (("primary_depth", "depths"), ("primary_freeze_ratio", "freeze_ratios")):
         if complete[key] not in complete[among]:
             allowed = ", ".join(map(str, complete[among]))
             refuse([key], f"{_quoted(complete[key])} is not one of {among}; allowed: {allowed}")
+    if primary_strategy(complete) not in labels:
+        refuse(
+            ["strategies"],
+            f"{primary_strategy(complete)}, which the primary comparison is about, is not among them; "
+            "allowed: a list with alternating in it",
+        )
     return complete
+
+
+def _entries(config):
+    """Return the entries of strategies as mappings, the primary freeze ratio written out."""
+    entries = [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in config["strategies"]]
+    for entry in entries:
+        if entry.get("freeze_ratio") == "primary":
+            entry["freeze_ratio"] = config["primary_freeze_ratio"]
+    return entries
+
+
+def _strategy_mistake(named):
+    """Return (path in the entry, what is wrong and what is allowed) of an entry of strategies, or None."""
+    known = ", ".join(STRATEGIES)
+    if "name" not in named:
+        return [], f"the key name is missing; allowed: one of {known}"
+    if named["name"] not in list(STRATEGIES):
+        close = difflib.get_close_matches(str(named["name"]), STRATEGIES, n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        return [], f"{_quoted(named['name'])} is no strategy; {hint}allowed: {known}"
+    schema = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "name": {},
+            "label": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"},
+            **STRATEGIES[named["name"]].parameters,
+        },
+    }
+    error = jsonschema.exceptions.best_match(_Validator(schema).iter_errors(named))
+    return _sentence(error) if error is not None else None
+
+
+def _labelled(config):
+    """Yield the label, and the name and parameters, of every strategy of the configuration but standard."""
+    for named in _entries(config):
+        parameters = STRATEGIES[named["name"]].parameters
+        general = {key: config[name] for key, name in _GENERAL_PARAMETERS.items() if key in parameters}
+        given = {
+            # 1 and 1.0 are the same strategy
+            key: float(value) if parameters.get(key, {}).get("type") == "number" else value
+            for key, value in named.items()
+            if key != "label"
+        }
+        label = named.get("label", named["name"])
+        if "freeze_ratio" not in parameters:
+            yield label, defaults(named["name"]) | general | given
+        else:
+            for ratio in [given["freeze_ratio"]] if "freeze_ratio" in given else config["freeze_ratios"]:
+                yield f"{label}-{ratio:g}", defaults(named["name"]) | general | given | {"freeze_ratio": ratio}
 
 
 def check_files(config, files=()):
@@ -268,9 +356,9 @@ def _merge(target, addition):
             target[key] = value
 
 
-def alternating_label(freeze_ratio):
-    """Return the label of alternating training at a freeze ratio, as in paths and tables."""
-    return f"alternating-{freeze_ratio:g}"
+def primary_strategy(config):
+    """Return the label of the strategy that the primary comparison is about."""
+    return f"alternating-{config['primary_freeze_ratio']:g}"
 
 
 def strategies(config):
@@ -285,18 +373,9 @@ def strategies(config):
     -------
     dict of str to dict
         Label to name and parameters, standard training first; see
-        `altfreeze.schedules.active_layers`.
+        `altfreeze.schedules.factors`.
     """
-    labelled = {"standard": {"name": "standard"}}
-    for ratio in config["freeze_ratios"]:
-        labelled[alternating_label(ratio)] = {
-            "name": "alternating",
-            "freeze_ratio": ratio,
-            "period": config["freeze_period"],
-            "unit": config["freeze_unit"],
-            "first": config["first_to_learn"],
-        }
-    return labelled
+    return {"standard": {"name": "standard"}} | dict(_labelled(config))
 
 
 def packs(config):
@@ -310,20 +389,31 @@ def packs(config):
     Returns
     -------
     list of Pack
-        By data set, depth, strategy and seeds, in the order of the configuration.
+        By data set, depth, learning rates, strategy and seeds, in the order of the
+        configuration; those of calibration before the others.
     """
-    size = config["seeds_per_job"]
-    blocks = [(first, min(first + size, config["seeds"]) - 1) for first in range(0, config["seeds"], size)]
-    return [
-        Pack(dataset, depth, strategy, *block)
-        for dataset in config["datasets"]
-        for depth in config["depths"]
-        for strategy in strategies(config)
-        for block in blocks
-    ]
+
+    def blocks(first, seeds):
+        size = config["seeds_per_job"]
+        return [(start, min(start + size, first + seeds) - 1) for start in range(first, first + seeds, size)]
+
+    calibration = blocks(FIRST_CALIBRATION_SEED, config["calibration_seeds"])
+    compared = blocks(0, config["seeds"])
+    rates = ["configured", "tuned"] if config["tune"] else ["configured"]
+    found = []
+    for dataset in config["datasets"]:
+        for depth in config["depths"]:
+            found += [Pack(dataset, depth, "standard", "configured", *block) for block in calibration]
+            found += [
+                Pack(dataset, depth, strategy, rate, *block)
+                for rate in rates
+                for strategy in strategies(config)
+                for block in compared
+            ]
+    return found
 
 
-def cell(config, dataset, depth, strategy):
+def cell(config, dataset, depth, strategy, learning_rate=None):
     """Return all that decides the numbers of one cell, and nothing else.
 
     Parameters
@@ -332,6 +422,8 @@ def cell(config, dataset, depth, strategy):
         Complete configuration; see `validate`.
     dataset, depth, strategy : str, int, str
         The cell; `strategy` is a label, see `strategies`.
+    learning_rate : float, optional
+        Instead of the configured one.
 
     Returns
     -------
@@ -343,12 +435,31 @@ def cell(config, dataset, depth, strategy):
     parameters = strategies(config)[strategy]
     cell = {"study_seed": config["seed"], "dataset": dataset, "depth": depth, "strategy": parameters}
     cell |= {key: config[key] for key in _TRAINING_KEYS}
-    cell["epochs"] = config[f"epochs_{parameters['name']}"]
+    cell["epochs"] = config["epochs_standard" if strategy == "standard" else "epochs_alternating"]
+    cell["state_on_thaw"] = STRATEGIES[parameters["name"]].state_on_thaw or config["state_on_thaw"]
     if config["optimizer"] == "sgd":
         cell["momentum"] = config["momentum"]
-    if parameters["name"] != "standard":
-        cell["state_on_thaw"] = config["state_on_thaw"]
+    if learning_rate is not None:
+        cell["learning_rate"] = learning_rate
     return cell
+
+
+def timed(config):
+    """Return the part of a configuration that the timing study depends on.
+
+    Parameters
+    ----------
+    config : dict
+        Complete configuration; see `validate`.
+
+    Returns
+    -------
+    dict
+    """
+    keys = ("seed", "datasets", "depths", "freeze_ratios", "strategies", "epochs_standard", "epochs_alternating")
+    keys += (*_TRAINING_KEYS, *_GENERAL_PARAMETERS.values(), "state_on_thaw", "primary_freeze_ratio")
+    keys += ("momentum",) if config["optimizer"] == "sgd" else ()
+    return {key: config[key] for key in (*keys, "timing_rounds")}
 
 
 def validate_cell(cell):
@@ -370,24 +481,17 @@ def validate_cell(cell):
         With one line that names the key, what stands there and what is allowed.
     """
     properties = load_schema()["properties"]
-    name = _at(cell, ["strategy", "name"])
-    alternating = {
-        "name": {"enum": ["alternating"]},
-        "freeze_ratio": properties["freeze_ratios"]["items"],
-        "period": properties["freeze_period"],
-        "unit": properties["freeze_unit"],
-        "first": properties["first_to_learn"],
-    }
+    named = _at(cell, ["strategy", "name"])
+    chosen = STRATEGIES.get(named) if isinstance(named, str) else None
     parts = {key: properties[key] for key in _TRAINING_KEYS}
     parts |= {
         "study_seed": properties["seed"],
         "dataset": properties["datasets"]["items"],
         "depth": properties["depths"]["items"],
         "epochs": properties["epochs_standard"],
-        "strategy": _closed(alternating if name == "alternating" else {"name": {"enum": ["standard", "alternating"]}}),
+        "state_on_thaw": properties["state_on_thaw"],
+        "strategy": _closed({"name": {"enum": list(STRATEGIES)}, **(chosen.parameters if chosen else {})}),
     }
-    if name == "alternating":
-        parts["state_on_thaw"] = properties["state_on_thaw"]
     if _at(cell, ["optimizer"]) == "sgd":
         parts["momentum"] = properties["momentum"]
     error = jsonschema.exceptions.best_match(_Validator(_closed(parts)).iter_errors(cell))

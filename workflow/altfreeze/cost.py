@@ -25,16 +25,17 @@ def layer_flops(sizes, batch):
     return [2 * batch * fan_in * fan_out for fan_in, fan_out in itertools.pairwise(sizes)]
 
 
-def step_flops(sizes, batch, active):
+def step_flops(sizes, batch, active, cached=0):
     """Return the operations of one training step of one network.
 
-    FLOPs = sum of f_l over all layers (forward)
+    FLOPs = sum of f_l over the layers that are not cached (forward)
     + sum of f_l over the active layers (weight gradients)
     + sum of f_l over the layers above the lowest active one (input gradients).
 
     With F = sum of f_l, the bottom k layers' share r of F and f_l counted from 1:
     standard training costs 3 F - f_1, a frozen bottom (3 - 2 r) F - f_{k+1}, a
-    frozen top (2 + r) F - f_1.
+    frozen top (2 + r) F - f_1. A cached bottom costs (3 - 3 r) F - f_{k+1}, beside
+    its fill (`fill_flops`).
 
     Parameters
     ----------
@@ -44,6 +45,8 @@ def step_flops(sizes, batch, active):
         Rows in the batch.
     active : sequence of bool, length depth
         Which layers learn, bottom first.
+    cached : int
+        Number of frozen layers from the bottom whose output is read, not computed.
 
     Returns
     -------
@@ -52,7 +55,8 @@ def step_flops(sizes, batch, active):
     Raises
     ------
     ValueError
-        If no layer is active, or `active` does not have one entry per layer.
+        If no layer is active, an active one is cached, or `active` does not have one
+        entry per layer.
     """
     flops = layer_flops(sizes, batch)
     if len(active) != len(flops):
@@ -60,5 +64,27 @@ def step_flops(sizes, batch, active):
     if not any(active):
         raise ValueError("no layer is active")
     lowest = list(active).index(True)
+    if cached > lowest:
+        raise ValueError(f"{cached} layers are cached, but layer {lowest + 1} is active")
     weight_gradients = sum(f for f, learns in zip(flops, active, strict=True) if learns)
-    return sum(flops) + weight_gradients + sum(flops[lowest + 1 :])
+    return sum(flops[cached:]) + weight_gradients + sum(flops[lowest + 1 :])
+
+
+def fill_flops(sizes, rows, start, stop):
+    """Return the operations of computing the output of some layers for a whole train part.
+
+    Parameters
+    ----------
+    sizes : sequence of int, length depth + 1
+        Number of features, widths of the hidden layers, number of classes.
+    rows : int
+        Rows of the train part.
+    start, stop : int
+        The layers from `start` up to but without `stop` are computed, counted from 0.
+
+    Returns
+    -------
+    int
+        The sum of their f_l.
+    """
+    return sum(layer_flops(sizes, rows)[start:stop])

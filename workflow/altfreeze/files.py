@@ -1,8 +1,10 @@
 """Atomic file output and content hashes."""
 
 import contextlib
+import csv
 import hashlib
 import json
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -49,6 +51,28 @@ def atomic_output(path, mode="w"):
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def write_csv(path, columns, rows):
+    """Write rows as CSV, atomically: NaN is empty, and 9 digits hold a float32 exactly.
+
+    Parameters
+    ----------
+    path : path
+    columns : sequence of str
+    rows : iterable of sequence
+        Values in the order of `columns`.
+    """
+
+    def text(value):
+        if isinstance(value, float):
+            return "" if math.isnan(value) else f"{value:.9g}"
+        return str(value)
+
+    with atomic_output(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(map(text, row) for row in rows)
 
 
 def write_json(path, value):

@@ -99,15 +99,29 @@ class StackedMLP(nn.Module):
         -------
         Tensor, shape (S, batch, classes)
         """
-        last = self.depth - 1
-        for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            x = torch.baddbmm(bias, x, weight)
-            if index < last:
-                x = torch.relu(x)
+        weight, bias = self.layer(self.depth - 1)
+        return torch.baddbmm(bias, self.hidden(x, 0, self.depth - 1), weight)
+
+    def hidden(self, x, start, stop):
+        """Return the output of some hidden layers, without dropout.
+
+        Parameters
+        ----------
+        x : Tensor, shape (S, rows, inputs of layer `start`)
+        start, stop : int
+            The layers from `start` up to but without `stop`, counted from 0.
+
+        Returns
+        -------
+        Tensor, shape (S, rows, inputs of layer `stop`)
+        """
+        for index in range(start, stop):
+            weight, bias = self.layer(index)
+            x = torch.relu(torch.baddbmm(bias, x, weight))
         return x
 
     @torch.no_grad()
-    def compute_gradients(self, x, targets, keep=None):
+    def compute_gradients(self, x, targets, keep=None, start=0):
         """Compute the loss and set the gradients of the active layers, by hand.
 
         The loss is the sum over members of each one's mean cross-entropy over its
@@ -116,7 +130,7 @@ class StackedMLP(nn.Module):
 
         Parameters
         ----------
-        x : Tensor, shape (S, batch, features)
+        x : Tensor, shape (S, batch, inputs of layer `start`)
             A batch of its own for each member.
         targets : Tensor of int64, shape (S, batch)
             Classes.
@@ -124,6 +138,9 @@ class StackedMLP(nn.Module):
             Dropout masks: 1 where a hidden unit is kept, 0 where it is dropped; see
             `dropout_masks`. Kept units are scaled by 1 / (1 - dropout). Without it
             nothing is dropped.
+        start : int
+            The frozen layers below this one, counted from 0, are not computed: `x` is
+            their output; see `hidden`.
 
         Returns
         -------
@@ -133,11 +150,11 @@ class StackedMLP(nn.Module):
         layers = list(zip(self.weights, self.biases, strict=True))
         lowest = next(index for index, (weight, _) in enumerate(layers) if weight.requires_grad)
         scale = 1 / (1 - self.dropout)
-        inputs = []
-        for index, (weight, bias) in enumerate(layers):
-            if index > 0:
+        inputs = {}
+        for index, (weight, bias) in enumerate(layers[start:], start):
+            if index > start:
                 x = x.relu_() if keep is None else x.relu_().mul_(keep[:, index - 1] * scale)
-            inputs.append(x)
+            inputs[index] = x
             x = torch.baddbmm(bias, x, weight)
         log_probabilities = x.log_softmax(-1)
         chosen = targets.unsqueeze(-1)
@@ -148,8 +165,9 @@ class StackedMLP(nn.Module):
         for index in range(self.depth - 1, lowest - 1, -1):
             weight, bias = layers[index]
             if weight.requires_grad:
-                weight.grad = torch.bmm(inputs[index].transpose(1, 2), gradient)
-                bias.grad = gradient.sum(1, keepdim=True)
+                # into the memory of the last step's gradient, if there is one
+                weight.grad = torch.bmm(inputs[index].transpose(1, 2), gradient, out=weight.grad)
+                bias.grad = torch.sum(gradient, 1, keepdim=True, out=bias.grad)
             if index > lowest:
                 gradient = torch.bmm(gradient, weight.transpose(1, 2))
                 # a unit that is zero was negative or dropped: either way nothing flows through it

@@ -9,7 +9,10 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 # the modules that decide a run's numbers: a change of code in one makes every run stale
-NUMERIC_MODULES = ("cost", "data", "models", "randomness", "schedules", "training")
+NUMERIC_MODULES = ("cost", "data", "gradient_flow", "models", "plans", "randomness", "schedules", "training")
+# those that make the tables of the runs, and those that make pages of the tables
+TABLE_MODULES = ("config", "cost", "plans", "randomness", "reference", "schedules", "statistics", "tables", "tuning")
+PAGE_MODULES = (*TABLE_MODULES, "plots", "report")
 
 
 def _without_docstrings(tree):
@@ -46,7 +49,7 @@ def fingerprint(*modules):
         16 hexadecimal digits.
     """
     digest = hashlib.sha256()
-    for module in sorted(modules):
+    for module in sorted(set(modules)):
         source = (PACKAGE / f"{module}.py").read_text(encoding="utf-8")
         digest.update(repr(_structure(_without_docstrings(ast.parse(source)))).encode())
     return digest.hexdigest()[:16]

@@ -1,7 +1,6 @@
 """Train one pack: the seeds of one cell, stacked, with per-epoch records."""
 
 import contextlib
-import csv
 import inspect
 import math
 import os
@@ -16,13 +15,14 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from altfreeze import InputError
-from altfreeze.cost import step_flops
 from altfreeze.data import batch_order, split_of_seed, standardise
-from altfreeze.files import atomic_output, sha256_of_file, write_json
+from altfreeze.files import sha256_of_file, write_csv, write_json
+from altfreeze.gradient_flow import GradientFlow
 from altfreeze.models import StackedMLP, dropout_masks, layer_sizes
+from altfreeze.plans import Workload, plan
 from altfreeze.provenance import NUMERIC_MODULES, fingerprint, git_state, versions
 from altfreeze.randomness import stream_seed
-from altfreeze.schedules import Position, active_layers
+from altfreeze.schedules import STRATEGIES
 
 LOG_COLUMNS = (
     "seed",
@@ -35,11 +35,13 @@ LOG_COLUMNS = (
     "active",
     "learning_rate",
     "flops",
-    "updates_bottom",
-    "updates_top",
+    "updates",
+    "updates_mean",
+    "updates_minimum",
     "seconds",
 )
-EVALUATION_FLOATS = 2**20
+# layers are computed for many rows at once in parts of about this many floats
+CHUNK_FLOATS = 2**20
 
 # the decorators of torch's optimizers would load its compiler, which is not used and as slow to import as torch
 for _method in vars(torch.optim.Optimizer).values():
@@ -55,48 +57,56 @@ class TrainedPack(NamedTuple):
     optimizer: torch.optim.Optimizer
     diverged: dict
     seconds: float
+    workload: Workload
 
 
-def make_optimizer(parameters, cell):
+def make_optimizer(network, cell, by_layer=False):
     """Return the optimizer of a cell; it is made once and lives through all phases.
 
     Parameters
     ----------
-    parameters : iterable of Parameter
+    network : StackedMLP
     cell : dict
         See `altfreeze.config.cell`.
+    by_layer : bool
+        Whether each layer has a group of parameters, and so a learning rate, of its own.
 
     Returns
     -------
     torch.optim.Optimizer
         All of them act element by element, thus on each member of a stack alone.
     """
+    parameters = network.parameters()
+    if by_layer:
+        parameters = [{"params": network.layer(index)} for index in range(network.depth)]
     common = {"lr": cell["learning_rate"], "weight_decay": cell["weight_decay"], "fused": True}
     if cell["optimizer"] == "sgd":
         return torch.optim.SGD(parameters, momentum=cell["momentum"], **common)
     return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[cell["optimizer"]](parameters, **common)
 
 
-def learning_rate(cell, epoch):
-    """Return the learning rate of an epoch, counted from 0.
+def learning_rate(cell, progress):
+    """Return the learning rate after a share of the training.
 
-    ``cosine`` decays over the cell's own epochs E as lr (1 + cos(pi epoch / E)) / 2
+    ``cosine`` decays over the strategy's own budget as lr (1 + cos(pi progress)) / 2
     (Loshchilov and Hutter, 2017, https://arxiv.org/abs/1608.03983, equation 5 with a
-    minimum of 0 and no restart).
+    minimum of 0 and no restart). A strategy that anneals by its factors starts from the
+    configured rate throughout.
 
     Parameters
     ----------
     cell : dict
         See `altfreeze.config.cell`.
-    epoch : int
+    progress : float
+        Share of the training's steps that were made, 0 to 1.
 
     Returns
     -------
     float
     """
-    if cell["learning_rate_schedule"] == "constant":
+    if cell["learning_rate_schedule"] == "constant" or STRATEGIES[cell["strategy"]["name"]].anneals:
         return cell["learning_rate"]
-    return cell["learning_rate"] * (1 + math.cos(math.pi * epoch / cell["epochs"])) / 2
+    return cell["learning_rate"] * (1 + math.cos(math.pi * progress)) / 2
 
 
 def _checksum(network, optimizer, active):
@@ -117,15 +127,17 @@ class PhaseSwitch:
     ----------
     network : StackedMLP
     optimizer : torch.optim.Optimizer
-    reset_on_thaw : bool
-        Forget a layer's optimizer state when it thaws.
+    state_on_thaw : {'keep', 'reset', 'decay'}
+        What happens to a layer's optimizer state when it thaws: nothing; it is forgotten;
+        or it becomes what gradients of zero would have made of it meanwhile.
     """
 
-    def __init__(self, network, optimizer, reset_on_thaw):
+    def __init__(self, network, optimizer, state_on_thaw):
         self.network = network
         self.optimizer = optimizer
-        self.reset_on_thaw = reset_on_thaw
+        self.state_on_thaw = state_on_thaw
         self.active = (True,) * network.depth
+        self.frozen_since = [0] * network.depth
         self.frozen_checksum = 0
 
     def check(self):
@@ -143,25 +155,46 @@ class PhaseSwitch:
         if _checksum(self.network, self.optimizer, self.active) != self.frozen_checksum:
             raise RuntimeError("a frozen layer or its optimizer state changed during a phase")
 
-    def to(self, active):
+    def to(self, active, step):
         """Begin a phase.
 
         Parameters
         ----------
         active : sequence of bool, length depth
             Which layers learn, bottom first.
+        step : int
+            Steps made so far.
         """
-        thawed = [index for index, learns in enumerate(active) if learns and not self.active[index]]
         self.network.set_active(active)
-        if self.reset_on_thaw:
-            for index in thawed:
-                for parameter in self.network.layer(index):
+        for index, (learns, learned) in enumerate(zip(active, self.active, strict=True)):
+            if learned and not learns:
+                self.frozen_since[index] = step
+            for parameter in self.network.layer(index) if learns and not learned else ():
+                if self.state_on_thaw == "reset":
                     self.optimizer.state.pop(parameter, None)
+                elif self.state_on_thaw == "decay":
+                    _decay(self.optimizer, parameter, step - self.frozen_since[index])
+                if self.optimizer.defaults.get("momentum") and not self.optimizer.state.get(parameter):
+                    # a fused step refuses momenta of which only some are there; the first one starts from zero
+                    self.optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         self.active = active
 
     def remember(self):
         """Note what the frozen layers are now, for the next `check`."""
         self.frozen_checksum = _checksum(self.network, self.optimizer, self.active)
+
+
+@torch.no_grad()
+def _decay(optimizer, parameter, steps):
+    """Bring a parameter's optimizer state to where some steps with a gradient of zero would have."""
+    state = optimizer.state.get(parameter, {})
+    if "momentum_buffer" in state:
+        state["momentum_buffer"].mul_(optimizer.defaults["momentum"] ** steps)
+    if "exp_avg" in state:
+        first, second = optimizer.defaults["betas"]
+        state["exp_avg"].mul_(first**steps)
+        state["exp_avg_sq"].mul_(second**steps)
+        state["step"].add_(steps)
 
 
 class Clock:
@@ -195,6 +228,12 @@ def _member_losses(logits, targets):
     return losses.view(targets.shape)
 
 
+def _chunks(network, x):
+    """Return x in parts along its rows that keep the widest layer's output small."""
+    widest = max(weight.shape[2] for weight in network.weights)
+    return x.split(max(1, CHUNK_FLOATS // (x.shape[0] * widest)), 1)
+
+
 @torch.no_grad()
 def evaluate(network, x, targets):
     """Return each row's loss and whether it is classified correctly.
@@ -210,22 +249,70 @@ def evaluate(network, x, targets):
     losses : Tensor, shape (S, rows)
     correct : Tensor of bool, shape (S, rows)
     """
-    widest = max(weight.shape[2] for weight in network.weights)
-    rows = max(1, EVALUATION_FLOATS // (x.shape[0] * widest))
-    parts = [(network(part), chosen) for part, chosen in zip(x.split(rows, 1), targets.split(rows, 1), strict=True)]
-    losses = [_member_losses(logits, chosen) for logits, chosen in parts]
-    correct = [logits.argmax(-1) == chosen for logits, chosen in parts]
-    return torch.cat(losses, 1), torch.cat(correct, 1)
+    logits = torch.cat([network(part) for part in _chunks(network, x)], 1)
+    return _member_losses(logits, targets), logits.argmax(-1) == targets
 
 
-def _group(plan):
-    """Return the name of the layers that learned in an epoch: 'all', 'bottom', 'top' or 'bottom+top' in turn."""
-    if all(map(all, plan)):
-        return "all"
-    return "+".join(name for name, layer in (("bottom", 0), ("top", -1)) if any(active[layer] for active in plan))
+@torch.no_grad()
+def fill(network, x, start, stop):
+    """Return the output of frozen layers for all rows of the train part.
+
+    Parameters
+    ----------
+    network : StackedMLP
+    x : Tensor, shape (S, rows, inputs of layer `start`)
+    start, stop : int
+        See `altfreeze.models.StackedMLP.hidden`.
+
+    Returns
+    -------
+    Tensor, shape (S, rows, inputs of layer `stop`)
+    """
+    return torch.cat([network.hidden(part, start, stop) for part in _chunks(network, x)], 1)
 
 
-def train_pack(X, y, cell, seeds, device="cpu", progress=None):
+def draw_batches(keys, epoch, x, targets):
+    """Return the train part in the order in which an epoch visits it.
+
+    Parameters
+    ----------
+    keys : sequence of (int, str, int, int), length S
+        Key of each member's run; see `altfreeze.data.batch_order`.
+    epoch : int
+        Counted from 0.
+    x : Tensor, shape (S, rows, features)
+    targets : Tensor, shape (S, rows)
+
+    Returns
+    -------
+    x : Tensor, shape (S, rows, features)
+    targets : Tensor, shape (S, rows)
+    """
+    order = np.stack([batch_order(*key, epoch, x.shape[1]) for key in keys])
+    order = torch.from_numpy(order).to(x.device)
+    members = torch.arange(len(keys), device=x.device).unsqueeze(1)
+    return x[members, order], targets[members, order]
+
+
+def layer_ranges(active):
+    """Return the numbers of the active layers as text, counted from 1.
+
+    Parameters
+    ----------
+    active : sequence of bool, length depth
+
+    Returns
+    -------
+    str
+        For example ``1-3 5`` of five layers of which the fourth is frozen.
+    """
+    numbers = [index for index, learns in enumerate(active, 1) if learns]
+    starts = [number for number in numbers if number - 1 not in numbers]
+    stops = [number for number in numbers if number + 1 not in numbers]
+    return " ".join(f"{a}-{b}" if a < b else f"{a}" for a, b in zip(starts, stops, strict=True))
+
+
+def train_pack(X, y, cell, seeds, device="cpu", progress=None, flow=None):
     """Train the seeds of one cell together.
 
     Each seed has a split, initial weights, batches, dropout masks, gradients and
@@ -245,18 +332,24 @@ def train_pack(X, y, cell, seeds, device="cpu", progress=None):
     device : str
         ``cpu`` or ``cuda``.
     progress : callable, optional
-        Called after each epoch with that epoch's rows.
+        Called after each epoch with that epoch's rows, its number from 1 and the number of epochs.
+    flow : altfreeze.gradient_flow.GradientFlow, optional
+        Observes each layer's gradients and updates, off the clock.
 
     Returns
     -------
     TrainedPack
-        ``rows``: one dict per epoch and seed with the keys `LOG_COLUMNS`. ``train_loss``
-        is the mean over the epoch's rows, each at the weights its batch met; ``flops``
-        (cost model) and updates are cumulative and of one network; ``updates_bottom`` and
-        ``updates_top`` count the updates of the first and the last layer; ``seconds`` are
+        ``rows``: one dict per epoch and seed with the keys `LOG_COLUMNS`. ``epoch`` is the
+        number of epochs made so far, not whole at the end where the strategy's budget ends
+        within one. ``train_loss`` is the mean over the epoch's rows, each at the weights
+        its batch met; ``flops`` (cost model) and updates are cumulative and of one
+        network; ``updates`` are those of each layer, bottom first, ``updates_mean`` their
+        mean over parameters and ``updates_minimum`` the fewest of a layer;
+        ``learning_rate`` is the highest of a layer in the last step; ``seconds`` are
         cumulative, of the whole pack, without evaluation. ``diverged``: seed to the first
         epoch whose loss was not finite; from then on its losses and accuracies are NaN.
-        ``network`` and ``optimizer`` as they are at the end, ``seconds`` of training.
+        ``network`` and ``optimizer`` as they are at the end, ``seconds`` of training,
+        ``workload`` of a run.
 
     Raises
     ------
@@ -276,70 +369,83 @@ def train_pack(X, y, cell, seeds, device="cpu", progress=None):
 
     x_train, y_train = stacked("train")
     validation, test = stacked("validation"), stacked("test")
-    rows, batch_size = x_train.shape[1], cell["batch_size"]
+    rows = x_train.shape[1]
     sizes = layer_sizes(X.shape[1], cell["width"], depth, int(y.max()) + 1)
+    workload = Workload(tuple(sizes), rows, cell["batch_size"])
+    epochs = plan(cell, workload)
     network = StackedMLP(sizes, [stream_seed(*key, "initial weights") for key in keys], cell["dropout"]).to(device)
     generators = [torch.Generator().manual_seed(stream_seed(*key, "dropout")) for key in keys]
-    optimizer = make_optimizer(network.parameters(), cell)
-    switch = PhaseSwitch(network, optimizer, cell.get("state_on_thaw") == "reset")
+    optimizer = make_optimizer(network, cell, epochs[0].by_layer)
+    switch = PhaseSwitch(network, optimizer, cell["state_on_thaw"])
     step_optimizer = torch.no_grad()(inspect.unwrap(type(optimizer).step))
     clock = Clock(device)
-    members = torch.arange(len(seeds), device=device).unsqueeze(1)
-    starts = range(0, rows, batch_size)
-    flops = updates_bottom = updates_top = 0
-    diverged, records = {}, []
+    parameter_counts = [sum(parameter[0].numel() for parameter in network.layer(index)) for index in range(depth)]
+    flops, steps, updates = 0, 0, [0] * depth
+    diverged, records, cache = {}, [], x_train
+    if flow is not None:
+        flow.begin(network)
 
-    for epoch in range(cell["epochs"]):
-        rate = learning_rate(cell, epoch)
-        plan = [
-            active_layers(cell["strategy"], Position(epoch, step, len(starts)), depth) for step in range(len(starts))
-        ]
+    for number, epoch in enumerate(epochs):
         clock.start()
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        order = np.stack([batch_order(*key, epoch, rows) for key in keys])
-        order = torch.from_numpy(order).to(device)
-        x_epoch, y_epoch = x_train[members, order], y_train[members, order]
+        if epoch.fill:
+            start, stop = epoch.fill
+            cache = fill(network, cache if start else x_train, start, stop)
+        x_epoch, y_epoch = draw_batches(keys, number, cache if epoch.cached else x_train, y_train)
         loss_sum = torch.zeros(len(seeds), device=device)
-        for start, active in zip(starts, plan, strict=True):
-            if active != switch.active:
+        first = 0
+        for step in epoch.steps:
+            if step.active != switch.active:
                 with clock.paused():
                     switch.check()
-                switch.to(active)
+                    if flow is not None:
+                        flow.switch(step.active, steps)
+                switch.to(step.active, steps)
                 with clock.paused():
                     switch.remember()
-            x, targets = x_epoch[:, start : start + batch_size], y_epoch[:, start : start + batch_size]
-            batch = x.shape[1]
+            rate = learning_rate(cell, step.progress)
+            for group, factor in zip(optimizer.param_groups, step.factors if epoch.by_layer else (1,), strict=True):
+                group["lr"] = rate * factor
+            x, targets = x_epoch[:, first : first + step.rows], y_epoch[:, first : first + step.rows]
+            first += step.rows
             keep = None
             if cell["dropout"]:
-                keep = dropout_masks(generators, cell["dropout"], depth, batch, cell["width"]).to(device)
-            loss_sum += network.compute_gradients(x, targets, keep).sum(1)
+                keep = dropout_masks(generators, cell["dropout"], depth, step.rows, cell["width"]).to(device)
+            loss_sum += network.compute_gradients(x, targets, keep, epoch.cached).sum(1)
             step_optimizer(optimizer)
+            steps += 1
         clock.stop()
-        flops += sum(
-            step_flops(sizes, min(batch_size, rows - start), active) for start, active in zip(starts, plan, strict=True)
-        )
-        updates_bottom += sum(active[0] for active in plan)
-        updates_top += sum(active[-1] for active in plan)
+        if flow is not None:
+            flow.end_epoch(steps / len(workload.batches), steps, seeds)
+        flops += epoch.flops(workload)
+        updates = [sum(counts) for counts in zip(updates, epoch.updates(), strict=True)]
 
-        train_loss = (loss_sum / rows).tolist()
+        train_loss = (loss_sum / first).tolist()
         losses, correct = evaluate(network, *validation)
         validation_loss = losses.mean(1).tolist()
         validation_accuracy = correct.double().mean(1).tolist()
         test_accuracy = evaluate(network, *test)[1].double().mean(1).tolist()
+        made = steps / len(workload.batches)
+        counted = (
+            layer_ranges(epoch.updates()),
+            rate * max(step.factors),
+            flops,
+            " ".join(map(str, updates)),
+            float(np.average(updates, weights=parameter_counts)),
+            min(updates),
+            clock.seconds,
+        )
         for index, seed in enumerate(seeds):
             if not (math.isfinite(train_loss[index]) and math.isfinite(validation_loss[index])):
-                diverged.setdefault(seed, epoch + 1)
+                diverged.setdefault(seed, made)
             measured = (train_loss, validation_loss, validation_accuracy, test_accuracy)
             values = [math.nan if seed in diverged else value[index] for value in measured]
             status = "diverged" if seed in diverged else "ok"
-            counted = (_group(plan), rate, flops, updates_bottom, updates_top, clock.seconds)
-            record = (seed, epoch + 1, status, *values, *counted)
+            record = (seed, made, status, *values, *counted)
             records.append(dict(zip(LOG_COLUMNS, record, strict=True)))
         if progress is not None:
-            progress(records[-len(seeds) :])
+            progress(records[-len(seeds) :], number + 1, len(epochs))
     switch.check()
-    return TrainedPack(records, network, optimizer, diverged, clock.seconds)
+    return TrainedPack(records, network, optimizer, diverged, clock.seconds, workload)
 
 
 def choose_device(device):
@@ -360,50 +466,80 @@ def _show_progress(cell, seeds):
     """Return a progress callback: a bar on a terminal, about ten plain lines elsewhere."""
     name = cell["strategy"]["name"]
     title = f"{cell['dataset']} depth {cell['depth']} {name} {cell['strategy'].get('freeze_ratio', '')}".strip()
-    epochs = cell["epochs"]
-    bar = tqdm(total=epochs, desc=title, unit="epoch", disable=not sys.stderr.isatty())
+    bar = tqdm(desc=title, unit="epoch", disable=not sys.stderr.isatty())
 
-    def progress(rows):
-        epoch = rows[0]["epoch"]
+    def progress(rows, number, epochs):
+        bar.total = epochs
         accuracies = [row["validation_accuracy"] for row in rows if row["status"] == "ok"]
         accuracy = f"median validation accuracy {np.median(accuracies):.3f}" if accuracies else "all diverged"
         bar.set_postfix_str(accuracy, refresh=False)
         bar.update()
-        if bar.disable and (epoch % max(1, epochs // 10) == 0 or epoch == epochs):
+        if bar.disable and (number % max(1, epochs // 10) == 0 or number == epochs):
             seconds = f"{rows[0]['seconds']:.2f} s of training"
             print(
-                f"{title}: epoch {epoch}/{epochs}, {accuracy}, {len(accuracies)} of {len(seeds)} seeds ok, {seconds}",
+                f"{title}: epoch {number}/{epochs}, {accuracy}, {len(accuracies)} of {len(seeds)} seeds ok, {seconds}",
                 file=sys.stderr,
             )
-        if epoch == epochs:
+        if number == epochs:
             bar.close()
 
     return progress
 
 
-def _text(value):
-    """Return a value as it stands in the log: 9 digits hold a float32 exactly, NaN is empty."""
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.9g}"
-    return str(value)
-
-
-def write_log(path, rows):
-    """Write the rows of a pack as CSV, atomically.
+def read_dataset(path):
+    """Return the features and classes of a stored data set; see `altfreeze.datasets.save_dataset`.
 
     Parameters
     ----------
     path : path
-    rows : list of dict
-        With the keys `LOG_COLUMNS`.
+
+    Returns
+    -------
+    X : ndarray of float64, shape (rows, features)
+    y : ndarray of int64, shape (rows,)
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
     """
-    with atomic_output(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(LOG_COLUMNS)
-        writer.writerows([_text(row[column]) for column in LOG_COLUMNS] for row in rows)
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return stored["X"], stored["y"]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: not a stored data set: {' '.join(str(error).split())}") from None
 
 
-def run(data_path, cell, seeds, device, threads, log_path, manifest_path):
+def prepare(device, threads):
+    """Set torch up for training in a process of its own.
+
+    Parameters
+    ----------
+    device : {'auto', 'cpu', 'cuda'}
+    threads : int
+        Threads that torch computes with.
+
+    Returns
+    -------
+    str
+        ``cpu`` or ``cuda``.
+
+    Raises
+    ------
+    InputError
+        If the device is not there.
+    """
+    device = choose_device(device)
+    torch.set_num_threads(threads)
+    # the decayed momenta of dead units are subnormal, and would slow a step down many times
+    torch.set_flush_denormal(True)
+    if device == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+    return device
+
+
+def run(data_path, cell, seeds, device, threads, log_path, manifest_path, flow_path=None):
     """Train one pack from a stored data set and write its log and then its manifest.
 
     Parameters
@@ -418,6 +554,8 @@ def run(data_path, cell, seeds, device, threads, log_path, manifest_path):
         Threads that torch computes with.
     log_path, manifest_path : path
         Outputs. The manifest is written last: where it stands, the log is whole.
+    flow_path : path, optional
+        CSV to write each layer's gradient flow to; without it, it is not observed.
 
     Raises
     ------
@@ -425,20 +563,13 @@ def run(data_path, cell, seeds, device, threads, log_path, manifest_path):
         If the device is not there or the data cannot be read.
     """
     wall, cpu = time.perf_counter(), time.process_time()
-    device = choose_device(device)
-    torch.set_num_threads(threads)
-    # the decayed momenta of dead units are subnormal, and would slow a step down many times
-    torch.set_flush_denormal(True)
-    if device == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
-    try:
-        with np.load(data_path, allow_pickle=False) as stored:
-            X, y = stored["X"], stored["y"]
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{data_path}: not a stored data set: {' '.join(str(error).split())}") from None
-    trained = train_pack(X, y, cell, seeds, device, _show_progress(cell, seeds))
-    write_log(log_path, trained.rows)
+    device = prepare(device, threads)
+    X, y = read_dataset(data_path)
+    flow = GradientFlow() if flow_path else None
+    trained = train_pack(X, y, cell, seeds, device, _show_progress(cell, seeds), flow)
+    if flow_path:
+        flow.write(flow_path)
+    write_csv(log_path, LOG_COLUMNS, ([row[column] for column in LOG_COLUMNS] for row in trained.rows))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     manifest = {
         "cell": cell,
@@ -446,6 +577,7 @@ def run(data_path, cell, seeds, device, threads, log_path, manifest_path):
         "status": "diverged" if trained.diverged else "ok",
         "diverged": {str(seed): epoch for seed, epoch in trained.diverged.items()},
         "rows": len(trained.rows),
+        "workload": trained.workload._asdict(),
         "log_sha256": sha256_of_file(log_path),
         "data_sha256": sha256_of_file(data_path),
         "code": fingerprint(*NUMERIC_MODULES),
