@@ -1,0 +1,33 @@
+rule timing:
+    input:
+        expand("<results>/data/{dataset}.npz", dataset=config["datasets"]),
+    output:
+        report(
+            "<results>/tables/timing.csv",
+            caption="../report/timing.rst",
+            category="Tables",
+            labels={"table": "timing"},
+        ),
+    log:
+        "<logs>/timing.log",
+    benchmark:
+        "<benchmarks>/timing.tsv"
+    conda:
+        "../../environment.yml"
+    # all cores are reserved, so that nothing runs beside it; it computes with one
+    threads: lambda wildcards: workflow.cores or 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=120,
+        gpu=gpus,
+        slurm_extra="--exclusive",
+    params:
+        study=json.dumps(study.timed(config), sort_keys=True),
+        data=subpath(input[0], parent=True),
+        device=config["device"],
+        code=fingerprint(*NUMERIC_MODULES, "timing"),
+    message:
+        "Time the steps of every strategy, alone on this machine (GPUs: {resources.gpu})"
+    shell:
+        "python -m altfreeze timing --study {params.study:q} --data {params.data:q} --device {params.device} "
+        "--threads 1 --output {output:q} 2> {log:q}"
