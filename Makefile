@@ -19,6 +19,7 @@ lint: $(VENV)/test.done
 
 bench: $(VENV)/test.done
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/benchmark_training.py
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/benchmark_freezing.py
 
 clean:
 	rm -rf $(VENV)

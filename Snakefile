@@ -21,6 +21,7 @@ pathvars:
 
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
+include: "workflow/rules/timing.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/report.smk"
 
@@ -29,6 +30,7 @@ rule all:
     default_target: True
     input:
         "<results>/report.html",
+        rules.timing.output,
         rules.collect.output,
         rules.compare.output,
     localrule: True

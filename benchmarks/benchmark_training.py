@@ -71,13 +71,17 @@ GROUPS = (
 )
 
 
-def training_cell(dataset, depth, width, epochs):
-    """Return a cell of standard training with Adam.
+def training_cell(dataset, depth, width, epochs, strategy="standard", **settings):
+    """Return a cell of training with Adam.
 
     Parameters
     ----------
     dataset : str
     depth, width, epochs : int
+    strategy : str
+        A label; see `altfreeze.config.strategies`.
+    **settings
+        Keys of the configuration that differ from the default study and from these arguments.
 
     Returns
     -------
@@ -89,15 +93,16 @@ def training_cell(dataset, depth, width, epochs):
         "primary_depth": depth,
         "width": width,
         "epochs_standard": epochs,
+        "epochs_alternating": epochs,
         "batch_size": BATCH_SIZE,
         "dropout": 0.0,
         "optimizer": "adam",
         "learning_rate": LEARNING_RATE,
         "learning_rate_schedule": "constant",
         "weight_decay": 0.0,
-    }
+    } | settings
     config = study.validate(study.load(ROOT / "config" / "config.yaml") | settings)
-    return study.cell(config, dataset, depth, "standard")
+    return study.cell(config, dataset, depth, strategy)
 
 
 def time_stacked(X, y, cell, members):
@@ -376,18 +381,20 @@ def measure_study(folder):
     )
 
 
-def processor():
-    """Return the name of the processor."""
+def machine():
+    """Return the processor, the cores, the versions and the threads as text."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
+    processor = next(names, platform.processor() or platform.machine())
+    cores, threads = os.cpu_count(), torch.get_num_threads()
+    return f"{processor}, {cores} cores, {platform.system()}, torch {torch.__version__}, {threads} thread"
 
 
 def main():
     """Measure everything and print it, the goals last."""
     start = time.perf_counter()
-    print(f"{processor()}, {os.cpu_count()} cores, {platform.system()}, torch {torch.__version__}, 1 thread")
+    print(machine())
     notebook, products = measure_training()
     for measure in (measure_start_up, measure_study):
         with tempfile.TemporaryDirectory() as folder:

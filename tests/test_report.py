@@ -12,7 +12,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from altfreeze import InputError, config, plots, report, tables
+from altfreeze import InputError, config, plots, report, statistics, tables
 from altfreeze.files import write_json
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -28,28 +28,47 @@ def make_study(**changes):
 
 
 def make_comparisons(study, difference=-0.02, low=-0.03, high=-0.01, pairs=6, dropped=0, ratio=0.75, names=None):
-    """Return a table of comparisons in which all data sets have the same difference."""
+    """Return a table of comparisons in which all data sets and budgets have the same difference."""
     rows = []
-    for metric in ("final_test_accuracy", "best_test_accuracy", "flops_ratio"):
+    primary = config.primary_strategy(study)
+    wanted = [
+        (strategy, reference, budget, metric)
+        for strategy in config.strategies(study)
+        if strategy != "standard"
+        for reference, budget, metric in [
+            *(("standard", budget, "final_test_accuracy") for budget in ("own", *plots.BUDGETS)),
+            ("standard", "own", "best_test_accuracy"),
+            ("standard", "own", "flops_ratio"),
+            ("standard", "own", "seconds_ratio"),
+        ]
+    ]
+    wanted += [(primary, name, "own", "final_test_accuracy") for name in ("standard_half_updates", "random_half")]
+    for strategy, reference, budget, metric in wanted:
         for name in (*(names or study["datasets"]), "all"):
-            accuracy = metric != "flops_ratio"
+            accuracy = not metric.endswith("ratio")
+            verdict = statistics.verdict(low, high, study["equivalence_margin"]) if accuracy else "lower"
             rows.append(
                 {
                     "dataset": name,
                     "depth": study["primary_depth"],
-                    "strategy": config.alternating_label(study["primary_freeze_ratio"]),
-                    "freeze_ratio": study["primary_freeze_ratio"],
-                    "budget": "epochs",
+                    "rates": "configured",
+                    "strategy": strategy,
+                    "freeze_ratio": config.strategies(study)[strategy].get("freeze_ratio", np.nan),
+                    "reference": reference,
+                    "budget": budget,
                     "metric": metric,
                     "pairs": pairs if name == "all" else pairs // 2,
-                    "dropped": dropped if name in ("all", "iris") else 0,
-                    "diverged_standard": dropped if name in ("all", "iris") else 0,
-                    "diverged_alternating": 0,
-                    "standard": 0.9 if accuracy else 1.0,
-                    "alternating": 0.9 + difference if accuracy else ratio,
+                    "dropped": dropped if name in ("all", "iris") and strategy == primary else 0,
+                    "diverged_reference": dropped if name in ("all", "iris") and strategy == primary else 0,
+                    "diverged_strategy": 0,
+                    "reference_mean": 0.9 if accuracy else 1.0,
+                    "strategy_mean": 0.9 + difference if accuracy else ratio,
                     "difference": difference if accuracy else ratio - 1,
                     "low": low if accuracy else ratio - 1,
                     "high": high if accuracy else ratio - 1,
+                    "read_reference": 1.0,
+                    "read_strategy": 1.0,
+                    "verdict": verdict,
                 }
             )
     return tables.conform(pd.DataFrame(rows), "comparisons", "test")
@@ -59,13 +78,13 @@ def make_runs(study, names=None):
     """Return a table of runs that differ by their seed."""
     rows = []
     for name in names or study["datasets"]:
-        for label, ratio in (("standard", np.nan), (config.alternating_label(0.5), 0.5)):
+        for label, ratio in (("standard", np.nan), ("alternating-0.5", 0.5)):
             for seed in range(study["seeds"]):
                 accuracy = 0.9 + 0.01 * seed - (0.02 + 0.001 * seed) * (label != "standard")
                 rows.append(
                     {name: 1 for name in tables.columns("runs")}
                     | {"dataset": name, "depth": 6, "strategy": label, "freeze_ratio": ratio, "seed": seed}
-                    | {"status": "ok", "device": "cpu", "final_test_accuracy": accuracy}
+                    | {"status": "ok", "rates": "configured", "device": "cpu", "final_test_accuracy": accuracy}
                 )
     return tables.conform(pd.DataFrame(rows), "runs", "test")
 
@@ -106,6 +125,29 @@ def test_answer_that_won():
 
 
 @pytest.mark.parametrize(
+    ("low", "high", "opening"),
+    [
+        (-0.009, -0.001, "Alternating freezing lost, by less than 1 accuracy point: "),
+        (0.001, 0.009, "Alternating freezing won, by less than 1 accuracy point: "),
+        (-0.009, 0.009, "Alternating freezing made no difference of 1 accuracy point or more: "),
+    ],
+)
+def test_answer_within_the_margin_says_so(low, high, opening):
+    study = make_study()
+    assert report.answer(study, make_comparisons(study, low=low, high=high)).startswith(opening)
+
+
+def test_reason_compares_with_half_the_updates_and_leaves_out_what_was_not_trained():
+    study = make_study()
+    table = make_comparisons(study)
+    assert report.reason(study, table) == (
+        "It ended 2.00 points below standard training for half of the steps, which updates every parameter as often "
+        "(95 % interval 1.00 to 3.00 below: worse)."
+    )
+    assert report.reason(study, table[table["reference"] == "standard"]) == ""
+
+
+@pytest.mark.parametrize(
     ("low", "high", "interval"),
     [(-0.03, 0.01, "3.00 below to 1.00 above"), (-0.03, 0.0, "3.00 below to 0.00"), (0.0, 0.03, "0.00 to 3.00 above")],
 )
@@ -119,15 +161,15 @@ def test_answer_is_undecided_where_the_interval_meets_zero(low, high, interval):
 def test_answer_takes_rounding_of_the_logs_for_no_difference():
     study = make_study()
     sentence = report.answer(study, make_comparisons(study, difference=-1e-10, low=-2e-10, high=-1e-11))
-    assert sentence.startswith("Undecided: ")
+    assert sentence.startswith("Alternating freezing made no difference of 1 accuracy point or more: ")
     assert "ended 0.00 accuracy points from standard training (95 % interval 0.00 to 0.00;" in sentence
 
 
 def test_answer_never_shows_an_end_that_decides_as_zero():
     study = make_study()
-    sentence = report.answer(study, make_comparisons(study, difference=-0.002, low=-0.004, high=-0.00002))
+    sentence = report.answer(study, make_comparisons(study, difference=-0.002, low=-0.014, high=-0.00002))
     assert sentence.startswith("Alternating freezing lost: ")
-    assert "(95 % interval 0.002 to 0.400 below;" in sentence
+    assert "(95 % interval 0.002 to 1.400 below;" in sentence
 
 
 def test_answer_without_interval_says_so():
@@ -152,8 +194,7 @@ def test_dropped_pairs_are_counted_in_the_answer_and_in_the_sentence_after():
     table = make_comparisons(study, pairs=4, dropped=2)
     assert "4 of 6 pairs: 2 data sets × 3 seeds, 2 left out" in report.answer(study, table)
     assert report.left_out(study, table) == (
-        "Left out, because a run diverged (2 of standard, 0 of alternating training): "
-        "2 pairs in 1 cell of this comparison."
+        "Left out (diverged runs: 2 of standard training, 0 of the strategies): 2 pairs in 1 cell of this comparison."
     )
     other = table.assign(depth=8)
     both = pd.concat([table, other])
@@ -164,7 +205,9 @@ def test_dropped_pairs_are_counted_in_the_answer_and_in_the_sentence_after():
 def test_differing_epochs_are_named():
     study = make_study(epochs_standard=50, epochs_alternating=100)
     sentence = report.answer(study, make_comparisons(study, ratio=1.5))
-    assert sentence.endswith(", at 150 % of its training operations, after 100 epochs against its 50.")
+    assert sentence.endswith(
+        ", both read after 50 epochs of 50 and 100, at 150 % of its training operations over the whole training."
+    )
 
 
 @pytest.mark.parametrize(
@@ -178,7 +221,7 @@ def test_answer_names_the_groups(ratio, words):
 def test_answer_without_the_primary_row_is_refused():
     study = make_study()
     table = make_comparisons(study)
-    with pytest.raises(InputError, match=r"depth 6 and freeze ratio 0\.5"):
+    with pytest.raises(InputError, match="depth 6"):
         report.answer(study, table[table["depth"] == 4])
     with pytest.raises(InputError, match="0 rows 'all'"):
         report.answer(study, table[table["dataset"] != "all"])
@@ -339,7 +382,9 @@ def test_what_is_not_a_notebook_is_refused(tmp_path):
 def test_figures_are_the_same_text_again():
     study = make_study()
     tables_of_study = make_runs(study), make_comparisons(study)
-    first, second = (plots.figure_svg(plots.main_figure(*tables_of_study, 6, 0.5), "A & B") for _ in range(2))
+    first, second = (
+        plots.figure_svg(plots.main_figure(*tables_of_study, 6, "alternating-0.5"), "A & B") for _ in range(2)
+    )
     assert first == second
     assert "<title>A &amp; B</title>" in first
 

@@ -1,52 +1,90 @@
-"""Collection refuses what is missing, doubled or changed; comparisons are paired."""
+"""Collection refuses what is missing, doubled or changed; comparisons are paired, at equal budgets."""
 
-import csv
 import json
 import math
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 from altfreeze import InputError, config, tables
-from altfreeze.files import sha256_of_file, write_json
-from altfreeze.training import LOG_COLUMNS, write_log
+from altfreeze.config import FIRST_CALIBRATION_SEED
+from altfreeze.files import sha256_of_file, write_csv, write_json
+from altfreeze.gradient_flow import FLOW_COLUMNS
+from altfreeze.plans import Workload, plan
+from altfreeze.reference import SPEEDUP_COLUMNS, plan_work
+from altfreeze.timing import COLUMNS as TIMING_COLUMNS
+from altfreeze.training import LOG_COLUMNS
+from hypothesis import given
+from hypothesis import strategies as st
 
-STUDY = config.validate(
-    {
-        "datasets": ["iris", "wine"],
-        "depths": [4],
-        "primary_depth": 4,
-        "freeze_ratios": [0.5],
-        "seeds": 6,
-        "seeds_per_job": 3,
-        "epochs_standard": 3,
-        "epochs_alternating": 3,
-    }
-)
+GIVEN = {
+    "datasets": ["iris", "wine"],
+    "depths": [4],
+    "primary_depth": 4,
+    "freeze_ratios": [0.5],
+    "strategies": [
+        "alternating",
+        "standard_half_updates",
+        "standard_matched_flops",
+        "frozen_bottom",
+        "random_half",
+        {"name": "standard", "label": "again"},
+    ],
+    "seeds": 6,
+    "seeds_per_job": 3,
+    "epochs_standard": 3,
+    "epochs_alternating": 3,
+    "calibration_seeds": 3,
+    "target_levels": [0.9, 1.0],
+}
+STUDY = config.validate(GIVEN)
+# every layer costs the same: 11 layers' products in a step of standard training, 7 of the top, 9 of the bottom
+WORKLOAD = Workload((4, 4, 4, 4, 4), 96, 32)
+# seconds of a step by how many of the first, the inner and the last layers learn; the start of an epoch takes one
+SECONDS = {(1, 2, 1): 10.0, (0, 1, 1): 5.0, (1, 1, 0): 7.0, (0, 0, 0): 1.0}
+# of the 13 + 7 + 6 + 6 rows in the validation part
+CHANCE = 13 / 32
+CLASSES = np.repeat([0, 1, 2, 3], [63, 37, 30, 30])
+TABLES = ["epochs", "runs", "targets", "times_to_target", "reached", "tuning", "speedups", "comparisons"]
 
 
-def accuracy(dataset, strategy, seed, epoch):
-    base = {"iris": 0.6, "wine": 0.7}[dataset] + 0.01 * seed + 0.05 * min(epoch, 2)
-    return base - (0.02 * (seed + 1) if strategy != "standard" else 0)
+def validation_accuracy(dataset, strategy, seed, epoch):
+    base = {"iris": 0.6, "wine": 0.7}[dataset] + 0.01 * (seed % FIRST_CALIBRATION_SEED) + 0.05 * min(epoch, 2)
+    return base - (0.02 * (seed + 1) if strategy not in ("standard", "again") else 0)
 
 
-def write_pack(results, pack, diverged=()):
-    rows = []
-    for epoch in (1, 2, 3):
-        for seed in range(pack.first_seed, pack.last_seed + 1):
-            gone = (pack.dataset, pack.strategy, seed) in diverged and epoch >= 2
-            value = math.nan if gone else accuracy(pack.dataset, pack.strategy, seed, epoch)
-            cost = 100 * epoch if pack.strategy == "standard" else 75 * epoch
-            record = (seed, epoch, "diverged" if gone else "ok", *[value] * 3, value / 2, "all", 0.1)
-            rows.append(dict(zip(LOG_COLUMNS, (*record, cost, epoch, epoch, 2.0 * epoch), strict=True)))
+def accuracies(dataset, strategy, seed, epoch):
+    value = validation_accuracy(dataset, strategy, seed, epoch)
+    return value, value / 2 + 0.001 * epoch
+
+
+def write_pack(results, study, pack, diverged, learning_rate, accuracies):
+    cell = config.cell(study, pack.dataset, pack.depth, pack.strategy, learning_rate)
+    seeds = range(pack.first_seed, pack.last_seed + 1)
+    steps, flops, updates, rows, flow = 0, 0, np.zeros(pack.depth, int), [], []
+    for epoch in plan(cell, WORKLOAD):
+        steps, flops, updates = steps + len(epoch.steps), flops + epoch.flops(WORKLOAD), updates + epoch.updates()
+        made = steps / len(WORKLOAD.batches)
+        counted = ("1-4", 0.1, flops, " ".join(map(str, updates)), float(updates.mean()), min(updates), 2.0 * made)
+        for seed in seeds:
+            gone = (pack.dataset, pack.strategy, seed) in diverged and made >= 2
+            validation, test = [math.nan] * 2 if gone else accuracies(pack.dataset, pack.strategy, seed, made)
+            rows.append((seed, made, "diverged" if gone else "ok", *[validation] * 3, test, *counted))
+            flow += [(seed, made, layer, 0.5, 0.1, math.nan, math.nan) for layer in range(1, pack.depth + 1)]
     stem = results / "runs" / pack.stem
     log = stem.with_name(stem.name + ".csv")
-    write_log(log, rows)
+    write_csv(log, LOG_COLUMNS, rows)
+    flow_log = stem.with_name(stem.name + ".flow.csv")
+    if study["gradient_flow"]:
+        write_csv(flow_log, FLOW_COLUMNS, flow)
     manifest = {
-        "cell": config.cell(STUDY, pack.dataset, pack.depth, pack.strategy),
-        "seeds": list(range(pack.first_seed, pack.last_seed + 1)),
+        "cell": cell,
+        "seeds": list(seeds),
         "rows": len(rows),
+        "workload": WORKLOAD._asdict(),
         "log_sha256": sha256_of_file(log),
+        "flow_sha256": sha256_of_file(flow_log) if study["gradient_flow"] else None,
         "data_sha256": sha256_of_file(results / "data" / f"{pack.dataset}.npz"),
         "device": "cpu",
         **{key: 1.0 for key in ("training_seconds", "wall_seconds", "cpu_seconds", "peak_memory_mib")},
@@ -55,113 +93,526 @@ def write_pack(results, pack, diverged=()):
     write_json(stem.with_name(stem.name + ".json"), manifest)
 
 
-def write_study(results, diverged=()):
-    for name in STUDY["datasets"]:
+def write_timing(results, study):
+    rows = []
+    for dataset in study["datasets"]:
+        plans = [plan(config.cell(study, dataset, 4, label), WORKLOAD) for label in config.strategies(study)]
+        for work in sorted(set().union(*(plan_work(epochs, WORKLOAD) for epochs in plans))):
+            seconds = SECONDS.get((work.first, work.inner, work.last), 6.0)
+            rows += [(dataset, 4, *work, number, seconds) for number in range(1, 7)]
+    write_csv(results / "tables" / "timing.csv", TIMING_COLUMNS, rows)
+
+
+def write_tuning(results, study, dataset, strategy, rate):
+    trials = [
+        {"learning_rate": tried, "seeds": 3, "diverged": 0, "validation_accuracy": 0.7, "validation_loss": None}
+        for tried in study["tune"]
+    ]
+    content = {
+        "learning_rate": rate,
+        "trials": trials,
+        "cell": config.cell(study, dataset, 4, strategy),
+        "data_sha256": sha256_of_file(results / "data" / f"{dataset}.npz"),
+    }
+    write_json(results / "tuning" / dataset / "depth4" / f"{strategy}.json", content)
+
+
+def write_study(results, study=STUDY, diverged=(), accuracies=accuracies):
+    for number, name in enumerate(study["datasets"]):
         (results / "data").mkdir(parents=True, exist_ok=True)
-        (results / "data" / f"{name}.npz").write_bytes(name.encode())
-    for pack in config.packs(STUDY):
-        write_pack(results, pack, diverged)
+        np.savez(results / "data" / f"{name}.npz", X=np.full((160, 4), number), y=CLASSES)
+        for strategy in config.strategies(study) if study["tune"] else ():
+            write_tuning(results, study, name, strategy, study["tune"][-1])
+    for pack in config.packs(study):
+        rate = study["tune"][-1] if pack.rates == "tuned" else None
+        write_pack(results, study, pack, diverged, rate, accuracies)
+    write_timing(results, study)
     return results
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Return the folder of a study that nothing is wrong with, its tables made; it is not to be changed."""
+    results = write_study(tmp_path_factory.mktemp("whole") / "results")
+    collected(results)
+    compared(results)
+    return results
+
+
+@pytest.fixture(scope="module")
+def found(whole):
+    return {name: tables.read_table(whole / "tables" / f"{name}.csv", name) for name in TABLES}
+
+
 @pytest.fixture
-def results(tmp_path):
-    return write_study(tmp_path / "results")
+def results(whole, tmp_path):
+    """Return the folder of a study whose tables are yet to be made."""
+    shutil.copytree(whole, tmp_path / "results")
+    shutil.rmtree(tmp_path / "results" / "tables")
+    write_timing(tmp_path / "results", STUDY)
+    return tmp_path / "results"
 
 
-def collected(results, diverged=()):
-    tables.collect(STUDY, results, results / "tables")
-    tables.compare(STUDY, results / "tables" / "runs.csv", results / "tables" / "comparisons.csv")
+def collected(results, study=STUDY):
+    tables.collect(study, results, results / "tables")
     return {
-        "epochs": tables.read_table(results / "tables" / "epochs.csv", "epochs"),
-        "runs": tables.read_table(results / "tables" / "runs.csv", "runs"),
-        "comparisons": tables.read_table(results / "tables" / "comparisons.csv", "comparisons"),
+        name: tables.read_table(results / "tables" / f"{name}.csv", name) for name in TABLES if name != "comparisons"
     }
 
 
-def test_the_log_has_the_columns_that_the_table_defines():
-    added = {"dataset", "depth", "strategy", "freeze_ratio"}
+def compared(results, study=STUDY):
+    path = results / "tables" / "comparisons.csv"
+    tables.compare(study, results / "tables", path)
+    return tables.read_table(path, "comparisons")
+
+
+def comparison(rows, strategy="alternating-0.5", reference="standard"):
+    rows = rows[(rows["strategy"] == strategy) & (rows["reference"] == reference) & (rows["rates"] == "configured")]
+    return rows.set_index(["dataset", "budget", "metric"])
+
+
+FINAL = ("own", "final_test_accuracy")
+
+
+def test_the_tables_have_the_columns_of_what_they_are_made_of():
+    added = {"dataset", "depth", "strategy", "rates", "freeze_ratio", "reference_seconds"}
     assert set(tables.columns("epochs")) - added == set(LOG_COLUMNS)
+    assert set(tables.columns("gradient_flow")) - added == set(FLOW_COLUMNS)
+    assert tuple(tables.columns("timing")) == TIMING_COLUMNS
+    assert tuple(tables.columns("speedups")) == SPEEDUP_COLUMNS
 
 
-def test_every_run_is_there_once(results):
-    found = collected(results)
-    assert len(found["epochs"]) == 2 * 2 * 6 * 3
-    assert len(found["runs"]) == 2 * 2 * 6
+def test_every_column_has_a_type_and_a_meaning():
+    for table in [*TABLES, "timing", "gradient_flow"]:
+        for name, column in tables.columns(table).items():
+            assert column.keys() == {"type", "description"}, (table, name)
+            assert column["type"] in ("int", "float", "str")
+
+
+def test_every_compared_run_is_there_once_and_no_calibration_is(whole, found):
+    # 3 rows of a run of 3 epochs, 2 of 4 steps and of 6 steps
+    assert len(found["epochs"]) == 2 * 6 * (5 * 3 + 2 * 2)
+    assert len(found["runs"]) == 2 * 6 * 7
     assert not found["runs"].duplicated(tables.KEY).any()
-    pd.testing.assert_frame_equal(pd.read_parquet(results / "tables" / "epochs.parquet"), found["epochs"])
+    assert set(found["runs"]["seed"]) == set(range(6))
+    pd.testing.assert_frame_equal(tables.read_table(whole / "tables" / "epochs.parquet", "epochs"), found["epochs"])
 
 
-def test_a_run_is_judged_at_its_end_and_at_its_first_best_validation_epoch(results):
-    runs = collected(results)["runs"].set_index(tables.KEY)
-    run = runs.loc[("wine", 4, "standard", 3)]
+def test_a_run_is_judged_at_its_end_and_at_its_first_best_validation_epoch(found):
+    runs = found["runs"].set_index(tables.KEY)
+    run = runs.loc[("wine", 4, "standard", "configured", 3)]
     assert run["best_epoch"] == 2  # epochs 2 and 3 are equally good
-    assert run["best_validation_accuracy"] == pytest.approx(0.7 + 0.03 + 0.1)
-    assert run["best_test_accuracy"] == pytest.approx((0.7 + 0.03 + 0.1) / 2)
-    assert run["final_test_accuracy"] == pytest.approx((0.7 + 0.03 + 0.1) / 2)
-    assert (run["epochs"], run["flops"], run["updates_top"]) == (3, 300, 3)
+    assert run["best_validation_accuracy"] == run["final_validation_accuracy"] == pytest.approx(0.83)
+    assert run["best_test_accuracy"] == pytest.approx(0.415 + 0.002)
+    assert run["final_test_accuracy"] == pytest.approx(0.415 + 0.003)
+    assert (run["epochs"], run["updates_mean"], run["updates_minimum"]) == (3, 9, 9)
+    assert run["reference_seconds"] == pytest.approx(9 * 10 + 3)
     assert (run["seconds"], run["pack_seeds"]) == (2.0, 3)
+    half = runs.loc[("wine", 4, "standard_half_updates", "configured", 3)]
+    assert (half["epochs"], half["updates_minimum"]) == (pytest.approx(4 / 3), 4)
+    alternating = runs.loc[("wine", 4, "alternating-0.5", "configured", 3)]
+    assert (alternating["updates_mean"], alternating["updates_minimum"]) == (4.5, 3)
+    assert alternating["reference_seconds"] == pytest.approx(3 * (5 + 7 + 5) + 3)
 
 
-def test_comparisons_are_paired_means_of_data_sets_that_weigh_the_same(results):
-    rows = collected(results)["comparisons"].set_index(["dataset", "metric"])
-    row = rows.loc[("iris", "final_test_accuracy")]
+# (strategy, reference): budget to the rows, counted from 0, at which the reference and the strategy are read;
+# spent after each epoch: products of layers 33 66 99 (standard), 21 48 69 (alternating), 33 66 (matched), 33 44 (half),
+# updates 3 6 9, 1.5 3 4.5, 3 6 and 3 4, seconds 31 62 93, 16 38 54, 31 62 and 31 42
+READ = {
+    ("alternating-0.5", "standard"): {
+        "own": (2, 2), "epochs": (2, 2), "updates": (0, 2), "flops": (1, 2), "seconds": (0, 2)
+    },
+    ("standard_half_updates", "standard"): {
+        "own": (2, 1), "epochs": (0, 1), "updates": (0, 1), "flops": (0, 1), "seconds": (0, 1)
+    },
+    ("standard_matched_flops-0.5", "standard"): {
+        "own": (2, 1), "epochs": (1, 1), "updates": (1, 1), "flops": (1, 1), "seconds": (1, 1)
+    },
+    ("alternating-0.5", "standard_half_updates"): {
+        "own": (1, 2), "epochs": (1, 0), "updates": (1, 1), "flops": (1, 0), "seconds": (1, 1)
+    },
+    ("alternating-0.5", "standard_matched_flops-0.5"): {
+        "own": (1, 2), "epochs": (1, 1), "updates": (0, 2), "flops": (1, 1), "seconds": (0, 2)
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("strategy", "reference"), READ)
+def test_both_are_read_at_the_last_epoch_within_the_smaller_end_of_each_clock(found, strategy, reference):
+    rows = comparison(found["comparisons"], strategy, reference)
+    made = {"standard_half_updates": [1, 4 / 3], "standard_matched_flops-0.5": [1, 2]}
+    for budget, read in READ[strategy, reference].items():
+        row = rows.loc[("iris", budget, "final_test_accuracy")]
+        for label, index, mean, share in zip(
+            (reference, strategy),
+            read,
+            ("reference_mean", "strategy_mean"),
+            ("read_reference", "read_strategy"),
+            strict=True,
+        ):
+            epochs = made.get(label, [1, 2, 3])
+            expected = np.mean([accuracies("iris", label, seed, epochs[index])[1] for seed in range(6)])
+            assert row[mean] == pytest.approx(expected, abs=1e-8), (budget, label)
+            assert row[share] == pytest.approx(epochs[index] / epochs[-1]), (budget, label)
+        assert row["difference"] == pytest.approx(row["strategy_mean"] - row["reference_mean"])
+
+
+def test_alternating_is_compared_with_each_control_of_its_own_parameters():
+    strategies = [*GIVEN["strategies"], {"name": "alternating", "label": "slow", "period": 2}]
+    strategies += [{"name": "frozen_top", "freeze_ratio": 0.25}, {"name": "progressive"}]
+    study = config.validate(GIVEN | {"strategies": strategies, "freeze_ratios": [0.5]})
+    found = {}
+    for strategy, reference, readings in tables.comparisons_of(study):
+        found.setdefault(strategy, {})[reference] = {budget for budget, _ in readings}
+    assert [label for label in config.strategies(study) if label != "standard"] == list(found)
+    controls = ["standard", "standard_half_updates", "standard_matched_flops-0.5", "frozen_bottom-0.5", "random_half"]
+    assert list(found.pop("alternating-0.5")) == controls
+    # its operations are not those that were matched, nor do its phases last as long as the random halves'
+    assert list(found.pop("slow-0.5")) == ["standard", "standard_half_updates", "frozen_bottom-0.5"]
+    assert all(list(references) == ["standard"] for references in found.values())
+    readings = {reference: chosen for strategy, reference, chosen in tables.comparisons_of(STUDY)}
+    assert {budget for budget, _ in readings["random_half"]} == {"own"}
+    assert {budget for budget, _ in readings["frozen_bottom-0.5"]} == {"own", "epochs", "updates", "flops", "seconds"}
+    for chosen in readings.values():
+        assert {metric for budget, metric in chosen if budget == "own"} == {
+            "final_test_accuracy",
+            "best_test_accuracy",
+            "flops_ratio",
+            "seconds_ratio",
+        }
+        assert {metric for budget, metric in chosen if budget != "own"} <= {"final_test_accuracy"}
+        assert len(set(chosen)) == len(chosen)
+
+
+def test_a_strategy_does_not_differ_from_its_copy_at_any_budget(found):
+    rows = comparison(found["comparisons"], "again", "standard")
+    assert len(rows) == 3 * 8
+    assert (rows[["difference", "low", "high"]] == 0).all(axis=None)
+    ratios = rows.index.get_level_values("metric").str.endswith("_ratio")
+    assert (rows["verdict"] == np.where(ratios, "undecided", "equivalent")).all()
+    finals = rows.index.get_level_values("metric") != "best_test_accuracy"
+    assert (rows.loc[finals, ["read_reference", "read_strategy"]] == 1).all(axis=None)
+    assert rows.loc[~finals, "read_reference"].to_numpy() == pytest.approx([2 / 3] * 3)
+
+
+def test_comparisons_are_paired_means_of_data_sets_that_weigh_the_same(found):
+    rows = comparison(found["comparisons"])
+    row = rows.loc[("iris", *FINAL)]
     differences = [-0.01 * (seed + 1) for seed in range(6)]
     assert row["difference"] == pytest.approx(np.mean(differences))
     assert min(differences) <= row["low"] <= row["difference"] <= row["high"] <= max(differences)
     assert (row["pairs"], row["dropped"]) == (6, 0)
-    assert row["alternating"] - row["standard"] == pytest.approx(row["difference"])
-    both = rows.loc[("all", "final_test_accuracy")]
+    assert row["verdict"] == "worse"
+    both = rows.loc[("all", *FINAL)]
     assert both["pairs"] == 12
     assert both["difference"] == pytest.approx(np.mean(differences))
     assert both["high"] - both["low"] < row["high"] - row["low"]
-    cost = rows.loc[("all", "flops_ratio")]
-    assert (cost["alternating"], cost["difference"], cost["low"], cost["high"]) == (0.75, -0.25, -0.25, -0.25)
+    for metric, ratio in (("flops_ratio", 69 / 99), ("seconds_ratio", 54 / 93)):
+        cost = rows.loc[("all", "own", metric)]
+        assert cost["reference_mean"] == 1
+        assert cost[["difference", "low", "high"]].tolist() == pytest.approx([ratio - 1] * 3)
+        assert cost["strategy_mean"] == pytest.approx(ratio)
+        assert cost["verdict"] == "lower"
+    best = rows.loc[("iris", "own", "best_test_accuracy")]
+    assert best["difference"] == pytest.approx(np.mean(differences))
+    assert best["read_strategy"] == pytest.approx(2 / 3)
 
 
-def test_a_diverged_run_is_a_row_and_its_pair_is_counted_as_dropped(tmp_path):
+def test_the_digits_of_the_logs_decide_no_verdict(tmp_path):
+    study = config.validate(GIVEN | {"datasets": ["iris"], "strategies": ["alternating"]})
+
+    def better_by_the_margin(dataset, strategy, seed, epoch):
+        return 0.5, 2 / 3 + (study["equivalence_margin"] if strategy != "standard" else 0)
+
+    results = write_study(tmp_path / "results", study, accuracies=better_by_the_margin)
+    collected(results, study)
+    row = comparison(compared(results, study)).loc[("iris", *FINAL)]
+    assert row["high"] > study["equivalence_margin"]
+    assert row["verdict"] == "equivalent"
+
+
+def test_a_diverged_run_is_a_row_and_its_pair_is_counted_as_dropped_on_every_budget(tmp_path):
     results = write_study(tmp_path / "results", diverged={("iris", "standard", 2)})
-    found = collected(results)
-    run = found["runs"].set_index(tables.KEY).loc[("iris", 4, "standard", 2)]
+    found, comparisons = collected(results), compared(results)
+    run = found["runs"].set_index(tables.KEY).loc[("iris", 4, "standard", "configured", 2)]
     assert run["status"] == "diverged"
     assert run["best_epoch"] == 1
     assert math.isnan(run["final_test_accuracy"])
-    rows = found["comparisons"].set_index(["dataset", "metric"])
-    row = rows.loc[("iris", "final_test_accuracy")]
-    assert (row["pairs"], row["dropped"], row["diverged_standard"], row["diverged_alternating"]) == (5, 1, 1, 0)
-    assert row["difference"] == pytest.approx(np.mean([-0.01, -0.02, -0.04, -0.05, -0.06]))
-    assert rows.loc[("all", "final_test_accuracy")]["dropped"] == 1
+    rows = comparison(comparisons)
+    row = rows.loc[("iris", *FINAL)]
+    left = [-0.01, -0.02, -0.04, -0.05, -0.06]
+    assert row["difference"] == pytest.approx(np.mean(left))
+    # at equal updates it is read before it diverged, and yet its pair is no other than at the end
+    iris = rows.loc["iris"][["pairs", "dropped", "diverged_reference", "diverged_strategy"]]
+    assert (iris == [5, 1, 1, 0]).all(axis=None)
+    assert rows.loc["iris"]["difference"].notna().all()
+    turned = comparison(comparisons, "alternating-0.5", "standard_half_updates").loc["iris"]
+    assert (turned[["dropped", "diverged_reference", "diverged_strategy"]] == 0).all(axis=None)
+    assert rows.loc[("all", *FINAL)]["dropped"] == 1
     # data sets weigh the same, though one has fewer pairs
-    expected = (np.mean([-0.01, -0.02, -0.04, -0.05, -0.06]) + np.mean([-0.01, -0.02, -0.03, -0.04, -0.05, -0.06])) / 2
-    assert rows.loc[("all", "final_test_accuracy")]["difference"] == pytest.approx(expected)
+    expected = (np.mean(left) + np.mean([-0.01, -0.02, -0.03, -0.04, -0.05, -0.06])) / 2
+    assert rows.loc[("all", *FINAL)]["difference"] == pytest.approx(expected)
 
 
 def test_a_data_set_without_a_pair_leaves_the_estimate_empty_rather_than_wrong(tmp_path):
-    results = write_study(tmp_path / "results", diverged={("iris", "standard", seed) for seed in range(6)})
-    rows = collected(results)["comparisons"].set_index(["dataset", "metric"])
-    assert rows.loc[("iris", "final_test_accuracy")][["difference", "low", "high"]].isna().all()
-    assert rows.loc[("all", "final_test_accuracy")][["difference", "low", "high"]].isna().all()
-    assert rows.loc[("all", "final_test_accuracy")]["dropped"] == 6
+    diverged = {("iris", "standard", seed) for seed in range(6)}
+    results = write_study(tmp_path / "results", diverged=diverged)
+    collected(results)
+    rows = comparison(compared(results))
+    empty = ["difference", "low", "high", "reference_mean", "strategy_mean", "read_reference", "read_strategy"]
+    for dataset in ("iris", "all"):
+        assert rows.loc[(dataset, *FINAL)][empty].isna().all()
+        assert rows.loc[(dataset, *FINAL)]["dropped"] == 6
+        assert rows.loc[(dataset, *FINAL)]["verdict"] == "undecided"
+    assert rows.loc[("wine", *FINAL)][empty].notna().all()
+
+
+def test_where_the_first_epoch_exceeds_the_common_end_there_is_no_pair(tmp_path):
+    study = config.validate(GIVEN | {"epochs_alternating": 1})
+    results = write_study(tmp_path / "results", study)
+    collected(results, study)
+    rows = comparison(compared(results, study))
+    # alternating's only epoch takes 21 products, 1.5 updates and 16 seconds; standard's first 33, 3 and 31
+    for budget in ("updates", "flops", "seconds"):
+        row = rows.loc[("iris", budget, "final_test_accuracy")]
+        assert (row["pairs"], row["dropped"], row["diverged_reference"]) == (0, 6, 0)
+        assert math.isnan(row["difference"])
+        assert rows.loc[("all", budget, "final_test_accuracy")]["dropped"] == 12
+    row = rows.loc[("iris", "epochs", "final_test_accuracy")]
+    assert (row["pairs"], row["read_reference"], row["read_strategy"]) == (6, pytest.approx(1 / 3), 1)
+
+
+clocks = st.lists(st.floats(0.01, 10), min_size=1, max_size=30).map(np.cumsum)
+
+
+@given(clocks, clocks)
+def test_the_row_read_is_the_last_that_does_not_exceed_the_common_end(one, other):
+    end = min(one[-1], other[-1])
+    rows = tables.rows_at_common_end(one, other)
+    for clock, row in zip((one, other), rows, strict=True):
+        assert -1 <= row < len(clock)
+        assert row == -1 or clock[row] <= end * (1 + tables.ROUNDING)
+        assert row == len(clock) - 1 or clock[row + 1] > end
+    assert any(row == len(clock) - 1 for clock, row in zip((one, other), rows, strict=True))
+    # what the order of a sum adds is no reason to read an epoch earlier
+    assert tables.rows_at_common_end(one, np.nextafter(one, np.inf)) == [len(one) - 1] * 2
+
+
+def test_targets_lie_between_chance_and_the_median_of_standard_training_on_its_own_seeds(found):
+    targets = found["targets"].set_index(["dataset", "level"])
+    assert (targets["seeds"] == 3).all()
+    assert targets["chance"].tolist() == [CHANCE] * 4
+    # the second of three seeds, at its end
+    assert targets.loc["iris"]["calibration_accuracy"].to_numpy() == pytest.approx([0.71] * 2)
+    assert targets.loc[("wine", 0.9)]["target"] == pytest.approx(CHANCE + 0.9 * (0.81 - CHANCE))
+    assert targets.loc[("wine", 1.0)]["target"] == pytest.approx(0.81)
+
+
+def test_compared_runs_do_not_move_the_targets(found, tmp_path):
+    def others(dataset, strategy, seed, epoch):
+        value, test = accuracies(dataset, strategy, seed, epoch)
+        return (value if seed >= FIRST_CALIBRATION_SEED else value / 3), test
+
+    changed = write_study(tmp_path / "changed", accuracies=others)
+    after = collected(changed)
+    assert not found["runs"]["final_validation_accuracy"].equals(after["runs"]["final_validation_accuracy"])
+    pd.testing.assert_frame_equal(found["targets"], after["targets"])
+    assert found["reached"]["reached"].sum() > after["reached"]["reached"].sum() == 0
+
+
+def test_times_to_target_are_those_of_the_first_epoch_at_the_target_or_else_of_the_end(found):
+    times = found["times_to_target"]
+    assert len(times) == 2 * 7 * 6 * 2
+    assert not times.duplicated([*tables.KEY, "level"]).any()
+    times = times[times["dataset"] == "iris"].set_index(["strategy", "level", "seed"]).sort_index()
+    # standard training: 0.65 + 0.01 seed after the first epoch, 0.70 + 0.01 seed after the second; target 0.71
+    standard = times.loc["standard", 1.0]
+    assert standard["reached"].tolist() == [0, 1, 1, 1, 1, 1]
+    assert standard["epoch"].tolist() == [3, 2, 2, 2, 2, 2]
+    assert standard["updates"].tolist() == [9, 6, 6, 6, 6, 6]
+    assert standard["seconds"].tolist() == pytest.approx([93, 62, 62, 62, 62, 62])
+    product = 2 * 32 * 4 * 4
+    assert (standard["flops"] / product).tolist() == [99, 66, 66, 66, 66, 66]
+    # target 0.679625
+    assert times.loc["standard", 0.9]["epoch"].tolist() == [2, 2, 2, 1, 1, 1]
+    # its best seed has 0.68 after two epochs, and the worse ones less
+    alternating = times.loc["alternating-0.5", 0.9]
+    assert alternating["reached"].tolist() == [1, 0, 0, 0, 0, 0]
+    assert alternating["updates"].tolist() == [3, 4.5, 4.5, 4.5, 4.5, 4.5]
+    assert (alternating["flops"] / product).tolist() == [48, 69, 69, 69, 69, 69]
+    assert alternating["seconds"].tolist() == pytest.approx([38, 54, 54, 54, 54, 54])
+
+    reached = found["reached"][found["reached"]["dataset"] == "iris"].set_index(["strategy", "level"])
+    assert reached.loc[("standard", 1.0)][["runs", "reached", "censored"]].tolist() == [6, 5, 1]
+    assert reached.loc[("standard", 1.0)][["epoch", "updates", "seconds"]].tolist() == pytest.approx([2, 6, 62])
+    # between the third and the fourth of 1 1 1 2 2 2
+    assert reached.loc[("standard", 0.9)]["epoch"] == 1.5
+    assert reached.loc[("alternating-0.5", 0.9)][["runs", "reached", "censored"]].tolist() == [6, 1, 5]
+    assert reached.loc[("alternating-0.5", 0.9)][["epoch", "updates", "flops", "seconds"]].isna().all()
+
+
+def test_a_median_between_a_run_that_reached_the_target_and_one_that_did_not_is_censored(tmp_path):
+    def half(dataset, strategy, seed, epoch):
+        return (0.8 if seed >= 3 else 0.5), 0.5
+
+    reached = collected(write_study(tmp_path / "results", accuracies=half))["reached"]
+    assert (reached[["reached", "censored"]] == 3).all(axis=None)
+    assert reached[["epoch", "updates", "flops", "seconds"]].isna().all(axis=None)
+
+
+def test_a_run_as_good_as_the_target_reaches_it_whatever_its_digits(tmp_path):
+    study = config.validate(GIVEN | {"datasets": ["iris"], "strategies": ["alternating"], "calibration_seeds": 2})
+
+    def exact(dataset, strategy, seed, epoch):
+        # logs say 0.666666667 and 0.583333333
+        return {FIRST_CALIBRATION_SEED: 2 / 3, FIRST_CALIBRATION_SEED + 1: 1 / 2}.get(seed, 7 / 12), 0.5
+
+    found = collected(write_study(tmp_path / "results", study, accuracies=exact), study)
+    assert found["targets"]["calibration_accuracy"].max() > found["runs"]["final_validation_accuracy"].max()
+    assert (found["times_to_target"]["reached"] == 1).all()
+    assert (found["times_to_target"]["epoch"] == 1).all()
+
+
+@pytest.mark.parametrize(("gone", "defined"), [(1, True), (2, False), (3, False)])
+def test_without_a_median_of_calibration_there_is_no_target_and_no_run_reaches_it(tmp_path, gone, defined):
+    diverged = {("iris", "standard", FIRST_CALIBRATION_SEED + index) for index in range(gone)}
+    found = collected(write_study(tmp_path / "results", diverged=diverged))
+    targets = found["targets"].set_index("dataset")
+    assert targets.loc["iris"]["target"].notna().tolist() == [defined] * 2
+    assert targets.loc["iris"]["calibration_accuracy"].notna().tolist() == [defined] * 2
+    assert targets.loc["wine"]["target"].notna().all()
+    if defined:
+        # a diverged run is worse than all others: the median of none, 0.71 and 0.72
+        assert targets.loc["iris"]["calibration_accuracy"].to_numpy() == pytest.approx([0.71] * 2)
+    else:
+        iris = found["times_to_target"][found["times_to_target"]["dataset"] == "iris"]
+        assert (iris["reached"] == 0).all()
+        assert iris["target"].isna().all()
+        assert set(iris["epoch"].round(6)) == {3, 2, round(4 / 3, 6)}
+
+
+def test_a_run_that_diverges_later_has_reached_its_target(tmp_path):
+    found = collected(write_study(tmp_path / "results", diverged={("iris", "standard", 3), ("iris", "standard", 0)}))
+    times = found["times_to_target"].set_index(["dataset", "strategy", "level", "seed"]).sort_index()
+    times = times.loc["iris", "standard", 0.9]
+    assert times["reached"].tolist() == [0, 1, 1, 1, 1, 1]
+    assert times["epoch"].tolist() == [3, 2, 2, 1, 1, 1]
+
+
+def test_speedups_are_those_of_the_timing(found):
+    speedups = found["speedups"].set_index(["dataset", "strategy"])
+    row = speedups.loc[("iris", "alternating-0.5")]
+    assert row["measured"] == pytest.approx(93 / 54)
+    assert row["closed_form"] == pytest.approx(99 / 69)
+    assert speedups.loc[("wine", "again")][["rounds", "measured", "closed_form"]].tolist() == [6, 1, 1]
+
+
+def test_tuned_runs_are_compared_with_tuned_runs(tmp_path):
+    study = config.validate(GIVEN | {"tune": [0.001, 0.1], "datasets": ["iris"]})
+    results = write_study(tmp_path / "results", study)
+    found = collected(results, study)
+    assert len(found["tuning"]) == 7 * 2
+    assert found["tuning"].set_index("learning_rate")["chosen"].groupby("learning_rate").sum().to_dict() == {
+        0.001: 0,
+        0.1: 7,
+    }
+    assert found["tuning"]["validation_loss"].isna().all()
+    assert found["runs"]["rates"].value_counts().to_dict() == {"configured": 42, "tuned": 42}
+    rows = compared(results, study).groupby("rates")
+    assert len(rows) == 2
+    assert rows.size().nunique() == 1
+    assert set(found["reached"]["rates"]) == {"configured", "tuned"}
+
+
+def change_json(path, **keys):
+    path.write_text(json.dumps(json.loads(path.read_text()) | keys))
+
+
+@pytest.mark.parametrize(
+    ("damage", "named", "words"),
+    [
+        (lambda path: path.unlink(), "alternating-0.5.json", "missing"),
+        (lambda path: path.write_text("{"), "alternating-0.5.json", "not a tuning"),
+        (lambda path: path.write_text("{}"), "alternating-0.5.json", "not a tuning"),
+        (lambda path: change_json(path, trials=[3]), "alternating-0.5.json", "not a tuning"),
+        (lambda path: change_json(path, trials=[]), "alternating-0.5.json", "learning_rates is not what"),
+        (lambda path: change_json(path, cell={}), "alternating-0.5.json", "cell is not what"),
+        (lambda path: change_json(path, data_sha256=""), "alternating-0.5.json", "data_sha256 is not what"),
+        (lambda path: change_json(path, learning_rate=0.05), "alternating-0.5.json", "is none of its trials"),
+        # the runs have another learning rate than the one that is now said to be chosen
+        (lambda path: change_json(path, learning_rate=0.001), "tuned/seeds0-2.json", "cell is not what"),
+    ],
+)
+def test_tuned_runs_must_have_the_learning_rate_that_was_chosen(tmp_path, damage, named, words):
+    study = config.validate(GIVEN | {"tune": [0.001, 0.1], "datasets": ["iris"]})
+    results = write_study(tmp_path / "results", study)
+    damage(results / "tuning" / "iris" / "depth4" / "alternating-0.5.json")
+    with pytest.raises(InputError) as caught:
+        tables.collect(study, results, results / "tables")
+    message = str(caught.value)
+    assert message.isprintable()
+    assert named in message
+    assert words in message
+
+
+def test_gradient_flow_is_a_table_of_the_compared_runs(tmp_path):
+    study = config.validate(GIVEN | {"gradient_flow": True, "datasets": ["iris"]})
+    results = write_study(tmp_path / "results", study)
+    tables.collect(study, results, results / "tables")
+    flow = tables.read_table(results / "tables" / "gradient_flow.parquet", "gradient_flow")
+    epochs = tables.read_table(results / "tables" / "epochs.csv", "epochs")
+    assert len(flow) == 4 * len(epochs)
+    assert not flow.duplicated([*tables.KEY, "epoch", "layer"]).any()
+    assert flow["change_cosine"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda text: None, "missing"),
+        (lambda text: "", "SHA-256"),
+        (lambda text: text.replace("0.5", "0.6", 1), "SHA-256"),
+    ],
+)
+def test_damaged_gradient_flow_stops_the_collection(tmp_path, damage, words):
+    study = config.validate(GIVEN | {"gradient_flow": True, "datasets": ["iris"]})
+    results = write_study(tmp_path / "results", study)
+    path = results / "runs" / "iris" / "depth4" / "random_half" / "configured" / "seeds3-5.flow.csv"
+    text = damage(path.read_text())
+    path.unlink() if text is None else path.write_text(text)
+    with pytest.raises(InputError, match=words) as caught:
+        tables.collect(study, results, results / "tables")
+    assert str(path) in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+def test_tables_of_what_the_study_does_not_do_are_empty(whole):
+    assert (whole / "tables" / "tuning.csv").read_text() == ",".join(tables.columns("tuning")) + "\n"
+    flow = tables.read_table(whole / "tables" / "gradient_flow.parquet", "gradient_flow")
+    assert list(flow.columns) == list(tables.columns("gradient_flow"))
+    assert len(flow) == 0
 
 
 def edit(path, change):
     path.write_text(change(path.read_text()))
 
 
-def change_manifest(path, **keys):
-    path.write_text(json.dumps(json.loads(path.read_text()) | keys))
-
-
-def double_a_row(log):
+def change_log(log, change):
     lines = log.read_text().splitlines()
-    lines[-1] = lines[1]
-    log.write_text("\n".join(lines) + "\n")
-    change_manifest(log.with_suffix(".json"), log_sha256=sha256_of_file(log))
+    log.write_text("\n".join(change(lines)) + "\n")
+    change_json(log.with_suffix(".json"), log_sha256=sha256_of_file(log))
 
 
-def drop_a_row(log):
-    log.write_text("\n".join(log.read_text().splitlines()[:-1]) + "\n")
-    change_manifest(log.with_suffix(".json"), log_sha256=sha256_of_file(log))
+def move_a_row(lines):
+    return [*lines[:-1], lines[-1].replace("5,3,", "5,2.5,", 1)]
+
+
+def state_less_work(log):
+    change_json(log.with_suffix(".json"), workload=WORKLOAD._replace(rows=95)._asdict())
+
+
+def state_no_work(log):
+    change_json(log.with_suffix(".json"), workload={"sizes": 3})
 
 
 @pytest.mark.parametrize(
@@ -171,17 +622,20 @@ def drop_a_row(log):
         (lambda log: log.with_suffix(".json").unlink(), "seeds3-5.json", "missing"),
         (lambda log: edit(log, lambda text: text.replace("0.8", "0.9", 1)), "seeds3-5.csv", "the log was changed"),
         (lambda log: edit(log, lambda text: text[:-20]), "seeds3-5.csv", "the log was changed"),
-        (double_a_row, "seeds3-5.csv", "stands twice"),
-        (drop_a_row, "seeds3-5.csv", "8 rows, but its manifest says 9"),
+        (lambda log: change_log(log, lambda lines: [*lines[:-1], lines[1]]), "seeds3-5.csv", "epoch 1 stands twice"),
+        (lambda log: change_log(log, lambda lines: lines[:-1]), "seeds3-5.csv", "8 rows, but its manifest says 9"),
+        (lambda log: change_log(log, move_a_row), "seeds3-5.csv", "its rows are not those"),
         (lambda log: log.with_suffix(".json").write_text("{"), "seeds3-5.json", "not a manifest"),
         (lambda log: log.with_suffix(".json").write_text("[]"), "seeds3-5.json", "not a manifest"),
-        (lambda log: change_manifest(log.with_suffix(".json"), seeds=[0, 1]), "seeds3-5.json", "seeds is not what"),
-        (lambda log: change_manifest(log.with_suffix(".json"), cell={}), "seeds3-5.json", "cell is not what"),
-        (lambda log: change_manifest(log.with_suffix(".json"), data_sha256=""), "seeds3-5.json", "data_sha256 is not"),
+        (lambda log: change_json(log.with_suffix(".json"), seeds=[0, 1]), "seeds3-5.json", "seeds is not what"),
+        (lambda log: change_json(log.with_suffix(".json"), cell={}), "seeds3-5.json", "cell is not what"),
+        (lambda log: change_json(log.with_suffix(".json"), data_sha256=""), "seeds3-5.json", "data_sha256 is not"),
+        (state_less_work, "seeds3-5.json", "workload is not that of the packs before"),
+        (state_no_work, "seeds3-5.json", "workload is none"),
     ],
 )
 def test_damage_stops_the_collection_with_a_line_that_names_the_file(results, damage, named, words):
-    log = results / "runs" / "wine" / "depth4" / "standard" / "seeds3-5.csv"
+    log = results / "runs" / "wine" / "depth4" / "standard" / "configured" / "seeds3-5.csv"
     damage(log)
     with pytest.raises(InputError) as caught:
         tables.collect(STUDY, results, results / "tables")
@@ -189,7 +643,41 @@ def test_damage_stops_the_collection_with_a_line_that_names_the_file(results, da
     assert message.isprintable()
     assert str(log.with_name(named)) in message
     assert words in message
-    assert not (results / "tables").exists()
+    assert [path.name for path in (results / "tables").iterdir()] == ["timing.csv"]
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "words"),
+    [
+        ("data/wine.npz", None, "missing"),
+        ("tables/timing.csv", None, "not a table"),
+        ("tables/timing.csv", lambda lines: [line for line in lines if not line.startswith("wine")], "no seconds of"),
+        ("runs/wine/depth4/standard/configured/seeds1000000-1000002.csv", None, "missing"),
+    ],
+)
+def test_what_the_collection_also_needs_must_be_there(results, path, change, words):
+    path = results / path
+    if change is None:
+        path.unlink()
+    else:
+        path.write_text("\n".join(change(path.read_text().splitlines())) + "\n")
+    with pytest.raises(InputError, match=words) as caught:
+        tables.collect(STUDY, results, results / "tables")
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("drop", "words"),
+    [
+        (lambda runs: runs["strategy"] == "random_half", "no run of iris 4 random_half configured"),
+        (lambda runs: (runs["strategy"] == "random_half") & (runs["seed"] == 2), "are not 0 to 5"),
+    ],
+)
+def test_a_comparison_needs_every_run(whole, found, tmp_path, drop, words):
+    shutil.copy(whole / "tables" / "epochs.parquet", tmp_path)
+    tables.write_table(found["runs"][~drop(found["runs"])], tmp_path / "runs.csv")
+    with pytest.raises(InputError, match=words):
+        tables.compare(STUDY, tmp_path, tmp_path / "comparisons.csv")
 
 
 def test_a_table_that_is_not_one_is_refused(tmp_path):
@@ -197,18 +685,41 @@ def test_a_table_that_is_not_one_is_refused(tmp_path):
     path.write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match=r"runs\.csv: columns differ"):
         tables.read_table(path, "runs")
+    path = tmp_path / "epochs.parquet"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match=r"epochs\.parquet: not a table"):
+        tables.read_table(path, "epochs")
 
 
-def test_tables_survive_reading_bitwise(results, tmp_path):
-    runs = collected(results)["runs"]
-    tables.write_table(runs, tmp_path / "again.csv")
-    assert (tmp_path / "again.csv").read_bytes() == (results / "tables" / "runs.csv").read_bytes()
+@pytest.mark.parametrize("table", [*TABLES, "timing", "gradient_flow"])
+def test_an_empty_table_has_its_columns_and_types_and_survives_reading(tmp_path, table):
+    empty = tables.conform(pd.DataFrame(), table, "nothing")
+    assert list(empty.columns) == list(tables.columns(table))
+    tables.write_table(empty, tmp_path / "empty.csv")
+    pd.testing.assert_frame_equal(tables.read_table(tmp_path / "empty.csv", table), empty)
+    with pytest.raises(InputError, match="columns differ"):
+        tables.conform(pd.DataFrame(columns=["dataset"]), table, "wrong")
 
 
-def test_collecting_twice_gives_the_same_bytes(results):
+def test_tables_survive_reading_bitwise(whole, found, tmp_path):
+    for name, table in found.items():
+        tables.write_table(table, tmp_path / "again.csv")
+        assert (tmp_path / "again.csv").read_bytes() == (whole / "tables" / f"{name}.csv").read_bytes()
+
+
+def test_collecting_twice_gives_the_same_bytes(whole, results):
     collected(results)
-    first = {path.name: path.read_bytes() for path in (results / "tables").iterdir()}
-    collected(results)
-    assert first == {path.name: path.read_bytes() for path in (results / "tables").iterdir()}
-    with (results / "tables" / "comparisons.csv").open() as file:
-        assert len(list(csv.reader(file))) == 1 + 3 * 3
+    compared(results)
+    first, again = ({path.name: path.read_bytes() for path in (f / "tables").iterdir()} for f in (whole, results))
+    assert first == again
+    parts = {"timing.csv", "study.json", "epochs.parquet", "gradient_flow.parquet"}
+    assert first.keys() == parts | {f"{name}.csv" for name in TABLES}
+
+
+def test_an_interval_is_the_same_whatever_else_is_compared(found, results):
+    fewer = config.validate(GIVEN | {"strategies": ["random_half", "alternating"]})
+    write_timing(results, fewer)
+    collected(results, fewer)
+    again = compared(results, fewer)
+    assert len(again) == 3 * (8 + 8 + 4)
+    assert (again.merge(found["comparisons"], how="left", indicator=True)["_merge"] == "both").all()

@@ -56,7 +56,8 @@ def stored(tmp_path):
 
 
 def cell():
-    keys = {"datasets": ["iris"], "depths": [3], "primary_depth": 3, "epochs_alternating": 3, "width": 8, "optimizer": "sgd"}
+    keys = {"datasets": ["iris"], "depths": [3], "primary_depth": 3, "epochs_alternating": 3, "width": 8}
+    keys["optimizer"] = "sgd"
     return config.cell(config.validate(keys), "iris", 3, "alternating-0.5")
 
 

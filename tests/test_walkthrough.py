@@ -9,11 +9,13 @@ from pathlib import Path
 
 import altfreeze
 import nbformat
+import pandas as pd
 import papermill
 import pytest
 import sklearn.datasets
 import torch
 from altfreeze import InputError
+from altfreeze.gradient_flow import FLOW_COLUMNS, GradientFlow
 from altfreeze.training import train_pack
 from IPython.core.inputtransformer2 import TransformerManager
 
@@ -29,7 +31,7 @@ DEFAULTS = {
     "optimizer": "adam",
     "seed": 1,
 }
-SMALL = {"dataset": "iris", "depth": 4, "epochs": 2, "learning_rate": 0.01}
+SMALL = {"dataset": "iris", "depth": 4, "epochs": 4, "learning_rate": 0.01}
 
 
 def code(cell_id):
@@ -105,7 +107,7 @@ def test_both_networks_start_from_the_same_bits(executed):
 
 def test_no_frozen_layer_changed_and_every_active_one_did(executed):
     rows = re.findall(r"(active|frozen) +(\d+) +(\d+)", plain(executed, "check-frozen"))
-    assert sorted(rows) == [("active", "4", "4"), ("active", "8", "8"), ("frozen", "4", "0")]
+    assert sorted(rows) == [("active", "16", "16"), ("active", "8", "8"), ("frozen", "8", "0")]
 
 
 def test_its_plain_loop_gives_the_numbers_of_the_stacked_trainer(executed):
@@ -114,29 +116,58 @@ def test_its_plain_loop_gives_the_numbers_of_the_stacked_trainer(executed):
     assert float(line[2]) == 0
 
 
-def test_its_conclusions_are_those_of_the_stacked_trainer(executed):
+def test_its_gradient_flow_is_that_of_the_stacked_trainer(executed):
+    line = re.search(
+        r"Gradient flow: (\S+) in a norm, relative to it, (\S+) in a cosine", plain(executed, "check-stacked")
+    )
+    assert float(line[1]) < 1e-3
+    assert 0 < float(line[2]) < 1e-4
+
+
+def test_its_gradient_flow_in_words_is_that_of_the_stacked_trainer(executed):
     X, y = sklearn.datasets.load_iris(return_X_y=True)
-    cell = {
+    cosines = {}
+    for name, cell in cells(SMALL["epochs"]).items():
+        flow = GradientFlow()
+        train_pack(X, y, cell, [1], flow=flow)
+        table = pd.DataFrame(flow.rows, columns=FLOW_COLUMNS)
+        cosines[name] = f"{table['change_cosine'].mean():+.2f}".replace("-", "−")
+        if name == "alternating":
+            frozen = table["steps_since_update"].mean()
+    text = " ".join(outputs(executed, "gradients-picture")[-1].data["text/markdown"].split())
+    assert cosines["standard"] != cosines["alternating"], "with equal cosines this test could not tell the two apart"
+    assert f"was frozen for {frozen:.0f} steps" in text
+    assert f"before and after is {cosines['alternating']} on average" in text
+    assert f"of consecutive epochs is {cosines['standard']}." in text
+
+
+def cells(epochs):
+    """Return the cells of the two trainings of the small notebook."""
+    common = {
         "study_seed": 1,
         "dataset": "iris",
         "depth": 4,
         "width": 64,
         "dropout": 0.0,
-        "epochs": 2,
+        "epochs": epochs,
         "batch_size": 32,
         "optimizer": "adam",
         "learning_rate": 0.01,
         "learning_rate_schedule": "constant",
         "weight_decay": 0.0,
+        "cache_activations": "off",
         "state_on_thaw": "keep",
     }
     strategies = {
         "standard": {"name": "standard"},
         "alternating": {"name": "alternating", "freeze_ratio": 0.5, "period": 1, "unit": "epoch", "first": "top"},
     }
-    standard, alternating = (
-        train_pack(X, y, cell | {"strategy": strategy}, [1]).rows[-1] for strategy in strategies.values()
-    )
+    return {name: common | {"strategy": strategy} for name, strategy in strategies.items()}
+
+
+def test_its_conclusions_are_those_of_the_stacked_trainer(executed):
+    X, y = sklearn.datasets.load_iris(return_X_y=True)
+    standard, alternating = (train_pack(X, y, cell, [1]).rows[-1] for cell in cells(SMALL["epochs"]).values())
     text = " ".join(outputs(executed, "findings")[-1].data["text/markdown"].split())
     difference = alternating["test_accuracy"] - standard["test_accuracy"]
     assert abs(difference) > 0.01, "with equal accuracies this test could not tell the two apart"
@@ -146,9 +177,9 @@ def test_its_conclusions_are_those_of_the_stacked_trainer(executed):
         f"a difference of {difference:+.4f}, that is {round(30 * difference):+d} of 30 test rows".replace("-", "−"),
         f"takes {alternating['flops'] / standard['flops']:.3f} times the operations",
         f"({alternating['flops']:.3e} against {standard['flops']:.3e} FLOPs)",
-        f"first layer is updated {alternating['updates_bottom']} times",
-        f"its last {alternating['updates_top']} times; ",
-        f"each is updated {standard['updates_top']} times.",
+        f"first layer is updated {alternating['updates'].split()[0]} times",
+        f"its last {alternating['updates'].split()[-1]} times; ",
+        f"each is updated {standard['updates_minimum']} times.",
         f"ends at a validation accuracy of {alternating['validation_accuracy']:.4f}; ",
         "One seed proves nothing",
         "report of the study",

@@ -9,10 +9,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from altfreeze.provenance import NUMERIC_MODULES
 from test_report import assert_loads_nothing, open_page
 
 ROOT = Path(__file__).parents[1]
 SMOKE = "config/studies/smoke.yaml"
+# two data sets, one depth, standard and six strategies, two blocks of seeds
+COMPARED = 2 * 7 * 2
+PACKS = COMPARED + 2
 
 
 def snakemake(folder, *arguments):
@@ -53,14 +57,15 @@ def stale(clone, *arguments, study=SMOKE):
 def test_the_smoke_study_has_its_tables_and_pages(clone):
     results = clone / "results" / "smoke"
     runs = pd.read_csv(results / "tables" / "runs.csv")
-    assert len(runs) == 2 * 1 * 2 * 6
+    assert len(runs) == 2 * 1 * 7 * 6
     assert set(runs["status"]) == {"ok"}
     pages = sorted(path.name for path in (results / "notebooks").iterdir())
-    names = ("comparison", "dynamics-iris", "dynamics-moons", "walkthrough")
+    names = ("budgets", "comparison", "dynamics-iris", "dynamics-moons", "walkthrough")
     assert pages == [f"{name}.{suffix}" for name in names for suffix in ("html", "ipynb")]
     report = (results / "report.html").read_text()
     difference = pd.read_csv(results / "tables" / "comparisons.csv").query(
-        "dataset == 'all' and metric == 'final_test_accuracy'"
+        "dataset == 'all' and metric == 'final_test_accuracy' and strategy == 'alternating-0.5' "
+        "and reference == 'standard' and budget == 'epochs'"
     )["difference"]
     assert f"{abs(100 * difference.item()):.1f}" in report
     assert not list(results.rglob("*.tmp"))
@@ -87,34 +92,40 @@ def study_with(clone, **keys):
     return path.name
 
 
-after_tables = {"collect": 1, "compare": 1, "comparison": 1, "report": 1}
+after_tables = {"collect": 1, "compare": 1, "comparison": 1, "budgets": 1, "report": 1}
 
 
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
-        ({"seeds": 9}, {"train": 4, **after_tables, "dynamics": 2}),
-        ({"datasets": ["iris", "moons", "wine"]}, {"data": 1, "train": 4, **after_tables, "dynamics": 3}),
-        ({"freeze_ratios": [0.5, 0.3]}, {"train": 4, **after_tables, "dynamics": 2}),
-        ({"depths": [4, 5]}, {"train": 8, **after_tables, "dynamics": 2}),
-        ({"epochs_alternating": 7}, {"train": 4, **after_tables, "dynamics": 2}),
-        ({"freeze_unit": "step"}, {"train": 4, **after_tables, "dynamics": 2}),
-        ({"momentum": 0.5}, after_tables | {"dynamics": 2}),
+        ({"seeds": 9}, {"train": 14}),
+        ({"datasets": ["iris", "moons", "wine"]}, {"data": 1, "train": PACKS // 2, "timing": 1, "dynamics": 3}),
+        ({"freeze_ratios": [0.5, 0.3]}, {"train": 4, "timing": 1}),
+        ({"strategies": ["alternating", "lisa"]}, {"train": 4, "timing": 1}),
+        ({"depths": [4, 5]}, {"train": PACKS, "timing": 1}),
+        ({"epochs_alternating": 7}, {"train": COMPARED * 6 // 7, "timing": 1}),
+        ({"freeze_unit": "step"}, {"train": 12, "timing": 1}),
+        ({"state_on_thaw": "decay"}, {"train": 8, "timing": 1}),
+        ({"calibration_seeds": 6}, {"train": 2}),
+        ({"tune": [0.001, 0.01]}, {"tune": 14, "train": COMPARED}),
+        ({"timing_rounds": 7}, {"timing": 1}),
+        ({"momentum": 0.5}, {}),
+        ({"equivalence_margin": 0.02}, {}),
     ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+    ids=lambda value: next(iter(value), "nothing"),
 )
 def test_a_change_of_the_study_trains_only_what_it_affects(clone, keys, expected):
-    assert stale(clone, study=study_with(clone, **keys)) == expected
+    assert stale(clone, study=study_with(clone, **keys)) == {"dynamics": 2} | after_tables | expected
 
 
 def test_a_change_of_a_training_key_trains_everything_and_makes_no_data(clone):
     jobs = stale(clone, study=study_with(clone, learning_rate=0.01))
-    assert jobs == {"train": 8, **after_tables, "dynamics": 2, "walkthrough": 1}
+    assert jobs == {"train": PACKS, "timing": 1, **after_tables, "dynamics": 2, "walkthrough": 1}
 
 
 def test_a_change_of_the_study_seed_draws_all_anew(clone):
     jobs = stale(clone, study=study_with(clone, seed=2))
-    assert (jobs["data"], jobs["train"]) == (2, 8)
+    assert (jobs["data"], jobs["train"]) == (2, PACKS)
 
 
 @pytest.fixture
@@ -137,13 +148,13 @@ def test_touching_or_editing_a_notebook_trains_nothing(clone, edited):
     assert stale(clone) == {"comparison": 1, "report": 1}
 
 
-@pytest.mark.parametrize("module", ["training", "models", "data", "schedules", "cost", "randomness"])
+@pytest.mark.parametrize("module", NUMERIC_MODULES)
 def test_a_change_of_code_that_decides_numbers_trains_again(clone, edited, module):
     edited(f"workflow/altfreeze/{module}.py", lambda text: text + "\nUNUSED = 1\n")
-    assert stale(clone)["train"] == 8
+    assert stale(clone)["train"] == PACKS
 
 
-@pytest.mark.parametrize("module", ["training", "models", "data", "schedules", "cost", "randomness"])
+@pytest.mark.parametrize("module", NUMERIC_MODULES)
 def test_a_change_of_a_docstring_or_a_comment_reruns_nothing(clone, edited, module):
     edited(
         f"workflow/altfreeze/{module}.py",
@@ -157,12 +168,12 @@ def test_numbers_that_are_equal_are_the_same_study(clone):
 
 
 def test_the_statistics_are_computed_anew_without_training(clone, edited):
-    edited("workflow/altfreeze/statistics.py", lambda text: text + "\nUNUSED = 1\n")
-    assert stale(clone) == {"compare": 1, "comparison": 1, "report": 1}
+    edited("workflow/altfreeze/statistics/paired.py", lambda text: text + "\nUNUSED = 1\n")
+    assert stale(clone) == after_tables | {"dynamics": 2}
 
 
 def test_a_log_that_was_edited_stops_the_collection(clone):
-    log = clone / "results" / "smoke" / "runs" / "iris" / "depth4" / "standard" / "seeds0-2.csv"
+    log = clone / "results" / "smoke" / "runs" / "iris" / "depth4" / "standard" / "configured" / "seeds0-2.csv"
     text, times = log.read_text(), log.stat()
     try:
         log.write_text(text.replace("ok", "OK", 1))
@@ -170,7 +181,7 @@ def test_a_log_that_was_edited_stops_the_collection(clone):
         assert done.returncode != 0
         message = (clone / "results" / "smoke" / "logs" / "collect.log").read_text()
         assert message.count("\n") == 1
-        assert "iris/depth4/standard/seeds0-2.csv" in message
+        assert "iris/depth4/standard/configured/seeds0-2.csv" in message
         assert "delete both files" in message
         assert message.strip() in done.stdout + done.stderr
     finally:
@@ -217,7 +228,31 @@ def test_a_data_file_that_cannot_be_used_is_one_line_in_the_log(clone):
 def test_a_training_job_asks_for_a_gpu_when_the_device_is_cuda(clone, device, gpus):
     done = snakemake(clone, "--dry-run", "--forceall", "--configfile", SMOKE, "--config", f"device={device}")
     assert done.returncode == 0, done.stderr
-    assert re.findall(r"Train .* \(GPUs: (\d)\)", done.stdout + done.stderr) == [gpus] * 8
+    assert re.findall(r"(?:Train|Time) .* \(GPUs: (\d)\)", done.stdout + done.stderr) == [gpus] * (PACKS + 1)
+
+
+def test_a_tuned_study_trains_every_strategy_at_its_own_learning_rate(clone):
+    study = study_with(
+        clone,
+        results="results/tuned",
+        datasets=["iris"],
+        strategies=["alternating"],
+        seeds_per_job=6,
+        tune=[0.001, 0.01],
+    )
+    done = snakemake(clone, "--configfile", study)
+    assert done.returncode == 0, done.stderr
+    tables = clone / "results" / "tuned" / "tables"
+    tuning = pd.read_csv(tables / "tuning.csv")
+    assert sorted(tuning["strategy"]) == ["alternating-0.5"] * 2 + ["standard"] * 2
+    runs = pd.read_csv(tables / "runs.csv")
+    assert runs.groupby(["strategy", "rates"]).size().to_dict() == {
+        (strategy, rates): 6 for strategy in ("standard", "alternating-0.5") for rates in ("configured", "tuned")
+    }
+    epochs = pd.read_parquet(tables / "epochs.parquet")
+    chosen = tuning[tuning["chosen"] == 1].set_index("strategy")["learning_rate"]
+    for strategy, rows in epochs[epochs["rates"] == "tuned"].groupby("strategy"):
+        assert set(rows["learning_rate"]) == {chosen[strategy]}
 
 
 def test_snakemakes_own_report_is_written(clone):

@@ -7,9 +7,11 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.patches import Patch
+from matplotlib.ticker import EngFormatter, FixedLocator, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from scipy import stats
 
 from altfreeze import InputError
@@ -22,14 +24,33 @@ LABELS = {
     "test_accuracy": "Test accuracy (%)",
     "final_test_accuracy": "final test accuracy",
     "best_test_accuracy": "test accuracy at the epoch chosen on validation",
-    "epoch": "Epoch",
-    "flops": "Operations (M: 10⁶, G: 10⁹)",
+    "epoch": "Epochs",
+    "updates_mean": "Updates per parameter",
+    "flops": "Operations (FLOPs; k: 10³, M: 10⁶, G: 10⁹, T: 10¹²)",
+    "reference_seconds": "Reference seconds: seconds of one run trained alone",
+}
+# the same clocks in the table times_to_target
+LABELS |= {"updates": LABELS["updates_mean"], "seconds": LABELS["reference_seconds"]}
+BUDGETS = {
+    "epochs": "equal epochs",
+    "updates": "equal updates",
+    "flops": "equal operations",
+    "seconds": "equal seconds",
 }
 _SCALES = {"validation_accuracy": 100, "test_accuracy": 100}
-_DASHES = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
+_DASHES = ["--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
+# seaborn's colour-blind safe palette, with one dark brown for its faint colours and its second orange
+_COLORS = [color for place, color in enumerate(sns.color_palette("colorblind").as_hex()) if place not in (5, 6, 8)]
+_COLORS.append("#7f3b08")
+_MARKERS = "osD^v"
+_STEPS = [1, 2, 5, 10]
 _GREY = "#555555"
-# a float32 loss can be zero, which has no logarithm
+_LIGHT_GREY = "#d4d4d4"
+# a change in accuracy or a share below this is rounding: logs hold nine digits
+_DIGITS = 6
+# a float32 loss or norm can be zero, which has no logarithm
 _SMALLEST_LOSS = 1e-9
+_SMALLEST_NORM = 1e-12
 
 
 def style():
@@ -60,6 +81,8 @@ def style():
 def palette(strategies):
     """Return a look for each strategy: black for standard training, colour-blind safe colours for the others.
 
+    Up to 32 looks differ; strategies of one colour differ in their dashes and markers.
+
     Parameters
     ----------
     strategies : iterable of str
@@ -70,13 +93,29 @@ def palette(strategies):
     dict of str to dict
         Keyword arguments of `matplotlib.axes.Axes.plot`: ``color`` and ``linestyle``.
     """
-    others = [label for label in strategies if label != "standard"]
-    colors = sns.color_palette("colorblind", len(others)).as_hex()
-    looks = {
-        label: {"color": color, "linestyle": _DASHES[1 + position % (len(_DASHES) - 1)]}
-        for position, (label, color) in enumerate(zip(others, colors, strict=True))
-    }
-    return {"standard": {"color": "black", "linestyle": _DASHES[0]}} | looks
+    looks = {"standard": {"color": "black", "linestyle": "-"}}
+    for position, label in enumerate(label for label in strategies if label != "standard"):
+        cycle, place = divmod(position, len(_COLORS))
+        looks[label] = {"color": _COLORS[place], "linestyle": _DASHES[(place + cycle) % len(_DASHES)]}
+    return looks
+
+
+def signed_points(share, places=2):
+    """Return a share as percentage points with its sign; what rounds to zero has none.
+
+    Parameters
+    ----------
+    share : float
+    places : int
+        Decimals.
+
+    Returns
+    -------
+    str
+        With a real minus, for example ``−1.25`` for -0.0125.
+    """
+    text = f"{100 * round(share, _DIGITS):+.{places}f}".replace("-", "−")
+    return text if text.strip("+−0.") else text[1:]
 
 
 def figure_svg(figure, title):
@@ -95,7 +134,8 @@ def figure_svg(figure, title):
     """
     buffer = io.StringIO()
     with style():
-        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(["Date", "Creator", "Format", "Type"]))
+        # the resolution is that of heat maps, all else is vectors
+        figure.savefig(buffer, format="svg", dpi=200, metadata=dict.fromkeys(["Date", "Creator", "Format", "Type"]))
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     return text.replace(">", f' role="img">\n <title>{html.escape(title)}</title>', 1)
@@ -135,7 +175,7 @@ def mean_interval(values):
     return mean, mean - half, mean + half
 
 
-def learning_curves(epochs, dataset, metrics=("train_loss", "validation_accuracy"), x="epoch"):
+def learning_curves(epochs, dataset, metrics=("train_loss", "validation_accuracy"), x="epoch", strategies=None):
     """Draw the course of training on one data set, one column of axes per depth.
 
     Thin lines are seeds, the bold line is their mean, the band is the 95 % t interval of
@@ -145,12 +185,14 @@ def learning_curves(epochs, dataset, metrics=("train_loss", "validation_accuracy
     Parameters
     ----------
     epochs : pandas.DataFrame
-        The table epochs.
+        The table epochs, at one kind of learning rates.
     dataset : str
     metrics : sequence of str
         Columns of `epochs`, one row of axes each.
-    x : {'epoch', 'flops'}
-        The horizontal axis.
+    x : {'epoch', 'updates_mean', 'flops', 'reference_seconds'}
+        The clock of the horizontal axis.
+    strategies : collection of str, optional
+        Labels of those to draw; all look as they do in a figure of all strategies.
 
     Returns
     -------
@@ -165,7 +207,7 @@ def learning_curves(epochs, dataset, metrics=("train_loss", "validation_accuracy
     if chosen.empty:
         raise InputError(f"epochs: no row of data set {dataset!r}")
     depths = sorted(chosen["depth"].unique())
-    looks = palette(chosen["strategy"].unique())
+    looks = _looks(chosen, strategies)
     with style():
         figure = Figure(figsize=(max(2.9 * len(depths), 6), 2.5 * len(metrics) + 0.9), layout="constrained")
         axes = figure.subplots(len(metrics), len(depths), sharex="col", sharey="row", squeeze=False)
@@ -173,21 +215,42 @@ def learning_curves(epochs, dataset, metrics=("train_loss", "validation_accuracy
             for column, depth in enumerate(depths):
                 _draw_curves(axes[row, column], chosen[chosen["depth"] == depth], metric, x, looks)
             axes[row, 0].set_ylabel(LABELS[metric])
+            low, high = axes[row, 0].get_ylim()
             if metric.endswith("loss"):
-                _label_plainly(axes[row, 0].yaxis, axes[row, 0].get_ylim())
+                _label_plainly(axes[row, 0].yaxis, (low, high))
+            else:
+                # an interval can reach beyond what an accuracy can be
+                axes[row, 0].set_ylim(max(low, -2), min(high, 102))
         for column, depth in enumerate(depths):
             axes[0, column].set_title(f"Depth {depth}")
-            axes[-1, column].set_xlabel(LABELS[x])
+        figure.supxlabel(LABELS[x], fontsize="medium")
         handles = [Line2D([], [], label=label, linewidth=2, **look) for label, look in looks.items()]
-        figure.legend(
-            handles=handles,
-            loc="outside lower center",
-            ncols=min(len(handles), 4),
-            frameon=False,
-            title="Bold: mean over seeds (of a loss: geometric). Band: its 95 % t interval. Thin: each seed.",
-            title_fontsize="small",
+        _legend(
+            figure, handles, "Bold: mean over seeds (of a loss: geometric). Band: its 95 % t interval. Thin: seeds."
         )
     return figure
+
+
+def _looks(rows, strategies):
+    """Return the looks of the strategies to draw, which do not depend on which of them are drawn."""
+    present = rows["strategy"].unique()
+    drawn = present if strategies is None else [label for label in present if label in set(strategies)]
+    return {label: look for label, look in palette(present).items() if label in drawn}
+
+
+def _legend(figure, handles, title):
+    """Place a legend above a figure's axes, in as many columns as fit its width."""
+    width = 0.7 + 0.07 * max(len(handle.get_label()) for handle in handles)
+    figure.legend(
+        handles=handles,
+        loc="outside upper center",
+        ncols=max(1, min(len(handles), int(figure.get_figwidth() / width))),
+        frameon=False,
+        title=title,
+        title_fontsize="small",
+        fontsize="small",
+        handlelength=2.6,
+    )
 
 
 def _label_plainly(axis, limits):
@@ -204,6 +267,7 @@ def _draw_curves(axes, rows, metric, x, looks):
         if cell.empty:
             continue
         values = cell.pivot(index="epoch", columns="seed", values=metric) * _SCALES.get(metric, 1)
+        # all seeds of a cell keep the same time on every clock
         position = values.index if x == "epoch" else cell.groupby("epoch")[x].first()
         if logarithmic:
             values = values.clip(lower=_SMALLEST_LOSS)
@@ -217,9 +281,9 @@ def _draw_curves(axes, rows, metric, x, looks):
     axes.set_xlim(left=0)
     if logarithmic:
         axes.set_yscale("log")
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=_STEPS))
     if x == "flops":
-        axes.xaxis.set_major_locator(MaxNLocator(4))
-        axes.xaxis.set_major_formatter(EngFormatter())
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
 def paired_differences(runs, depth, strategy, metric="final_test_accuracy"):
@@ -238,23 +302,26 @@ def paired_differences(runs, depth, strategy, metric="final_test_accuracy"):
     Returns
     -------
     pandas.DataFrame
-        ``dataset``, ``seed`` and ``difference``, the strategy minus standard training.
+        ``dataset``, ``seed`` and ``difference``, the strategy minus standard training, each
+        as it is in `runs`; at the configured learning rates.
     """
-    ended = runs[(runs["depth"] == depth) & (runs["status"] == "ok")].set_index(["dataset", "seed"])
+    ended = runs[(runs["depth"] == depth) & (runs["status"] == "ok") & (runs["rates"] == "configured")]
+    ended = ended.set_index(["dataset", "seed"])
     other = ended.loc[ended["strategy"] == strategy, metric]
     standard = ended.loc[ended["strategy"] == "standard", metric]
     return (other - standard).dropna().rename("difference").reset_index()
 
 
-def main_figure(runs, comparisons, depth, freeze_ratio):
-    """Draw the primary comparison: one row per data set, and their mean.
+def main_figure(runs, comparisons, depth, strategy):
+    """Draw the primary comparison with standard training at equal epochs: one row per data set, and their mean.
 
     Parameters
     ----------
     runs, comparisons : pandas.DataFrame
         The tables of these names.
     depth : int
-    freeze_ratio : float
+    strategy : str
+        Label of the strategy that is compared.
 
     Returns
     -------
@@ -263,17 +330,20 @@ def main_figure(runs, comparisons, depth, freeze_ratio):
     Raises
     ------
     InputError
-        If `comparisons` has no row of this depth and freeze ratio.
+        If `comparisons` has no such row.
     """
-    rows = comparison_rows(comparisons, "final_test_accuracy", depth, freeze_ratio)
-    seeds = paired_differences(runs, depth, rows["strategy"].iloc[0])
+    rows = comparison_rows(comparisons, "final_test_accuracy", depth, strategy)
+    seeds = paired_differences(runs, depth, strategy)
+    # `runs` knows the accuracy at a run's end only, which is not what is compared where one strategy trains longer
+    if not np.isclose(rows[["read_reference", "read_strategy"]].fillna(1), 1).all():
+        seeds = seeds.iloc[:0]
     with style():
         figure = Figure(figsize=(6.6, 1.4 + 0.36 * len(rows)), layout="constrained")
         axes = figure.subplots()
         axes.axvline(0, color="#999999", linewidth=1.2)
         for position, row in enumerate(rows.itertuples()):
             overall = row.dataset == "all"
-            color = "black" if overall else sns.color_palette("colorblind").as_hex()[0]
+            color = "black" if overall else _COLORS[0]
             values = 100 * seeds.loc[seeds["dataset"] == row.dataset, "difference"].sort_values().to_numpy()
             # equal differences lie side by side, not on each other
             offset = 0.09 * pd.Series(values).groupby(values.round(6)).cumcount().to_numpy()
@@ -287,30 +357,45 @@ def main_figure(runs, comparisons, depth, freeze_ratio):
         axes.axhline(len(rows) - 1.5, color=_GREY, linewidth=0.8)
         axes.set_yticks(range(len(rows)), [_row_label(name) for name in rows["dataset"]])
         axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.set_xlabel("Final test accuracy, alternating minus standard (percentage points)")
-        figure.supxlabel(
-            "Dot: mean over seeds. Bar: 95 % paired bootstrap interval. Small dots: seeds.", fontsize="small"
-        )
+        axes.set_xlabel(f"Final test accuracy, {strategy} minus standard (percentage points)")
+        small = "" if seeds.empty else " Small dots: seeds."
+        figure.supxlabel(f"Dot: mean over seeds. Bar: 95 % paired bootstrap interval.{small}", fontsize="small")
         _numbers_at_the_right(axes, rows)
     return figure
 
 
-def comparison_rows(comparisons, metric, depth, freeze_ratio):
+def comparison_rows(comparisons, metric, depth, strategy, budget="epochs", reference="standard", rates="configured"):
     """Return the rows of one comparison, one per data set and their mean last.
+
+    Parameters
+    ----------
+    comparisons : pandas.DataFrame
+        The table comparisons.
+    metric, depth, strategy, budget, reference, rates : str, int, str, str, str, str
+        The values of these columns.
+
+    Returns
+    -------
+    pandas.DataFrame
 
     Raises
     ------
     InputError
         If there is none.
     """
-    rows = comparisons[
-        (comparisons["metric"] == metric)
-        & (comparisons["depth"] == depth)
-        & np.isclose(comparisons["freeze_ratio"], freeze_ratio)
-    ]
+    rows = _compared(comparisons, metric, budget, reference, rates)
+    rows = rows[(rows["depth"] == depth) & (rows["strategy"] == strategy)]
     if rows.empty:
-        raise InputError(f"comparisons: no row of {metric} at depth {depth} and freeze ratio {freeze_ratio:g}")
+        raise InputError(
+            f"comparisons: no row of {metric} of {strategy} against {reference} at depth {depth}, "
+            f"budget {budget} and {rates} rates"
+        )
     return rows
+
+
+def _compared(comparisons, metric, budget, reference, rates):
+    chosen = {"metric": metric, "budget": budget, "reference": reference, "rates": rates}
+    return comparisons[(comparisons[list(chosen)] == list(chosen.values())).all(axis=1)]
 
 
 def _row_label(name):
@@ -321,7 +406,8 @@ def _row_label(name):
 
 def _numbers_at_the_right(axes, rows):
     numbers = [
-        "no pair" if np.isnan(row.difference) else _signed(row.difference) + _ends(row) for row in rows.itertuples()
+        "no pair" if np.isnan(row.difference) else signed_points(row.difference) + _ends(row)
+        for row in rows.itertuples()
     ]
     right = axes.twinx()
     right.set_ylim(axes.get_ylim())
@@ -331,56 +417,324 @@ def _numbers_at_the_right(axes, rows):
     right.spines[:].set_visible(False)
 
 
-def _signed(share):
-    return f"{100 * share:+.2f}".replace("-", "−").replace("+0.00", "0.00").replace("−0.00", "0.00")
-
-
 def _ends(row):
-    return "" if np.isnan(row.low) else f" [{_signed(row.low)}, {_signed(row.high)}]"
+    return "" if np.isnan(row.low) else f" [{signed_points(row.low)}, {signed_points(row.high)}]"
 
 
-def grid_figure(comparisons, metric="final_test_accuracy"):
-    """Draw all comparisons of one metric: a column of axes per depth, a row per data set, a colour per freeze ratio.
+def grid_figure(comparisons, metric="final_test_accuracy", budget="epochs", reference="standard", rates="configured"):
+    """Draw all comparisons of one metric: a column of axes per depth, a row per data set, a colour per strategy.
 
     Parameters
     ----------
     comparisons : pandas.DataFrame
         The table comparisons.
     metric : {'final_test_accuracy', 'best_test_accuracy'}
+    budget, reference, rates : str
+        The values of these columns; 'best_test_accuracy' has the budget 'own' alone.
 
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        If `comparisons` has no such row.
     """
-    rows = comparisons[comparisons["metric"] == metric]
+    rows = _compared(comparisons, metric, budget, reference, rates)
+    if rows.empty:
+        raise InputError(f"comparisons: no row of {metric} against {reference}, budget {budget} and {rates} rates")
     names, depths, labels = rows["dataset"].unique(), sorted(rows["depth"].unique()), rows["strategy"].unique()
     looks = palette(labels)
-    offsets = dict(zip(labels, np.linspace(-0.27, 0.27, len(labels)) if len(labels) > 1 else [0.0], strict=True))
+    markers = {label: _MARKERS[position // len(_COLORS)] for position, label in enumerate(labels)}
+    offsets = dict(zip(labels, np.linspace(-0.36, 0.36, len(labels)) if len(labels) > 1 else [0.0], strict=True))
     with style():
-        figure = Figure(figsize=(max(2.9 * len(depths), 6), 1.7 + 0.42 * len(names)), layout="constrained")
+        height = 1.7 + max(0.42, 0.11 * len(labels)) * len(names)
+        figure = Figure(figsize=(max(2.9 * len(depths), 6), height), layout="constrained")
         axes = figure.subplots(1, len(depths), sharey=True, sharex=True, squeeze=False)[0]
         for panel, depth in zip(axes, depths, strict=True):
+            for position in range(1, len(names), 2):
+                panel.axhspan(position - 0.5, position + 0.5, color="0.95", linewidth=0, zorder=0)
             panel.axvline(0, color="black", linewidth=1)
             panel.axhline(len(names) - 1.5, color=_GREY, linewidth=0.8)
             for row in rows[rows["depth"] == depth].itertuples():
                 position = list(names).index(row.dataset) + offsets[row.strategy]
-                color = looks[row.strategy]["color"]
+                color, marker = looks[row.strategy]["color"], markers[row.strategy]
                 panel.plot([100 * row.low, 100 * row.high], [position, position], color=color, linewidth=2)
-                panel.plot(100 * row.difference, position, "o", color=color, markersize=4.5)
+                panel.plot(100 * row.difference, position, marker, color=color, markersize=4.5)
             panel.set_title(f"Depth {depth}")
         axes[0].set_yticks(range(len(names)), [_row_label(name) for name in names])
         axes[0].set_ylim(len(names) - 0.5, -0.5)
-        figure.supxlabel(f"Difference in {LABELS[metric]} (percentage points)", fontsize="medium")
+        stretched = _difference_axis(axes[0], 100 * rows[["difference", "low", "high"]].abs().max(axis=None), 1)
+        beyond = "; logarithmic beyond ±1" if stretched else ""
+        figure.supxlabel(f"Difference in {LABELS[metric]} (percentage points{beyond})", fontsize="medium")
         handles = [
-            Line2D([], [], marker="o", markersize=4.5, linewidth=2, color=looks[label]["color"], label=label)
+            Line2D([], [], marker=markers[label], markersize=4.5, linewidth=2, color=looks[label]["color"], label=label)
             for label in labels
         ]
-        figure.legend(
-            handles=handles,
-            loc="outside upper center",
-            ncols=min(len(handles), 4),
-            frameon=False,
-            title="Dot: mean paired difference from standard training. Bar: its 95 % bootstrap interval.",
-            title_fontsize="small",
+        _legend(figure, handles, f"Dot: mean paired difference from {reference}. Bar: its 95 % bootstrap interval.")
+    return figure
+
+
+def budgets_figure(comparisons, depth, margin):
+    """Draw each strategy against standard training at each equal budget, over all data sets.
+
+    Parameters
+    ----------
+    comparisons : pandas.DataFrame
+        The table comparisons; drawn are its rows 'all' of the final test accuracy at the
+        configured learning rates.
+    depth : int
+    margin : float
+        Half width of the band in which a difference counts as none, a share.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One panel per budget, one row per strategy.
+
+    Raises
+    ------
+    InputError
+        If `comparisons` has no such row.
+    """
+    of_budget = {
+        budget: _compared(comparisons, "final_test_accuracy", budget, "standard", "configured") for budget in BUDGETS
+    }
+    rows = pd.concat(of_budget.values())
+    rows = rows[(rows["depth"] == depth) & (rows["dataset"] == "all")]
+    if rows.empty:
+        raise InputError(f"comparisons: no row 'all' of final_test_accuracy against standard at depth {depth}")
+    labels = list(rows["strategy"].unique())
+    furthest = 100 * rows[["difference", "low", "high"]].abs().max(axis=None)
+    with style():
+        figure = Figure(figsize=(10, 1.3 + 0.3 * len(labels)), layout="constrained")
+        axes = figure.subplots(1, len(BUDGETS), sharex=True, sharey=True)
+        for panel, (budget, title) in zip(axes, BUDGETS.items(), strict=True):
+            panel.axvspan(-100 * margin, 100 * margin, color="0.92", linewidth=0, zorder=0)
+            panel.axvline(0, color="black", linewidth=1)
+            for row in rows[rows["budget"] == budget].itertuples():
+                position = labels.index(row.strategy)
+                panel.plot([100 * row.low, 100 * row.high], [position, position], color=_COLORS[0], linewidth=2)
+                panel.plot(100 * row.difference, position, "o", color=_COLORS[0], markersize=5.5)
+            panel.set_title(f"At {title}")
+        stretched = _difference_axis(axes[0], furthest, 100 * margin)
+        axes[0].set_yticks(range(len(labels)), labels)
+        axes[0].set_ylim(len(labels) - 0.5, -0.5)
+        figure.supxlabel(
+            f"Final test accuracy at depth {depth}, strategy minus standard, mean of all data sets (percentage points"
+            f"{'; logarithmic beyond the band' if stretched else ''})\n"
+            f"Bar: 95 % bootstrap interval. Band: ±{100 * margin:g} points, which count as equal.",
+            fontsize="small",
         )
     return figure
+
+
+def _difference_axis(axes, furthest, inside):
+    """Make the axis of differences logarithmic beyond `inside` where some are much larger; return whether it is."""
+    # one strategy that hardly learns would squeeze all others into a point
+    stretched = furthest > 15 * inside
+    if stretched:
+        ticks = inside * 10.0 ** np.arange(1 + np.ceil(np.log10(furthest / inside)))
+        axes.set_xscale("symlog", linthresh=inside, linscale=0.8)
+        axes.xaxis.set_major_locator(FixedLocator([*-ticks[::-1], 0, *ticks]))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "−"))
+        axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=_STEPS))
+    return stretched
+
+
+def speedup_figure(speedups):
+    """Draw how much faster than standard training a step is: measured, and by the count of operations.
+
+    Parameters
+    ----------
+    speedups : pandas.DataFrame
+        The table speedups.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One panel per depth, one row per strategy; the mean over data sets is geometric.
+
+    Raises
+    ------
+    InputError
+        If the table is empty.
+    """
+    if speedups.empty:
+        raise InputError("speedups: the table is empty")
+    depths, labels = sorted(speedups["depth"].unique()), list(speedups["strategy"].unique())
+    with style():
+        size = (max(2.5 * len(depths) + 2, 6.5), 1.6 + 0.42 * len(labels))
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(1, len(depths), sharex=True, sharey=True, squeeze=False)[0]
+        for panel, depth in zip(axes, depths, strict=True):
+            panel.axvline(1, color="black", linewidth=1)
+            for (label,), rows in speedups[speedups["depth"] == depth].groupby(["strategy"]):
+                position = labels.index(label)
+                # below the mean, so that it stays in sight
+                places = position + (np.linspace(0.12, 0.4, len(rows)) if len(rows) > 1 else np.array([0.2]))
+                panel.hlines(places, rows["low"], rows["high"], color=_COLORS[0], linewidth=0.7, alpha=0.6)
+                panel.plot(rows["measured"], places, ".", color=_COLORS[0], markersize=3.5)
+                measured, closed_form = np.exp(np.log(rows[["measured", "closed_form"]]).mean())
+                panel.plot(measured, position - 0.12, "o", color=_COLORS[0], markersize=6)
+                panel.plot(closed_form, position - 0.12, "|", color=_COLORS[3], markersize=12, markeredgewidth=2.2)
+            panel.set_title(f"Depth {depth}")
+            panel.xaxis.set_major_locator(MaxNLocator(4, steps=_STEPS))
+        axes[0].set_yticks(range(len(labels)), labels)
+        axes[0].set_ylim(len(labels) - 0.5, -0.5)
+        figure.supxlabel("Seconds per step of standard training over those of the strategy", fontsize="medium")
+        handles = [
+            Line2D([], [], color=_COLORS[0], marker="o", linestyle="", label="measured, mean of the data sets"),
+            Line2D([], [], color=_COLORS[0], marker=".", linewidth=0.7, label="a data set, 95 % interval"),
+            Line2D(
+                [],
+                [],
+                color=_COLORS[3],
+                marker="|",
+                markersize=12,
+                markeredgewidth=2.2,
+                linestyle="",
+                label="by operations",
+            ),
+        ]
+        _legend(figure, handles, "Right of 1: a step is faster than one of standard training.")
+    return figure
+
+
+def reached_figure(times, dataset, depth, clock="epoch", strategies=None):
+    """Draw which share of the runs has reached the target at each time.
+
+    Parameters
+    ----------
+    times : pandas.DataFrame
+        The table times_to_target.
+    dataset : str
+    depth : int
+    clock : {'epoch', 'updates', 'flops', 'seconds'}
+        The horizontal axis.
+    strategies : collection of str, optional
+        Labels of those to draw; all look as they do in a figure of all strategies.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One panel per level, one line per strategy, which ends where its training did or all
+        runs have reached the target; at the configured learning rates.
+
+    Raises
+    ------
+    InputError
+        If `times` has no such row.
+    """
+    rows = times[(times["dataset"] == dataset) & (times["depth"] == depth) & (times["rates"] == "configured")]
+    if rows.empty:
+        raise InputError(f"times_to_target: no row of data set {dataset!r} at depth {depth}")
+    levels, looks = sorted(rows["level"].unique()), _looks(rows, strategies)
+    with style():
+        figure = Figure(figsize=(max(2.7 * len(levels), 6), 3.6), layout="constrained")
+        axes = figure.subplots(1, len(levels), sharex=True, sharey=True, squeeze=False)[0]
+        for panel, level in zip(axes, levels, strict=True):
+            for label, look in looks.items():
+                runs = rows[(rows["level"] == level) & (rows["strategy"] == label)]
+                reached = np.sort(runs.loc[runs["reached"] == 1, clock])
+                share = 100 * np.arange(len(reached) + 1) / max(len(runs), 1)
+                ends = [0, *reached, runs[clock].max()]
+                panel.plot(ends, [*share, share[-1]], drawstyle="steps-post", linewidth=1.8, **look)
+            panel.set_title(f"{100 * level:g} % of the way")
+            panel.grid(True)
+            panel.xaxis.set_major_locator(MaxNLocator(4, steps=_STEPS))
+            if clock == "flops":
+                panel.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes[0].set_xlim(left=0)
+        axes[0].set_ylim(-4, 104)
+        axes[0].set_ylabel("Runs at the target (%)")
+        figure.supxlabel(LABELS[clock], fontsize="medium")
+        handles = [Line2D([], [], label=label, linewidth=2, **look) for label, look in looks.items()]
+        _legend(figure, handles, "Target: so far on the way from chance to the accuracy of standard training.")
+    return figure
+
+
+def gradient_flow_figure(flow, dataset, depth, strategies):
+    """Draw what each layer's gradients and updates did, epoch by epoch, as heat maps.
+
+    Parameters
+    ----------
+    flow : pandas.DataFrame
+        The table gradient_flow.
+    dataset : str
+    depth : int
+    strategies : sequence of str
+        Labels, one column of panels each.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One row of panels per quantity of `altfreeze.gradient_flow.GradientFlow`; means over
+        seeds, of norms geometric, at the configured learning rates.
+
+    Raises
+    ------
+    InputError
+        If `flow` lacks one of the strategies.
+    """
+    rows = flow[(flow["dataset"] == dataset) & (flow["depth"] == depth) & (flow["rates"] == "configured")]
+    for label in strategies:
+        if label not in rows["strategy"].to_numpy():
+            raise InputError(f"gradient_flow: no row of {label} on data set {dataset!r} at depth {depth}")
+    norms = ["gradient_norm", "change_norm"]
+    # the mean of logarithms is the geometric mean
+    rows = rows.assign(**np.log(rows[norms].replace(np.inf, np.nan).clip(lower=_SMALLEST_NORM)))
+    cells = [rows[rows["strategy"] == label].groupby(["layer", "epoch"]) for label in strategies]
+    frozen = [cell["change_norm"].count().unstack() == 0 for cell in cells]
+    quantities = {
+        "gradient_norm": "Gradient\nnorm",
+        "change_norm": "Norm of\nchange",
+        "change_cosine": "Cosine of\nchanges",
+        "steps_since_update": "Steps\nfrozen\nbefore",
+    }
+    with style():
+        width, height = max(min(3.2 * len(strategies), 10) + 2, 7.5), float(np.clip(0.16 * depth, 0.8, 2.2))
+        figure = Figure(figsize=(width, 1.1 + len(quantities) * (height + 0.15)), layout="constrained")
+        axes = figure.subplots(len(quantities), len(strategies), sharex=True, sharey=True, squeeze=False)
+        for panels, (quantity, label) in zip(axes, quantities.items(), strict=True):
+            means = [cell[quantity].mean().unstack() for cell in cells]
+            means = [np.exp(mean) for mean in means] if quantity in norms else means
+            look, bar = _flow_look(quantity, np.concatenate([mean.to_numpy().ravel() for mean in means]))
+            for panel, mean, still in zip(panels, means, frozen, strict=True):
+                # an epoch that ends early is a narrow column
+                edges = np.array([0, *mean.columns]) + 0.5, np.arange(len(mean) + 1) + 0.5
+                grey = np.ma.masked_array(np.ones(still.shape), ~still)
+                panel.pcolormesh(*edges, grey, cmap=ListedColormap([_LIGHT_GREY]), rasterized=True)
+                mesh = panel.pcolormesh(*edges, np.ma.masked_invalid(mean), rasterized=True, **look)
+                panel.grid(False)
+            figure.colorbar(mesh, ax=panels, aspect=9, pad=0.01, **bar).minorticks_off()
+            panels[0].set_ylabel(label, rotation=0, ha="right", va="center", ma="right", labelpad=10)
+            panels[0].yaxis.set_major_locator(MaxNLocator(min(depth, 12), integer=True, min_n_ticks=1))
+        for panel, label in zip(axes[0], strategies, strict=True):
+            panel.set_title(label)
+            panel.xaxis.set_major_locator(MaxNLocator(8, steps=_STEPS, integer=True, min_n_ticks=1))
+        figure.supxlabel("Epochs", fontsize="medium")
+        handles = [
+            Patch(color=_LIGHT_GREY, label="frozen"),
+            Patch(facecolor="white", edgecolor=_GREY, label="learned, for the first time or without a thaw"),
+        ]
+        _legend(figure, handles, "Layers (1 is the bottom) by epochs. Means over seeds, of norms geometric.")
+    return figure
+
+
+def _flow_look(quantity, values):
+    """Return the keyword arguments of a heat map of a quantity, and those of its colour bar."""
+    values = values[np.isfinite(values)]
+    if quantity == "change_cosine":
+        return {"cmap": "RdBu_r", "norm": Normalize(-1, 1)}, {"ticks": [-1, 0, 1], "format": "{x:g}"}
+    highest = values.max(initial=_SMALLEST_NORM)
+    if quantity == "steps_since_update":
+        limits = 0, max(highest, 1)
+        return {"cmap": "cividis", "norm": Normalize(*limits)}, {"ticks": limits, "format": "{x:g}"}
+    # a network that no longer learns would leave no colours to the others
+    lowest = max(values.min(initial=highest), highest / 1e6)
+    limits = (lowest, highest) if lowest < highest else (lowest / 2, highest * 2)
+    return {"cmap": "viridis", "norm": LogNorm(*limits)}, {"ticks": np.geomspace(*limits, 3), "format": "{x:.2g}"}

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent
 # the modules that decide a run's numbers: a change of code in one makes every run stale
 NUMERIC_MODULES = ("cost", "data", "gradient_flow", "models", "plans", "randomness", "schedules", "training")
 # those that make the tables of the runs, and those that make pages of the tables
-TABLE_MODULES = ("config", "cost", "plans", "randomness", "reference", "schedules", "statistics", "tables", "tuning")
+TABLE_MODULES = ("config", "cost", "data", "plans", "randomness", "reference", "schedules", "statistics", "tables")
 PAGE_MODULES = (*TABLE_MODULES, "plots", "report")
 
 
@@ -41,7 +41,7 @@ def fingerprint(*modules):
     Parameters
     ----------
     *modules : str
-        Names of modules of this package.
+        Names of modules or subpackages of this package.
 
     Returns
     -------
@@ -50,8 +50,9 @@ def fingerprint(*modules):
     """
     digest = hashlib.sha256()
     for module in sorted(set(modules)):
-        source = (PACKAGE / f"{module}.py").read_text(encoding="utf-8")
-        digest.update(repr(_structure(_without_docstrings(ast.parse(source)))).encode())
+        for path in sorted((PACKAGE / module).glob("*.py")) or [PACKAGE / f"{module}.py"]:
+            source = path.read_text(encoding="utf-8")
+            digest.update(repr(_structure(_without_docstrings(ast.parse(source)))).encode())
     return digest.hexdigest()[:16]
 
 

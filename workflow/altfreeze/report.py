@@ -12,34 +12,15 @@ import jinja2
 from markupsafe import Markup
 
 from altfreeze import InputError
+from altfreeze.config import primary_strategy, strategies
 from altfreeze.files import atomic_output
-from altfreeze.plots import comparison_rows, figure_svg, main_figure
-from altfreeze.schedules import split_index
+from altfreeze.plots import BUDGETS, comparison_rows, figure_svg, main_figure, signed_points
+from altfreeze.schedules import STRATEGIES, split_index
 from altfreeze.tables import read_table
 
 TEMPLATES = Path(__file__).parent / "templates"
 # the logs hold nine digits of an accuracy; below this a difference is rounding
 _DIGITS = 6
-
-
-def verdict(low, high):
-    """Return the word that a 95 % interval of a difference allows.
-
-    Parameters
-    ----------
-    low, high : float
-        Ends of the interval of alternating minus standard, as shares; NaN where there is none.
-
-    Returns
-    -------
-    {'lost', 'won', 'undecided'}
-        'lost' if the interval lies wholly below 0, 'won' if wholly above.
-    """
-    if round(high, _DIGITS) < 0:
-        return "lost"
-    if round(low, _DIGITS) > 0:
-        return "won"
-    return "undecided"
 
 
 def answer(study, comparisons):
@@ -55,7 +36,8 @@ def answer(study, comparisons):
     Returns
     -------
     str
-        On the row 'all' of the final test accuracy at the primary depth and freeze ratio.
+        On the row 'all' of the final test accuracy at the primary depth and freeze ratio,
+        at equal epochs.
 
     Raises
     ------
@@ -63,7 +45,7 @@ def answer(study, comparisons):
         If `comparisons` lacks that row.
     """
     depth, ratio = study["primary_depth"], study["primary_freeze_ratio"]
-    row = _overall(comparisons, "final_test_accuracy", depth, ratio)
+    row = _overall(comparisons, "final_test_accuracy", depth, primary_strategy(study))
     subject = f"{_frozen(depth, ratio)}, depth-{depth} networks"
     pairs = _pairs(study, row)
     if math.isnan(row.difference):
@@ -71,25 +53,74 @@ def answer(study, comparisons):
             f"Undecided: {subject} cannot be compared with standard training, "
             f"because a data set has no pair of runs that both ended ({pairs})."
         )
-    word = verdict(row.low, row.high)
-    if math.isnan(row.low):
-        opening, interval = "Undecided", "no interval: a data set has fewer than five pairs"
-    else:
-        opening = "Undecided" if word == "undecided" else f"Alternating freezing {word}"
-        interval = f"95 % interval {_interval(row.low, row.high, word)}"
     return (
-        f"{opening}: {subject} ended {_side(row.difference, ' accuracy points')} standard training "
-        f"({interval}; {pairs}), {_budget(study, comparisons)}."
+        f"{_opening(study, row)}: {subject} ended {_side(row.difference, ' accuracy points')} standard training "
+        f"({_in_brackets(row)}; {pairs}), {_budget(study, comparisons)}."
     )
 
 
-def _overall(comparisons, metric, depth, freeze_ratio):
-    rows = comparison_rows(comparisons, metric, depth, freeze_ratio)
+def reason(study, comparisons):
+    """Return a sentence on what is left of the difference at equal updates and at equal operations.
+
+    Parameters
+    ----------
+    study : dict
+        Complete configuration; see `altfreeze.config.validate`.
+    comparisons : pandas.DataFrame
+        The table comparisons.
+
+    Returns
+    -------
+    str
+        On the primary strategy against the controls `standard_half_updates` and
+        `standard_matched_flops`, each at its own end; empty where neither was trained.
+    """
+    depth, strategy = study["primary_depth"], primary_strategy(study)
+    matched = f"standard_matched_flops-{study['primary_freeze_ratio']:g}"
+    parts = []
+    for control, words in (
+        ("standard_half_updates", "standard training for half of the steps, which updates every parameter as often"),
+        (matched, "standard training that stops at the same number of operations"),
+    ):
+        chosen = comparisons[(comparisons["reference"] == control) & (comparisons["strategy"] == strategy)]
+        if chosen.empty:
+            continue
+        row = _overall(comparisons, "final_test_accuracy", depth, strategy, budget="own", reference=control)
+        if math.isnan(row.difference):
+            continue
+        parts.append(f"{_side(row.difference, ' points')} {words} ({_in_brackets(row)}: {row.verdict})")
+    return f"It ended {', and '.join(parts)}." if parts else ""
+
+
+def _opening(study, row):
+    if row.verdict == "undecided":
+        return "Undecided"
+    margin = _margin(study)
+    small = f", by less than {margin}" if row.verdict == "equivalent" else ""
+    if round(row.high, _DIGITS) < 0:
+        return f"Alternating freezing lost{small}"
+    if round(row.low, _DIGITS) > 0:
+        return f"Alternating freezing won{small}"
+    return f"Alternating freezing made no difference of {margin} or more"
+
+
+def _margin(study):
+    points = f"{100 * study['equivalence_margin']:g}"
+    return f"{points} accuracy point{'' if points == '1' else 's'}"
+
+
+def _in_brackets(row):
+    if math.isnan(row.low):
+        return "no interval: a data set has fewer than five pairs"
+    return f"95 % interval {_interval(row.low, row.high)}"
+
+
+def _overall(comparisons, metric, depth, strategy, **selection):
+    rows = comparison_rows(comparisons, metric, depth, strategy, **selection)
     rows = rows[rows["dataset"] == "all"]
     if len(rows) != 1:
         raise InputError(
-            f"comparisons: {len(rows)} rows 'all' of {metric} at depth {depth} and freeze ratio {freeze_ratio:g}; "
-            "allowed: one"
+            f"comparisons: {len(rows)} rows 'all' of {metric} at depth {depth} of {strategy}; allowed: one"
         )
     return next(rows.itertuples())
 
@@ -119,11 +150,11 @@ def _side(share, unit="", places=None):
     return f"{text} {'below' if rounded < 0 else 'above' if rounded > 0 else 'from'}"
 
 
-def _interval(low, high, word):
+def _interval(low, high):
     places = _places(low, high)
-    if word == "lost":
+    if round(high, _DIGITS) < 0:
         return f"{_points(high, places)} to {_side(low, places=places)}"
-    if word == "won":
+    if round(low, _DIGITS) > 0:
         return f"{_points(low, places)} to {_side(high, places=places)}"
     return " to ".join(_side(end, places=places).removesuffix(" from") for end in (low, high))
 
@@ -140,13 +171,14 @@ def _pairs(study, row):
 
 
 def _budget(study, comparisons):
-    operations = _overall(comparisons, "flops_ratio", study["primary_depth"], study["primary_freeze_ratio"]).alternating
+    strategy, depth = primary_strategy(study), study["primary_depth"]
+    operations = _overall(comparisons, "flops_ratio", depth, strategy, budget="own").strategy_mean
     cost = "" if math.isnan(operations) else f"{100 * operations:.0f} % of its training operations"
     standard, alternating = study["epochs_standard"], study["epochs_alternating"]
     if standard == alternating:
         return "at " + " and ".join(filter(None, [cost, f"equal epochs ({standard} and {alternating})"]))
-    epochs = f"after {_count(alternating, 'epoch')} against its {standard}"
-    return f"at {cost}, {epochs}" if cost else epochs
+    epochs = f"both read after {_count(min(standard, alternating), 'epoch')} of {standard} and {alternating}"
+    return f"{epochs}, at {cost} over the whole training" if cost else epochs
 
 
 def left_out(study, comparisons):
@@ -163,12 +195,19 @@ def left_out(study, comparisons):
     -------
     str
     """
-    cells = comparisons[(comparisons["metric"] == "final_test_accuracy") & (comparisons["dataset"] != "all")]
-    cells = cells[cells["dropped"] > 0]
+    cells = comparisons[
+        (comparisons["metric"] == "final_test_accuracy")
+        & (comparisons["budget"] == "epochs")
+        & (comparisons["reference"] == "standard")
+        & (comparisons["dataset"] != "all")
+        & (comparisons["dropped"] > 0)
+    ]
     if cells.empty:
         return ""
-    here = (cells["depth"] == study["primary_depth"]) & (
-        (cells["freeze_ratio"] - study["primary_freeze_ratio"]).abs() < 1e-9
+    here = (
+        (cells["depth"] == study["primary_depth"])
+        & (cells["strategy"] == primary_strategy(study))
+        & (cells["rates"] == "configured")
     )
     parts = [
         f"{_count(int(rows['dropped'].sum()), 'pair')} in {_count(len(rows), 'cell')} of {where}"
@@ -176,9 +215,10 @@ def left_out(study, comparisons):
         if len(rows)
     ]
     whose = (
-        f"{cells['diverged_standard'].sum()} of standard, {cells['diverged_alternating'].sum()} of alternating training"
+        f"diverged runs: {cells['diverged_reference'].sum()} of standard training, "
+        f"{cells['diverged_strategy'].sum()} of the strategies"
     )
-    return f"Left out, because a run diverged ({whose}): {', and '.join(parts)}."
+    return f"Left out ({whose}): {', and '.join(parts)}."
 
 
 def write_page(notebook, output):
@@ -292,7 +332,7 @@ def write_report(study, tables, pages, output):
     provenance = _provenance(tables / "study.json")
     sentence = answer(study, comparisons)
     svg = figure_svg(
-        main_figure(runs, comparisons, study["primary_depth"], study["primary_freeze_ratio"]),
+        main_figure(runs, comparisons, study["primary_depth"], primary_strategy(study)),
         f"Paired differences in final test accuracy, by data set. {sentence}",
     )
     environment = jinja2.Environment(
@@ -302,9 +342,14 @@ def write_report(study, tables, pages, output):
         study=study["study"],
         style=Markup(_style()),
         answer=sentence,
+        reason=reason(study, comparisons),
         left_out=left_out(study, comparisons),
+        depth=study["primary_depth"],
+        margin=_margin(study),
         figure=Markup(svg),
-        rows=_rows(study, comparisons),
+        budgets=BUDGETS.values(),
+        budget_rows=_budget_rows(study, comparisons),
+        rows=_ratio_rows(study, comparisons),
         pages=[_page_link(page, output.parent) for page in pages],
         facts=_facts(study, provenance, len(runs)),
     )
@@ -321,40 +366,56 @@ def _provenance(path):
         raise InputError(f"{path}: not the study's record: {type(error).__name__}: {error}") from None
 
 
-def _signed(row):
-    """Return a difference and its interval in points, signed."""
+def _difference(row, word=""):
+    """Return a difference in points, signed, a word on it and its interval."""
     if math.isnan(row.difference):
         return "no pair"
-    numbers = [f"{100 * round(share, _DIGITS):+.2f}" for share in (row.difference, row.low, row.high)]
-    difference, low, high = (
-        text.replace("-", "−").replace("+0.00", "0.00").replace("−0.00", "0.00") for text in numbers
-    )
-    return f"{difference} (no interval)" if math.isnan(row.low) else f"{difference} [{low}, {high}]"
+    difference, low, high = map(signed_points, (row.difference, row.low, row.high))
+    return f"{difference}{word} (no interval)" if math.isnan(row.low) else f"{difference}{word} [{low}, {high}]"
 
 
-def _rows(study, comparisons):
-    """Return the cells of the table of all comparisons, as text."""
+def _ratio_rows(study, comparisons):
+    """Return the cells of the table of alternating training at all depths and freeze ratios, as text."""
     rows = []
-    overall = comparisons[(comparisons["dataset"] == "all") & (comparisons["metric"] == "final_test_accuracy")]
-    for final in overall.itertuples():
-        best, operations = (
-            _overall(comparisons, metric, final.depth, final.freeze_ratio)
-            for metric in ("best_test_accuracy", "flops_ratio")
-        )
-        rows.append(
-            {
-                "primary": final.depth == study["primary_depth"]
-                and math.isclose(final.freeze_ratio, study["primary_freeze_ratio"]),
-                "depth": final.depth,
-                "freeze_ratio": f"{final.freeze_ratio:g}",
-                "standard": "" if math.isnan(final.standard) else f"{100 * final.standard:.2f}",
-                "final": _signed(final),
-                "best": _signed(best),
-                "operations": "" if math.isnan(operations.alternating) else f"{100 * operations.alternating:.0f} %",
-                "pairs": final.pairs,
-                "dropped": final.dropped,
-            }
-        )
+    for depth in study["depths"]:
+        for label, parameters in strategies(study).items():
+            if parameters["name"] != "alternating":
+                continue
+            final = _overall(comparisons, "final_test_accuracy", depth, label)
+            best, operations = (
+                _overall(comparisons, metric, depth, label, budget="own")
+                for metric in ("best_test_accuracy", "flops_ratio")
+            )
+            rows.append(
+                {
+                    "primary": depth == study["primary_depth"] and label == primary_strategy(study),
+                    "depth": depth,
+                    "strategy": label,
+                    "standard": "" if math.isnan(final.reference_mean) else f"{100 * final.reference_mean:.2f}",
+                    "final": _difference(final),
+                    "best": _difference(best),
+                    "operations": ""
+                    if math.isnan(operations.strategy_mean)
+                    else f"{100 * operations.strategy_mean:.0f} %",
+                    "pairs": final.pairs,
+                    "dropped": final.dropped,
+                }
+            )
+    return rows
+
+
+def _budget_rows(study, comparisons):
+    """Return the cells of the table of strategies at equal budgets, as text: the primary depth, all data sets."""
+    depth = study["primary_depth"]
+    rows = []
+    for label, parameters in strategies(study).items():
+        ends_earlier = STRATEGIES[parameters["name"]].budget != "epochs"
+        # at any common budget such a control is the same training
+        if label == "standard" or (ends_earlier and study["learning_rate_schedule"] == "constant"):
+            continue
+        found = [_overall(comparisons, "final_test_accuracy", depth, label, budget=budget) for budget in BUDGETS]
+        cells = [_difference(row, f" {row.verdict}").split(" [") for row in found]
+        rows.append({"primary": label == primary_strategy(study), "strategy": label, "cells": cells})
     return rows
 
 
@@ -371,8 +432,16 @@ def _facts(study, provenance, runs):
         ("Data sets", ", ".join(study["datasets"])),
         ("Depths", ", ".join(map(str, study["depths"]))),
         ("Freeze ratios", ", ".join(f"{ratio:g}" for ratio in study["freeze_ratios"])),
-        ("Seeds", f"{study['seeds']} in each cell; {runs} runs in {provenance['packs']} packs"),
-        ("Epochs", f"standard {study['epochs_standard']}, alternating {study['epochs_alternating']}"),
+        (
+            "Seeds",
+            f"{study['seeds']} in each cell, {runs} runs; {study['calibration_seeds']} more of standard training for "
+            f"calibration at each data set and depth; {provenance['packs']} packs",
+        ),
+        ("Strategies", ", ".join(strategies(study))),
+        (
+            "Epochs",
+            f"standard {study['epochs_standard']}, the others {study['epochs_alternating']}; two controls stop earlier",
+        ),
         ("Network", f"width {study['width']}, dropout {study['dropout']:g}"),
         (
             "Optimizer",
@@ -382,7 +451,7 @@ def _facts(study, provenance, runs):
         (
             "Freezing",
             f"phases of {_count(study['freeze_period'], study['freeze_unit'])}, the {study['first_to_learn']} learns "
-            f"first; optimizer state on thaw: {study['state_on_thaw']}",
+            f"first; optimizer state on thaw: {study['state_on_thaw']}; activation cache: {study['cache_activations']}",
         ),
         ("Device", f"{', '.join(provenance['device'])} ({', '.join(provenance['device_name'])})"),
         ("Training", f"{provenance['training_seconds']:.0f} s in total, packs side by side"),

@@ -1,8 +1,11 @@
-"""Collect the logs of a study into tables and check that nothing is missing, doubled or changed."""
+"""Collect what a study made into tables, check that nothing is missing, doubled or changed, and compare."""
 
+import functools
 import io
+import itertools
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,13 +13,30 @@ import yaml
 
 from altfreeze import InputError
 from altfreeze.config import cell, packs, strategies
+from altfreeze.data import split_of_seed
 from altfreeze.files import atomic_output, sha256_of_file, write_json
+from altfreeze.plans import Workload, plan
 from altfreeze.randomness import stream_seed
-from altfreeze.statistics import mean_difference
+from altfreeze.reference import median_seconds, reference_seconds, speedups
+from altfreeze.statistics import mean_difference, verdict
 
 SCHEMA_PATH = Path(__file__).parents[1] / "schemas" / "tables.schema.yaml"
-KEY = ["dataset", "depth", "strategy", "seed"]
-COMPARED_METRICS = ("final_test_accuracy", "best_test_accuracy")
+CELL = ["dataset", "depth", "strategy", "rates"]
+KEY = [*CELL, "seed"]
+# the column of the table epochs that each budget is counted on
+CLOCKS = {"epochs": "epoch", "updates": "updates_mean", "flops": "flops", "seconds": "reference_seconds"}
+RATIOS = {"flops_ratio": "flops", "seconds_ratio": "reference_seconds"}
+OWN_METRICS = ("final_test_accuracy", "best_test_accuracy", *RATIOS)
+# what alternating training is compared with beside standard training
+CONTROLS = ("standard_half_updates", "standard_matched_flops", "frozen_bottom", "frozen_top", "random_half")
+# logs hold nine digits: a share is exact to 1e-9, any number to 1e-8 of itself
+SHARE_ROUNDING = 1e-9
+ROUNDING = 1e-8
+
+
+@functools.cache
+def _schema():
+    return yaml.safe_load(SCHEMA_PATH.read_text(encoding="utf-8"))
 
 
 def columns(table):
@@ -24,14 +44,15 @@ def columns(table):
 
     Parameters
     ----------
-    table : {'epochs', 'runs', 'comparisons'}
+    table : str
+        A key of ``workflow/schemas/tables.schema.yaml``.
 
     Returns
     -------
     dict of str to dict
         Column to its ``type`` and ``description``.
     """
-    return yaml.safe_load(SCHEMA_PATH.read_text(encoding="utf-8"))[table]
+    return _schema()[table]
 
 
 def conform(frame, table, origin):
@@ -40,7 +61,9 @@ def conform(frame, table, origin):
     Parameters
     ----------
     frame : pandas.DataFrame
-    table : {'epochs', 'runs', 'comparisons'}
+        Without any column, it is the empty table.
+    table : str
+        See `columns`.
     origin : str
         Where the table comes from, for the message.
 
@@ -54,6 +77,8 @@ def conform(frame, table, origin):
         If a column is missing or unknown, or a value is not of its type.
     """
     schema = columns(table)
+    if frame.shape == (0, 0):
+        frame = pd.DataFrame(columns=list(schema))
     if set(frame.columns) != set(schema):
         difference = ", ".join(sorted(set(frame.columns) ^ set(schema)))
         raise InputError(f"{origin}: columns differ from those of the table {table} in: {difference}")
@@ -64,15 +89,19 @@ def conform(frame, table, origin):
             raise InputError(f"{origin}: column {name}: a value is missing in row {int(missing.argmax()) + 1}")
     try:
         return frame[list(schema)].astype({name: types[column["type"]] for name, column in schema.items()})
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise InputError(f"{origin}: a value is not of its column's type: {error}") from None
 
 
 def read_table(path, table):
-    """Read a CSV table and check it against its schema; see `conform`."""
+    """Read a table, CSV or Parquet by its suffix, and check it against its schema; see `conform`."""
     types = {name: "str" for name, column in columns(table).items() if column["type"] == "str"}
     try:
-        frame = pd.read_csv(path, dtype=types, keep_default_na=False, na_values={name: [""] for name in _floats(table)})
+        if Path(path).suffix == ".parquet":
+            frame = pd.read_parquet(path)
+        else:
+            empty = {name: [""] for name in _floats(table)}
+            frame = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=empty)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a table: {' '.join(str(error).split())}") from None
     return conform(frame, table, str(path))
@@ -95,6 +124,34 @@ def _write_parquet(frame, path):
         file.write(buffer.getvalue())
 
 
+def _read_json(path, words, names, heal):
+    """Return the named values of a JSON file, or refuse it as not being what `words` say."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return [content[name] for name in names], content
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not {words} ({type(error).__name__}: {error}); {heal}") from None
+
+
+def _check_stated(path, heal, **stated):
+    """Refuse a file of which a value, given as (found, expected), is not the study's."""
+    for name, (found, expected) in stated.items():
+        if found != expected:
+            raise InputError(f"{path}: {name} is not what the study says; {heal}")
+
+
+def _check_rows(path, frame, grid, heal):
+    """Refuse a frame whose rows are not those of a grid, a frame of the same key columns."""
+    names = list(grid.columns)
+    if frame.duplicated(names).any():
+        row = frame[frame.duplicated(names)].iloc[0]
+        raise InputError(f"{path}: {', '.join(f'{name} {row[name]:g}' for name in names)} stands twice; {heal}")
+    found = frame.sort_values(names, ignore_index=True)
+    if len(found) != len(grid) or not np.allclose(found[names], grid, rtol=ROUNDING):
+        raise InputError(f"{path}: its rows are not those of the seeds and epochs of the study; {heal}")
+    return found
+
+
 def read_pack(stem, expected_cell, seeds, data_sha256):
     """Read one pack's log after checking it against its manifest and the study.
 
@@ -111,8 +168,9 @@ def read_pack(stem, expected_cell, seeds, data_sha256):
     Returns
     -------
     rows : pandas.DataFrame
-        The log, with the columns of `altfreeze.training.LOG_COLUMNS`.
+        The log, with the columns of `altfreeze.training.LOG_COLUMNS`, by seed and epoch.
     manifest : dict
+        Its ``workload`` is an `altfreeze.plans.Workload`.
 
     Raises
     ------
@@ -125,49 +183,51 @@ def read_pack(stem, expected_cell, seeds, data_sha256):
     for path in (log, manifest_path):
         if not path.is_file():
             raise InputError(f"{path}: missing; a cell of the study has no result; run snakemake again")
+    names = ("rows", "log_sha256", "flow_sha256", "workload", "cell", "seeds", "data_sha256")
+    (rows, log_sha256, _, work, *stated), manifest = _read_json(manifest_path, "a manifest", names, heal)
+    expected = (expected_cell, seeds, data_sha256)
+    _check_stated(manifest_path, heal, **dict(zip(names[4:], zip(stated, expected, strict=True), strict=True)))
     try:
-        manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
-        rows, log_sha256 = manifest["rows"], manifest["log_sha256"]
-        stated = (manifest["cell"], manifest["seeds"], manifest["data_sha256"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{manifest_path}: not a manifest ({type(error).__name__}: {error}); {heal}") from None
-    for name, found, expected in zip(
-        ("cell", "seeds", "data_sha256"), stated, (expected_cell, seeds, data_sha256), strict=True
-    ):
-        if found != expected:
-            raise InputError(f"{manifest_path}: {name} is not what the study says; {heal}")
+        workload = Workload(**work | {"sizes": tuple(work["sizes"])})
+        made = np.cumsum([len(epoch.steps) for epoch in plan(expected_cell, workload)]) / len(workload.batches)
+    except (ValueError, LookupError, TypeError) as error:
+        raise InputError(f"{manifest_path}: workload is none ({type(error).__name__}: {error}); {heal}") from None
     if sha256_of_file(log) != log_sha256:
         raise InputError(f"{log}: its SHA-256 is not the one in its manifest: the log was changed; {heal}")
-    frame = pd.read_csv(log, dtype={"status": "str", "active": "str"})
-    if len(frame) != rows or len(frame) != len(seeds) * expected_cell["epochs"]:
+    frame = pd.read_csv(log, dtype={"status": "str", "active": "str", "updates": "str"})
+    if len(frame) != rows:
         raise InputError(f"{log}: {len(frame)} rows, but its manifest says {rows}; {heal}")
-    if frame.duplicated(["seed", "epoch"]).any():
-        row = frame[frame.duplicated(["seed", "epoch"])].iloc[0]
-        raise InputError(f"{log}: seed {row.seed}, epoch {row.epoch} stands twice; {heal}")
-    return frame, manifest
+    grid = pd.MultiIndex.from_product([seeds, made], names=["seed", "epoch"]).to_frame(index=False)
+    return _check_rows(log, frame, grid, heal), manifest | {"workload": workload}
+
+
+def _read_flow(stem, key, sha256):
+    """Return what was observed of each layer in a pack as the table gradient_flow."""
+    path = stem.with_name(stem.name + ".flow.csv")
+    heal = "delete all files of the pack and run snakemake again"
+    if not path.is_file():
+        raise InputError(f"{path}: missing; the study asks for gradient_flow; {heal}")
+    if sha256_of_file(path) != sha256:
+        raise InputError(f"{path}: its SHA-256 is not the one in its manifest: it was changed; {heal}")
+    return conform(pd.read_csv(path).assign(**key), "gradient_flow", str(path))
 
 
 def _run_rows(frame, manifest):
     """Return one row per run of a pack's log."""
     last = frame.groupby("seed").last(skipna=False)
-    accuracy = frame.pivot(index="seed", columns="epoch", values="validation_accuracy")
     # a diverged run has no accuracies from that epoch on; it may have a best epoch before
-    best_epoch = accuracy.max(axis=1).where(accuracy.notna().any(axis=1))
-    best_epoch = accuracy.eq(best_epoch, axis=0).idxmax(axis=1).where(best_epoch.notna())
-    chosen = frame.set_index(["seed", "epoch"])
-    best = chosen.reindex(pd.MultiIndex.from_arrays([best_epoch.index, best_epoch]))
+    valid = frame.dropna(subset="validation_accuracy")
+    best = frame.loc[valid.groupby("seed")["validation_accuracy"].idxmax()].set_index("seed").reindex(last.index)
     return pd.DataFrame(
         {
             "status": last["status"],
             "epochs": last["epoch"],
-            "best_epoch": best_epoch.astype("float64"),
-            "best_validation_accuracy": best["validation_accuracy"].to_numpy(),
-            "best_test_accuracy": best["test_accuracy"].to_numpy(),
+            "best_epoch": best["epoch"],
+            "best_validation_accuracy": best["validation_accuracy"],
+            "best_test_accuracy": best["test_accuracy"],
             "final_validation_accuracy": last["validation_accuracy"],
             "final_test_accuracy": last["test_accuracy"],
-            "flops": last["flops"],
-            "updates_bottom": last["updates_bottom"],
-            "updates_top": last["updates_top"],
+            **{name: last[name] for name in ("flops", "updates_mean", "updates_minimum", "reference_seconds")},
             "seconds": last["seconds"] / len(last),
             "pack_seeds": len(last),
             "device": manifest["device"],
@@ -175,51 +235,177 @@ def _run_rows(frame, manifest):
     ).reset_index()
 
 
+def _tuning(study, results, hashes):
+    """Return the table tuning, and the chosen learning rates by data set, depth and strategy."""
+    rows, chosen = [], {}
+    heal = "delete it and run snakemake again"
+    grid = [(*where, label) for where in _places(study) for label in strategies(study)] if study["tune"] else []
+    for dataset, depth, strategy in grid:
+        path = results / "tuning" / dataset / f"depth{depth}" / f"{strategy}.json"
+        if not path.is_file():
+            raise InputError(f"{path}: missing; a strategy of the study was not tuned; run snakemake again")
+        names = ("cell", "data_sha256", "learning_rate", "trials")
+        (stated, data, rate, trials), _ = _read_json(path, "a tuning", names, heal)
+        _check_stated(
+            path,
+            heal,
+            cell=(stated, cell(study, dataset, depth, strategy)),
+            data_sha256=(data, hashes[dataset]),
+        )
+        key = {"dataset": dataset, "depth": depth, "strategy": strategy}
+        try:
+            table = pd.DataFrame([{**key, **trial, "chosen": int(trial["learning_rate"] == rate)} for trial in trials])
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{path}: not a tuning ({type(error).__name__}: {error}); {heal}") from None
+        table = conform(table, "tuning", str(path))
+        _check_stated(path, heal, learning_rates=(sorted(table["learning_rate"]), sorted(map(float, study["tune"]))))
+        if table["chosen"].sum() != 1:
+            raise InputError(f"{path}: its learning rate is none of its trials; {heal}")
+        rows.append(table)
+        chosen[dataset, depth, strategy] = rate
+    return conform(pd.concat(rows) if rows else pd.DataFrame(), "tuning", str(results / "tuning")), chosen
+
+
+def _places(study):
+    """Return (data set, depth) of every part of the study, in its order."""
+    return [(dataset, depth) for dataset in study["datasets"] for depth in study["depths"]]
+
+
+def _chance(study, dataset, depth, y):
+    """Return the share of the largest class in the validation part, which is the same for every seed."""
+    counts = np.bincount(y[split_of_seed(y, study["seed"], dataset, depth, 0).validation])
+    return counts.max() / counts.sum()
+
+
+def _median_accuracy(accuracies):
+    """Return the median with a diverged run, NaN, below all others; NaN if it falls on one."""
+    median = np.median(np.nan_to_num(accuracies, nan=-np.inf))
+    return median if np.isfinite(median) else np.nan
+
+
+def _targets(study, results, calibration):
+    """Return the table targets from the final validation accuracies of the calibration runs."""
+    rows = []
+    for dataset, depth in _places(study):
+        with np.load(results / "data" / f"{dataset}.npz", allow_pickle=False) as stored:
+            chance = _chance(study, dataset, depth, stored["y"])
+        accuracy = _median_accuracy(calibration[dataset, depth])
+        for level in study["target_levels"]:
+            target = chance + level * (accuracy - chance)
+            rows.append((dataset, depth, level, len(calibration[dataset, depth]), chance, accuracy, target))
+    return conform(pd.DataFrame(rows, columns=list(columns("targets"))), "targets", "targets")
+
+
+def _times_to_target(epochs, targets):
+    """Return the table times_to_target: of each run and level the first row at the target, or else the last."""
+    runs = epochs.groupby(KEY, sort=False).ngroup().to_numpy()
+    rows = pd.Series(range(len(epochs)))
+    last = rows.groupby(runs).max().to_numpy()
+    found = []
+    for level, table in targets.groupby("level", sort=False):
+        aims = epochs.loc[last, ["dataset", "depth"]].merge(table, how="left")["target"].to_numpy()
+        hits = epochs["validation_accuracy"].to_numpy() >= aims[runs] - SHARE_ROUNDING
+        first = rows.where(hits).groupby(runs).min().to_numpy()
+        reached = ~np.isnan(first)
+        at = epochs.loc[np.where(reached, first, last)].reset_index(drop=True)
+        found.append(at.assign(level=level, target=aims, reached=reached))
+    found = pd.concat(found).sort_index(kind="stable")
+    found = found.assign(updates=found["updates_mean"], seconds=found["reference_seconds"])
+    return conform(found[list(columns("times_to_target"))].reset_index(drop=True), "times_to_target", "epochs")
+
+
+def _reached(times):
+    """Return the table reached: of each cell and level how many runs reached the target, and medians."""
+    clocks = ["epoch", "updates", "flops", "seconds"]
+    # a run that did not reach the target takes longer than any that did
+    late = times.assign(**{name: times[name].astype("float64").where(times["reached"] == 1, np.inf) for name in clocks})
+    cells = late.groupby([*CELL, "level"], sort=False)
+    table = cells["reached"].agg(runs="size", reached="sum")
+    table = table.assign(censored=table["runs"] - table["reached"]).join(cells[clocks].median())
+    return conform(table.replace(np.inf, np.nan).reset_index(), "reached", "times_to_target")
+
+
 def collect(study, results, tables):
-    """Write ``epochs.parquet``, ``epochs.csv``, ``runs.csv`` and ``study.json``.
+    """Write every table but ``comparisons.csv``, and ``study.json``.
+
+    These are ``epochs.parquet``, ``epochs.csv``, ``runs.csv``, ``targets.csv``,
+    ``times_to_target.csv``, ``reached.csv``, ``tuning.csv``, ``speedups.csv`` and
+    ``gradient_flow.parquet``; the runs of calibration are in targets and tuning alone.
 
     Parameters
     ----------
     study : dict
         Complete configuration; see `altfreeze.config.validate`.
     results : path
-        Folder with ``data`` and ``runs``.
+        Folder with ``data``, ``runs`` and, where the study tunes, ``tuning``.
     tables : path
-        Folder to write to.
+        Folder to write to; ``timing.csv`` is in it.
 
     Raises
     ------
     InputError
-        With one line that names the file, if a pack is missing or is not what the study
-        says (`read_pack`), or a run stands twice.
+        With one line that names the file, if a pack or a tuning is missing or is not what
+        the study says (`read_pack`), a run stands twice, or a kind of work was not timed.
     """
-    results = Path(results)
-    ratios = {label: parameters.get("freeze_ratio") for label, parameters in strategies(study).items()}
-    hashes = {name: sha256_of_file(results / "data" / f"{name}.npz") for name in study["datasets"]}
-    epochs, runs, manifests = [], [], []
+    results, tables = Path(results), Path(tables)
+    ratios = {label: parameters.get("freeze_ratio", np.nan) for label, parameters in strategies(study).items()}
+    hashes = {name: _data_sha256(results / "data" / f"{name}.npz") for name in study["datasets"]}
+    timing = read_table(tables / "timing.csv", "timing")
+    seconds = median_seconds(timing)
+    tuning, chosen = _tuning(study, results, hashes)
+    epochs, runs, flows, manifests, workloads = [], [], [], [], {}
+    calibration = {where: [] for where in _places(study)}
     for pack in packs(study):
-        stem = results / "runs" / pack.stem
+        stem, where = results / "runs" / pack.stem, (pack.dataset, pack.depth)
+        rate = chosen[(*where, pack.strategy)] if pack.rates == "tuned" else None
+        expected = cell(study, *where, pack.strategy, rate)
         seeds = list(range(pack.first_seed, pack.last_seed + 1))
-        expected = cell(study, pack.dataset, pack.depth, pack.strategy)
         frame, manifest = read_pack(stem, expected, seeds, hashes[pack.dataset])
-        key = {
-            "dataset": pack.dataset,
-            "depth": pack.depth,
-            "strategy": pack.strategy,
-            "freeze_ratio": np.nan if ratios[pack.strategy] is None else ratios[pack.strategy],
-        }
-        epochs.append(frame.assign(**key))
-        runs.append(_run_rows(frame, manifest).assign(**key))
         manifests.append(manifest)
-    epochs = conform(pd.concat(epochs, ignore_index=True), "epochs", f"{results / 'runs'}")
-    runs = conform(pd.concat(runs, ignore_index=True), "runs", f"{results / 'runs'}")
+        workload = workloads.setdefault(where, manifest["workload"])
+        if manifest["workload"] != workload:
+            raise InputError(
+                f"{stem}.json: workload is not that of the packs before; delete it and run snakemake again"
+            )
+        if pack.calibrates:
+            calibration[where] += frame.groupby("seed")["validation_accuracy"].last(skipna=False).tolist()
+            continue
+        clock = reference_seconds(plan(expected, workload), workload, seconds.get(where, {}))
+        frame = frame.assign(reference_seconds=np.tile(clock, len(seeds)))
+        key = {name: getattr(pack, name) for name in CELL}
+        ratio = {"freeze_ratio": ratios[pack.strategy]}
+        epochs.append(frame.assign(**key, **ratio))
+        runs.append(_run_rows(frame, manifest).assign(**key, **ratio))
+        if study["gradient_flow"]:
+            flows.append(_read_flow(stem, key, manifest["flow_sha256"]))
+    origin = str(results / "runs")
+    epochs = conform(pd.concat(epochs, ignore_index=True), "epochs", origin)
+    runs = conform(pd.concat(runs, ignore_index=True), "runs", origin)
     if runs.duplicated(KEY).any():
-        raise InputError(f"{results / 'runs'}: a run stands twice: {runs[runs.duplicated(KEY)].iloc[0][KEY].to_dict()}")
-    tables = Path(tables)
+        raise InputError(f"{origin}: a run stands twice: {runs[runs.duplicated(KEY)].iloc[0][KEY].to_dict()}")
+    flow = pd.concat(flows, ignore_index=True) if flows else conform(pd.DataFrame(), "gradient_flow", origin)
+    targets = _targets(study, results, calibration)
+    times = _times_to_target(epochs, targets)
+    written = {
+        "epochs": epochs,
+        "runs": runs,
+        "targets": targets,
+        "times_to_target": times,
+        "reached": _reached(times),
+        "tuning": tuning,
+        "speedups": conform(speedups(study, timing, workloads), "speedups", str(tables / "timing.csv")),
+    }
     _write_parquet(epochs, tables / "epochs.parquet")
-    write_table(epochs, tables / "epochs.csv")
-    write_table(runs, tables / "runs.csv")
+    _write_parquet(flow, tables / "gradient_flow.parquet")
+    for name, table in written.items():
+        write_table(table, tables / f"{name}.csv")
     write_json(tables / "study.json", {"config": study, "provenance": _provenance(manifests)})
+
+
+def _data_sha256(path):
+    if not path.is_file():
+        raise InputError(f"{path}: missing; a data set of the study is not there; run snakemake again")
+    return sha256_of_file(path)
 
 
 def _provenance(manifests):
@@ -250,66 +436,190 @@ def _provenance(manifests):
     }
 
 
-def compare(study, runs_path, output):
-    """Write ``comparisons.csv``: each alternating strategy against standard training.
+class _Cell(NamedTuple):
+    """The runs of a cell, by seed: ``clocks`` by budget, shape (epochs,), and ``accuracy``, shape (runs, epochs)."""
 
-    Runs are paired by seed. A seed of which a run diverged is left out of the pairs of
-    that comparison and counted in ``dropped``.
+    runs: pd.DataFrame
+    clocks: dict
+    accuracy: np.ndarray
+
+
+def rows_at_common_end(*clocks):
+    """Return where strategies are read so that none has spent more than the least of their ends.
+
+    Parameters
+    ----------
+    *clocks : ndarray, shape (epochs,)
+        What each strategy has spent after each of its epochs, increasing.
+
+    Returns
+    -------
+    list of int
+        Of each strategy the last row that does not exceed the smallest of the last values,
+        and -1 where none does. Values that differ by less than the digits of the logs are
+        the same.
+    """
+    end = min(clock[-1] for clock in clocks) * (1 + ROUNDING)
+    return [int(np.searchsorted(clock, end, side="right")) - 1 for clock in clocks]
+
+
+def comparisons_of(study):
+    """Return which strategies are compared with which, on which budgets.
+
+    Every strategy is compared with standard training, and each that alternates also with
+    every control whose parameters, as far as it shares them, are its own: with the frozen
+    bottom of its own ratio, say.
 
     Parameters
     ----------
     study : dict
         Complete configuration; see `altfreeze.config.validate`.
-    runs_path : path
-        ``runs.csv``.
+
+    Returns
+    -------
+    list of (str, str, list of (str, str))
+        Label of the strategy, label of its reference, and budgets with metrics.
+    """
+    own = [("own", metric) for metric in OWN_METRICS]
+    every = own + [(budget, "final_test_accuracy") for budget in CLOCKS]
+    found = []
+    for label, parameters in list(strategies(study).items())[1:]:
+        found.append((label, "standard", every))
+        for control, others in strategies(study).items() if parameters["name"] == "alternating" else ():
+            shared = parameters.keys() & others.keys() - {"name"}
+            if others["name"] in CONTROLS and all(parameters[key] == others[key] for key in shared):
+                # random halves learn as often as groups do, and for as many epochs
+                found.append((label, control, own if others["name"] == "random_half" else every))
+    return found
+
+
+def compare(study, tables, output):
+    """Write ``comparisons.csv``: strategies against standard training, and alternating against its controls.
+
+    Runs are paired by seed. A seed of which a run diverged is left out of the pairs of
+    that comparison and counted in ``dropped``, and so are all seeds where a strategy's
+    first epoch exceeds the common budget.
+
+    Parameters
+    ----------
+    study : dict
+        Complete configuration; see `altfreeze.config.validate`.
+    tables : path
+        Folder with ``epochs.parquet`` and ``runs.csv``.
     output : path
         CSV to write.
+
+    Raises
+    ------
+    InputError
+        With one line, if a table is missing or lacks a run of the study.
     """
-    runs = read_table(runs_path, "runs")
+    cells = _cells(study, Path(tables))
+    ratios = {label: parameters.get("freeze_ratio", np.nan) for label, parameters in strategies(study).items()}
+    names = ("depth", "rates", "strategy", "reference", "budget", "metric")
     rows = []
-    for depth in study["depths"]:
-        for label, parameters in strategies(study).items():
-            if label == "standard":
-                continue
-            key = {"depth": depth, "strategy": label, "freeze_ratio": parameters["freeze_ratio"], "budget": "epochs"}
-            pairs = {name: _pairs(runs, name, depth, label) for name in study["datasets"]}
-            for metric in (*COMPARED_METRICS, "flops_ratio"):
-                for name in (*study["datasets"], "all"):
-                    chosen = list(pairs.values()) if name == "all" else [pairs[name]]
-                    generator = np.random.default_rng(
-                        stream_seed(study["seed"], name, depth, label, metric, "bootstrap")
-                    )
-                    rows.append({"dataset": name, **key, "metric": metric, **_compare_one(chosen, metric, generator)})
+    for depth, rates, (strategy, reference, readings) in itertools.product(
+        study["depths"], dict.fromkeys(pack.rates for pack in packs(study)), comparisons_of(study)
+    ):
+        for budget, metric in readings:
+            key = (depth, rates, strategy, reference, budget, metric)
+            values = {
+                name: _read(*(cells[name, depth, label, rates] for label in (reference, strategy)), budget, metric)
+                for name in study["datasets"]
+            }
+            for name in (*study["datasets"], "all"):
+                generator = np.random.default_rng(stream_seed(study["seed"], name, *key, "bootstrap"))
+                chosen = list(values.values()) if name == "all" else [values[name]]
+                compared = _compared(chosen, metric, study["equivalence_margin"], generator)
+                stated = {"dataset": name, "freeze_ratio": ratios[strategy]} | dict(zip(names, key, strict=True))
+                rows.append(stated | compared)
     write_table(conform(pd.DataFrame(rows), "comparisons", str(output)), output)
 
 
-def _pairs(runs, dataset, depth, label):
-    """Return the runs of a cell beside the standard runs of the same seeds, diverged ones included."""
-    cells = runs[(runs["dataset"] == dataset) & (runs["depth"] == depth)].set_index("seed")
-    standard, other = cells[cells["strategy"] == "standard"], cells[cells["strategy"] == label]
-    return standard.merge(other, left_index=True, right_index=True, suffixes=("_standard", "_other"))
+def _cells(study, tables):
+    """Return {(data set, depth, strategy, rates): _Cell} of a study's tables."""
+    runs = read_table(tables / "runs.csv", "runs").sort_values("seed")
+    epochs = read_table(tables / "epochs.parquet", "epochs").sort_values(["seed", "epoch"])
+    runs = {key: frame.set_index("seed") for key, frame in runs.groupby(CELL)}
+    epochs = dict(list(epochs.groupby(CELL)))
+    cells = {}
+    for pack in packs(study):
+        key = tuple(getattr(pack, name) for name in CELL)
+        if pack.calibrates or key in cells:
+            continue
+        seeds = list(range(study["seeds"]))
+        for name, table in (("runs.csv", runs), ("epochs.parquet", epochs)):
+            if key not in table:
+                raise InputError(f"{tables / name}: no run of {' '.join(map(str, key))}; run snakemake again")
+        if runs[key].index.tolist() != seeds or epochs[key]["seed"].unique().tolist() != seeds:
+            raise InputError(f"{tables}: the seeds of {' '.join(map(str, key))} are not 0 to {seeds[-1]}")
+        # all seeds of a cell follow one plan, so that their clocks are the same
+        first = epochs[key][epochs[key]["seed"] == 0]
+        clocks = {budget: first[column].to_numpy() for budget, column in CLOCKS.items()}
+        cells[key] = _Cell(runs[key], clocks, epochs[key]["test_accuracy"].to_numpy().reshape(len(seeds), -1))
+    return cells
 
 
-def _compare_one(pairs, metric, generator):
-    usable = [frame[(frame["status_standard"] == "ok") & (frame["status_other"] == "ok")] for frame in pairs]
-    dropped = sum(map(len, pairs)) - sum(map(len, usable))
-    if metric == "flops_ratio":
-        standard = [np.ones(len(frame)) for frame in usable]
-        other = [(frame["flops_other"] / frame["flops_standard"]).to_numpy() for frame in usable]
+class _Reading(NamedTuple):
+    """Values of two cells on the pairs that are used, shape (pairs,), and the counts of runs."""
+
+    reference: np.ndarray
+    strategy: np.ndarray
+    read_reference: np.ndarray
+    read_strategy: np.ndarray
+    seeds: int
+    diverged_reference: int
+    diverged_strategy: int
+
+
+def _read(reference, strategy, budget, metric):
+    """Read two cells at a budget; see `_Reading`."""
+    pair = (reference, strategy)
+    diverged = [(each.runs["status"] == "diverged").to_numpy() for each in pair]
+    usable = ~(diverged[0] | diverged[1])
+    rows = [-1, -1]
+    if budget != "own":
+        rows = rows_at_common_end(*(each.clocks[budget] for each in pair))
+        usable &= min(rows) >= 0
+    epochs = [each.clocks["epochs"] for each in pair]
+    shares = [np.full(len(usable), made[row] / made[-1]) for made, row in zip(epochs, rows, strict=True)]
+    if metric in RATIOS:
+        spent = [each.runs[RATIOS[metric]].to_numpy() for each in pair]
+        values = [np.ones(len(usable)), spent[1] / spent[0]]
+    elif metric == "best_test_accuracy":
+        values = [each.runs["best_test_accuracy"].to_numpy() for each in pair]
+        shares = [(each.runs["best_epoch"] / each.runs["epochs"]).to_numpy() for each in pair]
     else:
-        standard = [frame[f"{metric}_standard"].to_numpy() for frame in usable]
-        other = [frame[f"{metric}_other"].to_numpy() for frame in usable]
-    differences = [b - a for a, b in zip(standard, other, strict=True)]
+        values = [each.accuracy[:, row] for each, row in zip(pair, rows, strict=True)]
+    return _Reading(*(value[usable] for value in (*values, *shares)), len(usable), *map(int, map(np.sum, diverged)))
+
+
+def _compared(readings, metric, margin, generator):
+    """Return the columns of a comparison over the readings of one or of all data sets."""
+    differences = [reading.strategy - reading.reference for reading in readings]
     interval = mean_difference(differences, generator)
     complete = all(len(values) for values in differences)
+    pairs = sum(map(len, differences))
+
+    def mean(name):
+        return float(np.mean([getattr(reading, name).mean() for reading in readings])) if complete else np.nan
+
+    # the last digits of the logs decide nothing
+    low, high = round(interval.low, 8), round(interval.high, 8)
+    said = verdict(low, high, margin)
+    if metric in RATIOS:
+        said = {"better": "higher", "worse": "lower"}.get(verdict(low, high, 0), "undecided")
     return {
-        "pairs": sum(map(len, usable)),
-        "dropped": dropped,
-        "diverged_standard": int(sum((frame["status_standard"] == "diverged").sum() for frame in pairs)),
-        "diverged_alternating": int(sum((frame["status_other"] == "diverged").sum() for frame in pairs)),
-        "standard": float(np.mean([values.mean() for values in standard])) if complete else np.nan,
-        "alternating": float(np.mean([values.mean() for values in other])) if complete else np.nan,
+        "pairs": pairs,
+        "dropped": sum(reading.seeds for reading in readings) - pairs,
+        "diverged_reference": sum(reading.diverged_reference for reading in readings),
+        "diverged_strategy": sum(reading.diverged_strategy for reading in readings),
+        "reference_mean": mean("reference"),
+        "strategy_mean": mean("strategy"),
         "difference": interval.estimate,
         "low": interval.low,
         "high": interval.high,
+        "read_reference": mean("read_reference"),
+        "read_strategy": mean("read_strategy"),
+        "verdict": said,
     }

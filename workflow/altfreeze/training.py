@@ -579,6 +579,7 @@ def run(data_path, cell, seeds, device, threads, log_path, manifest_path, flow_p
         "rows": len(trained.rows),
         "workload": trained.workload._asdict(),
         "log_sha256": sha256_of_file(log_path),
+        "flow_sha256": sha256_of_file(flow_path) if flow_path else None,
         "data_sha256": sha256_of_file(data_path),
         "code": fingerprint(*NUMERIC_MODULES),
         "git": git_state(),

@@ -12,7 +12,7 @@ shell.prefix(
 
 from altfreeze import InputError
 from altfreeze import config as study
-from altfreeze.provenance import NUMERIC_MODULES, fingerprint, gpu_is_here
+from altfreeze.provenance import NUMERIC_MODULES, PAGE_MODULES, TABLE_MODULES, fingerprint, gpu_is_here
 
 try:
     config_files = ["config/config.yaml", *workflow.overwrite_configfiles]
@@ -26,10 +26,20 @@ except InputError as error:
 STUDY = json.dumps(config, sort_keys=True)
 
 
+# what a training job writes beside its log
+GRADIENT_FLOW = (
+    {"flow": "<results>/runs/{dataset}/depth{depth}/{strategy}/{rates}/seeds{seeds}.flow.csv"}
+    if config["gradient_flow"]
+    else {}
+)
+CALIBRATION_SEEDS = f"{study.FIRST_CALIBRATION_SEED}-{study.FIRST_CALIBRATION_SEED + config['calibration_seeds'] - 1}"
+
+
 wildcard_constraints:
     dataset="|".join(map(re.escape, config["datasets"])),
     depth="|".join(map(str, config["depths"])),
     strategy="|".join(map(re.escape, study.strategies(config))),
+    rates="configured|tuned",
     seeds=r"\d+-\d+",
 
 
@@ -48,6 +58,11 @@ def cell_of(wildcards):
     return json.dumps(study.cell(config, wildcards.dataset, int(wildcards.depth), wildcards.strategy), sort_keys=True)
 
 
+def chosen_learning_rate(wildcards):
+    """Return the file of a tuning, if the pack trains at the learning rate that it chose."""
+    return "<results>/tuning/{dataset}/depth{depth}/{strategy}.json" if wildcards.rates == "tuned" else []
+
+
 def gpus(wildcards):
     """Return how many GPUs a training job asks for."""
     found = gpu_is_here() or workflow.non_local_exec
@@ -57,3 +72,15 @@ def gpus(wildcards):
 def pack_files(suffix):
     """Return the files of all packs of the study."""
     return [f"<results>/runs/{pack.stem}{suffix}" for pack in study.packs(config)]
+
+
+def tuning_files():
+    """Return the file of every strategy's tuning, none without tuning."""
+    cells = {(pack.dataset, pack.depth, pack.strategy) for pack in study.packs(config) if pack.rates == "tuned"}
+    return [f"<results>/tuning/{dataset}/depth{depth}/{strategy}.json" for dataset, depth, strategy in sorted(cells)]
+
+
+def notebook_parameters(**parameters):
+    """Return parameters of a notebook as options of papermill: text as it is, numbers as numbers."""
+    options = [["-r" if isinstance(value, str) else "-p", name, str(value)] for name, value in parameters.items()]
+    return shlex.join(word for option in options for word in option)

@@ -3,11 +3,20 @@ PAGE_TEMPLATES = [
     "workflow/altfreeze/templates/page/index.html.j2",
     "workflow/altfreeze/templates/style.css",
 ]
+# the executed copy is the log's until it succeeded
+EXECUTE = (
+    "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} OPENBLAS_NUM_THREADS={threads} && "
+    "papermill -k python3 --log-output --no-progress-bar {params.parameters} "
+    "{input.notebook:q} {log:q}.ipynb > {log:q} 2>&1 && "
+    "cp {log:q}.ipynb {output.notebook:q} && "
+    "python -m altfreeze page --notebook {output.notebook:q} --output {output.page:q} 2>> {log:q}"
+)
 
 
 rule dynamics:
     input:
         epochs="<results>/tables/epochs.parquet",
+        flow="<results>/tables/gradient_flow.parquet",
         notebook="workflow/notebooks/dynamics.ipynb",
         templates=PAGE_TEMPLATES,
     output:
@@ -31,15 +40,18 @@ rule dynamics:
         runtime=60,
         notebook=1,
     params:
-        code=fingerprint("plots", "report"),
+        parameters=lambda wildcards, input: notebook_parameters(
+            epochs_table=input.epochs,
+            flow_table=input.flow,
+            dataset=wildcards.dataset,
+            primary_depth=config["primary_depth"],
+            primary_strategy=study.primary_strategy(config),
+        ),
+        code=fingerprint(*PAGE_MODULES),
     message:
         "Show the training dynamics on {wildcards.dataset}"
     shell:
-        "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} OPENBLAS_NUM_THREADS={threads} && "
-        "papermill -k python3 --log-output --no-progress-bar -r epochs_table {input.epochs:q} "
-        "-r dataset {wildcards.dataset:q} {input.notebook:q} {log:q}.ipynb > {log:q} 2>&1 && "
-        "cp {log:q}.ipynb {output.notebook:q} && "
-        "python -m altfreeze page --notebook {output.notebook:q} --output {output.page:q} 2>> {log:q}"
+        EXECUTE
 
 
 rule comparison:
@@ -70,16 +82,53 @@ rule comparison:
         runtime=60,
         notebook=1,
     params:
-        tables=subpath(input.runs, parent=True),
-        code=fingerprint("plots", "report", "schedules", "tables"),
+        parameters=lambda wildcards, input: notebook_parameters(tables=str(Path(input.runs).parent)),
+        code=fingerprint(*PAGE_MODULES),
     message:
         "Show all comparisons"
     shell:
-        "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} OPENBLAS_NUM_THREADS={threads} && "
-        "papermill -k python3 --log-output --no-progress-bar -r tables {params.tables:q} "
-        "{input.notebook:q} {log:q}.ipynb > {log:q} 2>&1 && "
-        "cp {log:q}.ipynb {output.notebook:q} && "
-        "python -m altfreeze page --notebook {output.notebook:q} --output {output.page:q} 2>> {log:q}"
+        EXECUTE
+
+
+rule budgets:
+    input:
+        runs="<results>/tables/runs.csv",
+        comparisons="<results>/tables/comparisons.csv",
+        study="<results>/tables/study.json",
+        targets="<results>/tables/targets.csv",
+        times="<results>/tables/times_to_target.csv",
+        reached="<results>/tables/reached.csv",
+        speedups="<results>/tables/speedups.csv",
+        tuning="<results>/tables/tuning.csv",
+        notebook="workflow/notebooks/budgets.ipynb",
+        templates=PAGE_TEMPLATES,
+    output:
+        notebook="<results>/notebooks/budgets.ipynb",
+        page=report(
+            "<results>/notebooks/budgets.html",
+            caption="../report/budgets.rst",
+            category="Notebooks",
+            labels={"notebook": "budgets", "data set": "all"},
+        ),
+    log:
+        "<logs>/notebooks/budgets.log",
+    benchmark:
+        "<benchmarks>/notebooks/budgets.tsv"
+    retries: 1
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=60,
+        notebook=1,
+    params:
+        parameters=lambda wildcards, input: notebook_parameters(tables=str(Path(input.runs).parent)),
+        code=fingerprint(*PAGE_MODULES),
+    message:
+        "Compare at equal epochs, updates, operations and seconds"
+    shell:
+        EXECUTE
 
 
 rule walkthrough:
@@ -107,25 +156,21 @@ rule walkthrough:
         runtime=60,
         notebook=1,
     params:
-        depth=config["primary_depth"],
-        width=config["width"],
-        freeze_ratio=config["primary_freeze_ratio"],
-        epochs=config["epochs_standard"],
-        batch_size=config["batch_size"],
-        learning_rate=config["learning_rate"],
-        optimizer=config["optimizer"],
-        seed=config["seed"],
-        code=fingerprint("cost", "data", "datasets", "models", "plots", "randomness", "report", "schedules", "training"),
+        parameters=notebook_parameters(
+            depth=config["primary_depth"],
+            width=config["width"],
+            freeze_ratio=config["primary_freeze_ratio"],
+            epochs=config["epochs_standard"],
+            batch_size=config["batch_size"],
+            learning_rate=config["learning_rate"],
+            optimizer=config["optimizer"],
+            seed=config["seed"],
+        ),
+        code=fingerprint(*NUMERIC_MODULES, "datasets", "plots", "report"),
     message:
         "Walk through one alternating run, step by step"
     shell:
-        "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} OPENBLAS_NUM_THREADS={threads} && "
-        "papermill -k python3 --log-output --no-progress-bar -p depth {params.depth:q} -p width {params.width:q} "
-        "-p freeze_ratio {params.freeze_ratio:q} -p epochs {params.epochs:q} -p batch_size {params.batch_size:q} "
-        "-p learning_rate {params.learning_rate:q} -r optimizer {params.optimizer:q} -p seed {params.seed:q} "
-        "{input.notebook:q} {log:q}.ipynb > {log:q} 2>&1 && "
-        "cp {log:q}.ipynb {output.notebook:q} && "
-        "python -m altfreeze page --notebook {output.notebook:q} --output {output.page:q} 2>> {log:q}"
+        EXECUTE
 
 
 rule report:
@@ -134,6 +179,7 @@ rule report:
         comparisons="<results>/tables/comparisons.csv",
         study="<results>/tables/study.json",
         pages=[
+            "<results>/notebooks/budgets.html",
             "<results>/notebooks/comparison.html",
             *expand("<results>/notebooks/dynamics-{dataset}.html", dataset=config["datasets"]),
             "<results>/notebooks/walkthrough.html",
@@ -166,7 +212,7 @@ rule report:
     params:
         study=STUDY,
         tables=subpath(input.runs, parent=True),
-        code=fingerprint("plots", "report", "schedules", "tables"),
+        code=fingerprint(*PAGE_MODULES),
     message:
         "Write the report"
     shell:

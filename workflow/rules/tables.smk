@@ -3,6 +3,9 @@ rule collect:
         data=expand("<results>/data/{dataset}.npz", dataset=config["datasets"]),
         logs=pack_files(".csv"),
         manifests=pack_files(".json"),
+        flows=pack_files(".flow.csv") if GRADIENT_FLOW else [],
+        tuning=tuning_files(),
+        timing="<results>/tables/timing.csv",
     output:
         epochs="<results>/tables/epochs.parquet",
         epochs_csv="<results>/tables/epochs.csv",
@@ -12,6 +15,32 @@ rule collect:
             category="Tables",
             labels={"table": "runs"},
         ),
+        targets=report(
+            "<results>/tables/targets.csv",
+            caption="../report/targets.rst",
+            category="Tables",
+            labels={"table": "targets"},
+        ),
+        times="<results>/tables/times_to_target.csv",
+        reached=report(
+            "<results>/tables/reached.csv",
+            caption="../report/reached.rst",
+            category="Tables",
+            labels={"table": "reached targets"},
+        ),
+        speedups=report(
+            "<results>/tables/speedups.csv",
+            caption="../report/speedups.rst",
+            category="Tables",
+            labels={"table": "speed-ups"},
+        ),
+        tuning=report(
+            "<results>/tables/tuning.csv",
+            caption="../report/tuning.rst",
+            category="Tables",
+            labels={"table": "tuning"},
+        ),
+        gradient_flow="<results>/tables/gradient_flow.parquet",
         study="<results>/tables/study.json",
     log:
         "<logs>/collect.log",
@@ -25,7 +54,7 @@ rule collect:
         runtime=60,
     params:
         study=STUDY,
-        code=fingerprint("tables", "config"),
+        code=fingerprint(*TABLE_MODULES),
         tables=subpath(output.runs, parent=True),
         results=subpath(output.runs, ancestor=2),
     message:
@@ -37,7 +66,8 @@ rule collect:
 
 rule compare:
     input:
-        "<results>/tables/runs.csv",
+        epochs="<results>/tables/epochs.parquet",
+        runs="<results>/tables/runs.csv",
     output:
         report(
             "<results>/tables/comparisons.csv",
@@ -57,8 +87,9 @@ rule compare:
         runtime=60,
     params:
         study=STUDY,
-        code=fingerprint("tables", "statistics", "config", "randomness"),
+        code=fingerprint(*TABLE_MODULES),
+        tables=subpath(input.runs, parent=True),
     message:
-        "Compare alternating with standard training, seed by seed"
+        "Compare every strategy with standard training and with its controls, seed by seed"
     shell:
-        "python -m altfreeze compare --study {params.study:q} --runs {input:q} --output {output:q} 2> {log:q}"
+        "python -m altfreeze compare --study {params.study:q} --tables {params.tables:q} --output {output:q} 2> {log:q}"

@@ -1,13 +1,15 @@
 rule train:
     input:
-        "<results>/data/{dataset}.npz",
+        data="<results>/data/{dataset}.npz",
+        tuning=chosen_learning_rate,
     output:
-        log="<results>/runs/{dataset}/depth{depth}/{strategy}/seeds{seeds}.csv",
-        manifest="<results>/runs/{dataset}/depth{depth}/{strategy}/seeds{seeds}.json",
+        **GRADIENT_FLOW,
+        log="<results>/runs/{dataset}/depth{depth}/{strategy}/{rates}/seeds{seeds}.csv",
+        manifest="<results>/runs/{dataset}/depth{depth}/{strategy}/{rates}/seeds{seeds}.json",
     log:
-        "<logs>/train/{dataset}/depth{depth}/{strategy}/seeds{seeds}.log",
+        "<logs>/train/{dataset}/depth{depth}/{strategy}/{rates}/seeds{seeds}.log",
     benchmark:
-        "<benchmarks>/train/{dataset}/depth{depth}/{strategy}/seeds{seeds}.tsv"
+        "<benchmarks>/train/{dataset}/depth{depth}/{strategy}/{rates}/seeds{seeds}.tsv"
     conda:
         "../../environment.yml"
     threads: 1
@@ -19,10 +21,40 @@ rule train:
         cell=cell_of,
         device=config["device"],
         code=fingerprint(*NUMERIC_MODULES),
+        flow=lambda wildcards, output: output.get("flow", ""),
     message:
-        "Train {wildcards.strategy} on {wildcards.dataset}, depth {wildcards.depth}, seeds {wildcards.seeds}"
-        " (GPUs: {resources.gpu})"
+        "Train {wildcards.strategy} on {wildcards.dataset}, depth {wildcards.depth}, seeds {wildcards.seeds},"
+        " {wildcards.rates} learning rate (GPUs: {resources.gpu})"
     shell:
-        "python -m altfreeze train --data {input:q} --cell {params.cell:q} --seeds {wildcards.seeds} "
+        "python -m altfreeze train --data {input.data:q} --cell {params.cell:q} --seeds {wildcards.seeds} "
         "--device {params.device} --threads {threads} --output {output.log:q} --manifest {output.manifest:q} "
-        "2> {log:q}"
+        "--tuning {input.tuning} --gradient-flow {params.flow} 2> {log:q}"
+
+
+rule tune:
+    input:
+        "<results>/data/{dataset}.npz",
+    output:
+        "<results>/tuning/{dataset}/depth{depth}/{strategy}.json",
+    log:
+        "<logs>/tune/{dataset}/depth{depth}/{strategy}.log",
+    benchmark:
+        "<benchmarks>/tune/{dataset}/depth{depth}/{strategy}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+        gpu=gpus,
+    params:
+        cell=cell_of,
+        learning_rates=config["tune"],
+        seeds=CALIBRATION_SEEDS,
+        device=config["device"],
+        code=fingerprint(*NUMERIC_MODULES, "tuning"),
+    message:
+        "Tune {wildcards.strategy} on {wildcards.dataset}, depth {wildcards.depth} (GPUs: {resources.gpu})"
+    shell:
+        "python -m altfreeze tune --data {input:q} --cell {params.cell:q} --learning-rates {params.learning_rates} "
+        "--seeds {params.seeds} --device {params.device} --threads {threads} --output {output:q} 2> {log:q}"

@@ -1,5 +1,7 @@
 """Paired comparison of strategies; pure functions of arrays."""
 
+import itertools
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -66,3 +68,59 @@ def mean_difference(differences, generator):
         rng=generator,
     )
     return Interval(estimate, *map(float, resampled.confidence_interval))
+
+
+def median_interval(values, confidence=CONFIDENCE):
+    """Return the median of a sample with an interval that no distribution breaks.
+
+    The ends are order statistics, the k-th smallest value and the k-th largest, with the
+    largest k whose coverage 1 - 2 P(B < k) reaches the confidence, where B is the number
+    of n values below the true median, binomial (n, 1/2): the values that the sign test
+    does not refuse (W. J. Conover, Practical Nonparametric Statistics, 3rd ed., 1999,
+    section 3.2; W. R. Thompson, On confidence ranges for the median, 1936,
+    https://doi.org/10.1214/aoms/1177732502).
+
+    Parameters
+    ----------
+    values : array_like of float, shape (n,)
+        Independent values of one distribution, or of distributions with one median.
+    confidence : float
+        Between 0 and 1.
+
+    Returns
+    -------
+    Interval
+        Its ends are NaN where n is too small for any: below 6 at confidence 0.95.
+    """
+    ordered = np.sort(values)
+    count = len(ordered)
+    # in how many of the 2^n equally likely cases at most j values lie below the median, j = 0, 1, ...
+    tails = itertools.accumulate(math.comb(count, j) for j in range(count // 2))
+    k = sum(1 - 2 * tail / 2**count >= confidence for tail in tails)
+    low, high = (ordered[k - 1], ordered[-k]) if k else (np.nan, np.nan)
+    return Interval(float(np.median(ordered)), float(low), float(high))
+
+
+def verdict(low, high, margin):
+    """Return what an interval of a difference says.
+
+    Parameters
+    ----------
+    low, high : float
+        Ends of the interval; NaN where there is none.
+    margin : float
+        Differences within plus or minus this count as none.
+
+    Returns
+    -------
+    {'better', 'worse', 'equivalent', 'undecided'}
+        ``equivalent`` where the interval lies within the margin, its ends included, be it
+        on one side of 0 or not (two one-sided tests: D. J. Schuirmann, 1987,
+        https://doi.org/10.1007/BF01068419, at half of one minus the confidence each);
+        else ``better`` or ``worse`` where it lies wholly above or below 0.
+    """
+    if -margin <= low and high <= margin:
+        return "equivalent"
+    if low > 0:
+        return "better"
+    return "worse" if high < 0 else "undecided"
