@@ -1,5 +1,6 @@
-"""Collection refuses what is missing, doubled or changed; comparisons are paired, at equal budgets."""
+"""Collection keeps every run once, and refuses what is missing, doubled or changed."""
 
+import itertools
 import json
 import math
 import shutil
@@ -15,8 +16,6 @@ from altfreeze.plans import Workload, plan
 from altfreeze.reference import SPEEDUP_COLUMNS, plan_work
 from altfreeze.timing import COLUMNS as TIMING_COLUMNS
 from altfreeze.training import LOG_COLUMNS
-from hypothesis import given
-from hypothesis import strategies as st
 
 GIVEN = {
     "datasets": ["iris", "wine"],
@@ -39,14 +38,21 @@ GIVEN = {
     "target_levels": [0.9, 1.0],
 }
 STUDY = config.validate(GIVEN)
-# every layer costs the same: 11 layers' products in a step of standard training, 7 of the top, 9 of the bottom
-WORKLOAD = Workload((4, 4, 4, 4, 4), 96, 32)
+
+
+def workload(depth):
+    """Return work of which every layer costs the same: three batches of 32 rows."""
+    return Workload((4,) * (depth + 1), 96, 32)
+
+
+# 11 layers' products in a step of standard training, 7 of the top, 9 of the bottom
+WORKLOAD = workload(4)
 # seconds of a step by how many of the first, the inner and the last layers learn; the start of an epoch takes one
 SECONDS = {(1, 2, 1): 10.0, (0, 1, 1): 5.0, (1, 1, 0): 7.0, (0, 0, 0): 1.0}
 # of the 13 + 7 + 6 + 6 rows in the validation part
 CHANCE = 13 / 32
 CLASSES = np.repeat([0, 1, 2, 3], [63, 37, 30, 30])
-TABLES = ["epochs", "runs", "targets", "times_to_target", "reached", "tuning", "speedups", "comparisons"]
+TABLES = ["epochs", "runs", "calibration", "targets", "times_to_target", "reached", "tuning", "speedups"]
 
 
 def validation_accuracy(dataset, strategy, seed, epoch):
@@ -60,12 +66,12 @@ def accuracies(dataset, strategy, seed, epoch):
 
 
 def write_pack(results, study, pack, diverged, learning_rate, accuracies):
-    cell = config.cell(study, pack.dataset, pack.depth, pack.strategy, learning_rate)
+    cell, work = config.cell(study, pack.dataset, pack.depth, pack.strategy, learning_rate), workload(pack.depth)
     seeds = range(pack.first_seed, pack.last_seed + 1)
     steps, flops, updates, rows, flow = 0, 0, np.zeros(pack.depth, int), [], []
-    for epoch in plan(cell, WORKLOAD):
-        steps, flops, updates = steps + len(epoch.steps), flops + epoch.flops(WORKLOAD), updates + epoch.updates()
-        made = steps / len(WORKLOAD.batches)
+    for epoch in plan(cell, work):
+        steps, flops, updates = steps + len(epoch.steps), flops + epoch.flops(work), updates + epoch.updates()
+        made = steps / len(work.batches)
         counted = ("1-4", 0.1, flops, " ".join(map(str, updates)), float(updates.mean()), min(updates), 2.0 * made)
         for seed in seeds:
             gone = (pack.dataset, pack.strategy, seed) in diverged and made >= 2
@@ -82,7 +88,7 @@ def write_pack(results, study, pack, diverged, learning_rate, accuracies):
         "cell": cell,
         "seeds": list(seeds),
         "rows": len(rows),
-        "workload": WORKLOAD._asdict(),
+        "workload": work._asdict(),
         "log_sha256": sha256_of_file(log),
         "flow_sha256": sha256_of_file(flow_log) if study["gradient_flow"] else None,
         "data_sha256": sha256_of_file(results / "data" / f"{pack.dataset}.npz"),
@@ -95,15 +101,15 @@ def write_pack(results, study, pack, diverged, learning_rate, accuracies):
 
 def write_timing(results, study):
     rows = []
-    for dataset in study["datasets"]:
-        plans = [plan(config.cell(study, dataset, 4, label), WORKLOAD) for label in config.strategies(study)]
-        for work in sorted(set().union(*(plan_work(epochs, WORKLOAD) for epochs in plans))):
+    for dataset, depth in itertools.product(study["datasets"], study["depths"]):
+        plans = [plan(config.cell(study, dataset, depth, label), workload(depth)) for label in config.strategies(study)]
+        for work in sorted(set().union(*(plan_work(epochs, workload(depth)) for epochs in plans))):
             seconds = SECONDS.get((work.first, work.inner, work.last), 6.0)
-            rows += [(dataset, 4, *work, number, seconds) for number in range(1, 7)]
+            rows += [(dataset, depth, *work, number, seconds) for number in range(1, 7)]
     write_csv(results / "tables" / "timing.csv", TIMING_COLUMNS, rows)
 
 
-def write_tuning(results, study, dataset, strategy, rate):
+def write_tuning(results, study, dataset, depth, strategy, rate):
     trials = [
         {"learning_rate": tried, "seeds": 3, "diverged": 0, "validation_accuracy": 0.7, "validation_loss": None}
         for tried in study["tune"]
@@ -111,18 +117,18 @@ def write_tuning(results, study, dataset, strategy, rate):
     content = {
         "learning_rate": rate,
         "trials": trials,
-        "cell": config.cell(study, dataset, 4, strategy),
+        "cell": config.cell(study, dataset, depth, strategy),
         "data_sha256": sha256_of_file(results / "data" / f"{dataset}.npz"),
     }
-    write_json(results / "tuning" / dataset / "depth4" / f"{strategy}.json", content)
+    write_json(results / "tuning" / dataset / f"depth{depth}" / f"{strategy}.json", content)
 
 
 def write_study(results, study=STUDY, diverged=(), accuracies=accuracies):
     for number, name in enumerate(study["datasets"]):
         (results / "data").mkdir(parents=True, exist_ok=True)
         np.savez(results / "data" / f"{name}.npz", X=np.full((160, 4), number), y=CLASSES)
-        for strategy in config.strategies(study) if study["tune"] else ():
-            write_tuning(results, study, name, strategy, study["tune"][-1])
+        for depth, strategy in itertools.product(study["depths"], config.strategies(study) if study["tune"] else ()):
+            write_tuning(results, study, name, depth, strategy, study["tune"][-1])
     for pack in config.packs(study):
         rate = study["tune"][-1] if pack.rates == "tuned" else None
         write_pack(results, study, pack, diverged, rate, accuracies)
@@ -135,7 +141,6 @@ def whole(tmp_path_factory):
     """Return the folder of a study that nothing is wrong with, its tables made; it is not to be changed."""
     results = write_study(tmp_path_factory.mktemp("whole") / "results")
     collected(results)
-    compared(results)
     return results
 
 
@@ -155,23 +160,7 @@ def results(whole, tmp_path):
 
 def collected(results, study=STUDY):
     tables.collect(study, results, results / "tables")
-    return {
-        name: tables.read_table(results / "tables" / f"{name}.csv", name) for name in TABLES if name != "comparisons"
-    }
-
-
-def compared(results, study=STUDY):
-    path = results / "tables" / "comparisons.csv"
-    tables.compare(study, results / "tables", path)
-    return tables.read_table(path, "comparisons")
-
-
-def comparison(rows, strategy="alternating-0.5", reference="standard"):
-    rows = rows[(rows["strategy"] == strategy) & (rows["reference"] == reference) & (rows["rates"] == "configured")]
-    return rows.set_index(["dataset", "budget", "metric"])
-
-
-FINAL = ("own", "final_test_accuracy")
+    return {name: tables.read_table(results / "tables" / f"{name}.csv", name) for name in TABLES}
 
 
 def test_the_tables_have_the_columns_of_what_they_are_made_of():
@@ -183,7 +172,7 @@ def test_the_tables_have_the_columns_of_what_they_are_made_of():
 
 
 def test_every_column_has_a_type_and_a_meaning():
-    for table in [*TABLES, "timing", "gradient_flow"]:
+    for table in tables._schema():
         for name, column in tables.columns(table).items():
             assert column.keys() == {"type", "description"}, (table, name)
             assert column["type"] in ("int", "float", "str")
@@ -215,189 +204,6 @@ def test_a_run_is_judged_at_its_end_and_at_its_first_best_validation_epoch(found
     assert alternating["reference_seconds"] == pytest.approx(3 * (5 + 7 + 5) + 3)
 
 
-# (strategy, reference): budget to the rows, counted from 0, at which the reference and the strategy are read;
-# spent after each epoch: products of layers 33 66 99 (standard), 21 48 69 (alternating), 33 66 (matched), 33 44 (half),
-# updates 3 6 9, 1.5 3 4.5, 3 6 and 3 4, seconds 31 62 93, 16 38 54, 31 62 and 31 42
-READ = {
-    ("alternating-0.5", "standard"): {
-        "own": (2, 2), "epochs": (2, 2), "updates": (0, 2), "flops": (1, 2), "seconds": (0, 2)
-    },
-    ("standard_half_updates", "standard"): {
-        "own": (2, 1), "epochs": (0, 1), "updates": (0, 1), "flops": (0, 1), "seconds": (0, 1)
-    },
-    ("standard_matched_flops-0.5", "standard"): {
-        "own": (2, 1), "epochs": (1, 1), "updates": (1, 1), "flops": (1, 1), "seconds": (1, 1)
-    },
-    ("alternating-0.5", "standard_half_updates"): {
-        "own": (1, 2), "epochs": (1, 0), "updates": (1, 1), "flops": (1, 0), "seconds": (1, 1)
-    },
-    ("alternating-0.5", "standard_matched_flops-0.5"): {
-        "own": (1, 2), "epochs": (1, 1), "updates": (0, 2), "flops": (1, 1), "seconds": (0, 2)
-    },
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("strategy", "reference"), READ)
-def test_both_are_read_at_the_last_epoch_within_the_smaller_end_of_each_clock(found, strategy, reference):
-    rows = comparison(found["comparisons"], strategy, reference)
-    made = {"standard_half_updates": [1, 4 / 3], "standard_matched_flops-0.5": [1, 2]}
-    for budget, read in READ[strategy, reference].items():
-        row = rows.loc[("iris", budget, "final_test_accuracy")]
-        for label, index, mean, share in zip(
-            (reference, strategy),
-            read,
-            ("reference_mean", "strategy_mean"),
-            ("read_reference", "read_strategy"),
-            strict=True,
-        ):
-            epochs = made.get(label, [1, 2, 3])
-            expected = np.mean([accuracies("iris", label, seed, epochs[index])[1] for seed in range(6)])
-            assert row[mean] == pytest.approx(expected, abs=1e-8), (budget, label)
-            assert row[share] == pytest.approx(epochs[index] / epochs[-1]), (budget, label)
-        assert row["difference"] == pytest.approx(row["strategy_mean"] - row["reference_mean"])
-
-
-def test_alternating_is_compared_with_each_control_of_its_own_parameters():
-    strategies = [*GIVEN["strategies"], {"name": "alternating", "label": "slow", "period": 2}]
-    strategies += [{"name": "frozen_top", "freeze_ratio": 0.25}, {"name": "progressive"}]
-    study = config.validate(GIVEN | {"strategies": strategies, "freeze_ratios": [0.5]})
-    found = {}
-    for strategy, reference, readings in tables.comparisons_of(study):
-        found.setdefault(strategy, {})[reference] = {budget for budget, _ in readings}
-    assert [label for label in config.strategies(study) if label != "standard"] == list(found)
-    controls = ["standard", "standard_half_updates", "standard_matched_flops-0.5", "frozen_bottom-0.5", "random_half"]
-    assert list(found.pop("alternating-0.5")) == controls
-    # its operations are not those that were matched, nor do its phases last as long as the random halves'
-    assert list(found.pop("slow-0.5")) == ["standard", "standard_half_updates", "frozen_bottom-0.5"]
-    assert all(list(references) == ["standard"] for references in found.values())
-    readings = {reference: chosen for strategy, reference, chosen in tables.comparisons_of(STUDY)}
-    assert {budget for budget, _ in readings["random_half"]} == {"own"}
-    assert {budget for budget, _ in readings["frozen_bottom-0.5"]} == {"own", "epochs", "updates", "flops", "seconds"}
-    for chosen in readings.values():
-        assert {metric for budget, metric in chosen if budget == "own"} == {
-            "final_test_accuracy",
-            "best_test_accuracy",
-            "flops_ratio",
-            "seconds_ratio",
-        }
-        assert {metric for budget, metric in chosen if budget != "own"} <= {"final_test_accuracy"}
-        assert len(set(chosen)) == len(chosen)
-
-
-def test_a_strategy_does_not_differ_from_its_copy_at_any_budget(found):
-    rows = comparison(found["comparisons"], "again", "standard")
-    assert len(rows) == 3 * 8
-    assert (rows[["difference", "low", "high"]] == 0).all(axis=None)
-    ratios = rows.index.get_level_values("metric").str.endswith("_ratio")
-    assert (rows["verdict"] == np.where(ratios, "undecided", "equivalent")).all()
-    finals = rows.index.get_level_values("metric") != "best_test_accuracy"
-    assert (rows.loc[finals, ["read_reference", "read_strategy"]] == 1).all(axis=None)
-    assert rows.loc[~finals, "read_reference"].to_numpy() == pytest.approx([2 / 3] * 3)
-
-
-def test_comparisons_are_paired_means_of_data_sets_that_weigh_the_same(found):
-    rows = comparison(found["comparisons"])
-    row = rows.loc[("iris", *FINAL)]
-    differences = [-0.01 * (seed + 1) for seed in range(6)]
-    assert row["difference"] == pytest.approx(np.mean(differences))
-    assert min(differences) <= row["low"] <= row["difference"] <= row["high"] <= max(differences)
-    assert (row["pairs"], row["dropped"]) == (6, 0)
-    assert row["verdict"] == "worse"
-    both = rows.loc[("all", *FINAL)]
-    assert both["pairs"] == 12
-    assert both["difference"] == pytest.approx(np.mean(differences))
-    assert both["high"] - both["low"] < row["high"] - row["low"]
-    for metric, ratio in (("flops_ratio", 69 / 99), ("seconds_ratio", 54 / 93)):
-        cost = rows.loc[("all", "own", metric)]
-        assert cost["reference_mean"] == 1
-        assert cost[["difference", "low", "high"]].tolist() == pytest.approx([ratio - 1] * 3)
-        assert cost["strategy_mean"] == pytest.approx(ratio)
-        assert cost["verdict"] == "lower"
-    best = rows.loc[("iris", "own", "best_test_accuracy")]
-    assert best["difference"] == pytest.approx(np.mean(differences))
-    assert best["read_strategy"] == pytest.approx(2 / 3)
-
-
-def test_the_digits_of_the_logs_decide_no_verdict(tmp_path):
-    study = config.validate(GIVEN | {"datasets": ["iris"], "strategies": ["alternating"]})
-
-    def better_by_the_margin(dataset, strategy, seed, epoch):
-        return 0.5, 2 / 3 + (study["equivalence_margin"] if strategy != "standard" else 0)
-
-    results = write_study(tmp_path / "results", study, accuracies=better_by_the_margin)
-    collected(results, study)
-    row = comparison(compared(results, study)).loc[("iris", *FINAL)]
-    assert row["high"] > study["equivalence_margin"]
-    assert row["verdict"] == "equivalent"
-
-
-def test_a_diverged_run_is_a_row_and_its_pair_is_counted_as_dropped_on_every_budget(tmp_path):
-    results = write_study(tmp_path / "results", diverged={("iris", "standard", 2)})
-    found, comparisons = collected(results), compared(results)
-    run = found["runs"].set_index(tables.KEY).loc[("iris", 4, "standard", "configured", 2)]
-    assert run["status"] == "diverged"
-    assert run["best_epoch"] == 1
-    assert math.isnan(run["final_test_accuracy"])
-    rows = comparison(comparisons)
-    row = rows.loc[("iris", *FINAL)]
-    left = [-0.01, -0.02, -0.04, -0.05, -0.06]
-    assert row["difference"] == pytest.approx(np.mean(left))
-    # at equal updates it is read before it diverged, and yet its pair is no other than at the end
-    iris = rows.loc["iris"][["pairs", "dropped", "diverged_reference", "diverged_strategy"]]
-    assert (iris == [5, 1, 1, 0]).all(axis=None)
-    assert rows.loc["iris"]["difference"].notna().all()
-    turned = comparison(comparisons, "alternating-0.5", "standard_half_updates").loc["iris"]
-    assert (turned[["dropped", "diverged_reference", "diverged_strategy"]] == 0).all(axis=None)
-    assert rows.loc[("all", *FINAL)]["dropped"] == 1
-    # data sets weigh the same, though one has fewer pairs
-    expected = (np.mean(left) + np.mean([-0.01, -0.02, -0.03, -0.04, -0.05, -0.06])) / 2
-    assert rows.loc[("all", *FINAL)]["difference"] == pytest.approx(expected)
-
-
-def test_a_data_set_without_a_pair_leaves_the_estimate_empty_rather_than_wrong(tmp_path):
-    diverged = {("iris", "standard", seed) for seed in range(6)}
-    results = write_study(tmp_path / "results", diverged=diverged)
-    collected(results)
-    rows = comparison(compared(results))
-    empty = ["difference", "low", "high", "reference_mean", "strategy_mean", "read_reference", "read_strategy"]
-    for dataset in ("iris", "all"):
-        assert rows.loc[(dataset, *FINAL)][empty].isna().all()
-        assert rows.loc[(dataset, *FINAL)]["dropped"] == 6
-        assert rows.loc[(dataset, *FINAL)]["verdict"] == "undecided"
-    assert rows.loc[("wine", *FINAL)][empty].notna().all()
-
-
-def test_where_the_first_epoch_exceeds_the_common_end_there_is_no_pair(tmp_path):
-    study = config.validate(GIVEN | {"epochs_alternating": 1})
-    results = write_study(tmp_path / "results", study)
-    collected(results, study)
-    rows = comparison(compared(results, study))
-    # alternating's only epoch takes 21 products, 1.5 updates and 16 seconds; standard's first 33, 3 and 31
-    for budget in ("updates", "flops", "seconds"):
-        row = rows.loc[("iris", budget, "final_test_accuracy")]
-        assert (row["pairs"], row["dropped"], row["diverged_reference"]) == (0, 6, 0)
-        assert math.isnan(row["difference"])
-        assert rows.loc[("all", budget, "final_test_accuracy")]["dropped"] == 12
-    row = rows.loc[("iris", "epochs", "final_test_accuracy")]
-    assert (row["pairs"], row["read_reference"], row["read_strategy"]) == (6, pytest.approx(1 / 3), 1)
-
-
-clocks = st.lists(st.floats(0.01, 10), min_size=1, max_size=30).map(np.cumsum)
-
-
-@given(clocks, clocks)
-def test_the_row_read_is_the_last_that_does_not_exceed_the_common_end(one, other):
-    end = min(one[-1], other[-1])
-    rows = tables.rows_at_common_end(one, other)
-    for clock, row in zip((one, other), rows, strict=True):
-        assert -1 <= row < len(clock)
-        assert row == -1 or clock[row] <= end * (1 + tables.ROUNDING)
-        assert row == len(clock) - 1 or clock[row + 1] > end
-    assert any(row == len(clock) - 1 for clock, row in zip((one, other), rows, strict=True))
-    # what the order of a sum adds is no reason to read an epoch earlier
-    assert tables.rows_at_common_end(one, np.nextafter(one, np.inf)) == [len(one) - 1] * 2
-
-
 def test_targets_lie_between_chance_and_the_median_of_standard_training_on_its_own_seeds(found):
     targets = found["targets"].set_index(["dataset", "level"])
     assert (targets["seeds"] == 3).all()
@@ -406,6 +212,22 @@ def test_targets_lie_between_chance_and_the_median_of_standard_training_on_its_o
     assert targets.loc["iris"]["calibration_accuracy"].to_numpy() == pytest.approx([0.71] * 2)
     assert targets.loc[("wine", 0.9)]["target"] == pytest.approx(CHANCE + 0.9 * (0.81 - CHANCE))
     assert targets.loc[("wine", 1.0)]["target"] == pytest.approx(0.81)
+
+
+def test_calibration_holds_the_ends_of_standard_training_on_its_own_seeds(tmp_path):
+    gone = FIRST_CALIBRATION_SEED + 1
+    results = write_study(tmp_path / "results", diverged={("wine", "standard", gone), ("wine", "standard", 1)})
+    calibration = collected(results)["calibration"].set_index(["dataset", "seed"])
+    assert calibration.index.tolist() == [
+        (dataset, FIRST_CALIBRATION_SEED + index) for dataset in ("iris", "wine") for index in range(3)
+    ]
+    # the seed that diverged keeps its row, without accuracies
+    assert calibration["status"].tolist() == ["ok"] * 4 + ["diverged", "ok"]
+    columns = ["final_validation_accuracy", "final_test_accuracy"]
+    assert calibration.loc[("wine", gone), columns].isna().all()
+    kept = calibration[calibration["status"] == "ok"]
+    ends = [accuracies(dataset, "standard", seed, 3) for dataset, seed in kept.index]
+    assert kept[columns].to_numpy() == pytest.approx(np.array(ends))
 
 
 def test_compared_runs_do_not_move_the_targets(found, tmp_path):
@@ -507,7 +329,7 @@ def test_speedups_are_those_of_the_timing(found):
     assert speedups.loc[("wine", "again")][["rounds", "measured", "closed_form"]].tolist() == [6, 1, 1]
 
 
-def test_tuned_runs_are_compared_with_tuned_runs(tmp_path):
+def test_tuned_runs_are_collected_beside_those_of_the_configured_rate(tmp_path):
     study = config.validate(GIVEN | {"tune": [0.001, 0.1], "datasets": ["iris"]})
     results = write_study(tmp_path / "results", study)
     found = collected(results, study)
@@ -518,9 +340,6 @@ def test_tuned_runs_are_compared_with_tuned_runs(tmp_path):
     }
     assert found["tuning"]["validation_loss"].isna().all()
     assert found["runs"]["rates"].value_counts().to_dict() == {"configured": 42, "tuned": 42}
-    rows = compared(results, study).groupby("rates")
-    assert len(rows) == 2
-    assert rows.size().nunique() == 1
     assert set(found["reached"]["rates"]) == {"configured", "tuned"}
 
 
@@ -666,20 +485,6 @@ def test_what_the_collection_also_needs_must_be_there(results, path, change, wor
     assert str(caught.value).isprintable()
 
 
-@pytest.mark.parametrize(
-    ("drop", "words"),
-    [
-        (lambda runs: runs["strategy"] == "random_half", "no run of iris 4 random_half configured"),
-        (lambda runs: (runs["strategy"] == "random_half") & (runs["seed"] == 2), "are not 0 to 5"),
-    ],
-)
-def test_a_comparison_needs_every_run(whole, found, tmp_path, drop, words):
-    shutil.copy(whole / "tables" / "epochs.parquet", tmp_path)
-    tables.write_table(found["runs"][~drop(found["runs"])], tmp_path / "runs.csv")
-    with pytest.raises(InputError, match=words):
-        tables.compare(STUDY, tmp_path, tmp_path / "comparisons.csv")
-
-
 def test_a_table_that_is_not_one_is_refused(tmp_path):
     path = tmp_path / "runs.csv"
     path.write_text("a,b\n1,2\n")
@@ -691,7 +496,7 @@ def test_a_table_that_is_not_one_is_refused(tmp_path):
         tables.read_table(path, "epochs")
 
 
-@pytest.mark.parametrize("table", [*TABLES, "timing", "gradient_flow"])
+@pytest.mark.parametrize("table", tables._schema())
 def test_an_empty_table_has_its_columns_and_types_and_survives_reading(tmp_path, table):
     empty = tables.conform(pd.DataFrame(), table, "nothing")
     assert list(empty.columns) == list(tables.columns(table))
@@ -709,17 +514,7 @@ def test_tables_survive_reading_bitwise(whole, found, tmp_path):
 
 def test_collecting_twice_gives_the_same_bytes(whole, results):
     collected(results)
-    compared(results)
     first, again = ({path.name: path.read_bytes() for path in (f / "tables").iterdir()} for f in (whole, results))
     assert first == again
     parts = {"timing.csv", "study.json", "epochs.parquet", "gradient_flow.parquet"}
     assert first.keys() == parts | {f"{name}.csv" for name in TABLES}
-
-
-def test_an_interval_is_the_same_whatever_else_is_compared(found, results):
-    fewer = config.validate(GIVEN | {"strategies": ["random_half", "alternating"]})
-    write_timing(results, fewer)
-    collected(results, fewer)
-    again = compared(results, fewer)
-    assert len(again) == 3 * (8 + 8 + 4)
-    assert (again.merge(found["comparisons"], how="left", indicator=True)["_merge"] == "both").all()

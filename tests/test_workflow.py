@@ -60,12 +60,11 @@ def test_the_smoke_study_has_its_tables_and_pages(clone):
     assert len(runs) == 2 * 1 * 7 * 6
     assert set(runs["status"]) == {"ok"}
     pages = sorted(path.name for path in (results / "notebooks").iterdir())
-    names = ("budgets", "comparison", "dynamics-iris", "dynamics-moons", "walkthrough")
+    names = ("budgets", "comparison", "dynamics-iris", "dynamics-moons", "statistics", "walkthrough")
     assert pages == [f"{name}.{suffix}" for name in names for suffix in ("html", "ipynb")]
     report = (results / "report.html").read_text()
     difference = pd.read_csv(results / "tables" / "comparisons.csv").query(
-        "dataset == 'all' and metric == 'final_test_accuracy' and strategy == 'alternating-0.5' "
-        "and reference == 'standard' and budget == 'epochs'"
+        "dataset == 'all' and metric == 'final_test_accuracy' and strategy == 'alternating-0.5' and family == 'primary'"
     )["difference"]
     assert f"{abs(100 * difference.item()):.1f}" in report
     assert not list(results.rglob("*.tmp"))
@@ -92,7 +91,7 @@ def study_with(clone, **keys):
     return path.name
 
 
-after_tables = {"collect": 1, "compare": 1, "comparison": 1, "budgets": 1, "report": 1}
+after_tables = {"collect": 1, "compare": 1, "comparison": 1, "budgets": 1, "statistics": 1, "report": 1}
 
 
 @pytest.mark.parametrize(
@@ -111,6 +110,7 @@ after_tables = {"collect": 1, "compare": 1, "comparison": 1, "budgets": 1, "repo
         ({"timing_rounds": 7}, {"timing": 1}),
         ({"momentum": 0.5}, {}),
         ({"equivalence_margin": 0.02}, {}),
+        ({"primary_budget": "epochs", "family": ["random_half"]}, {}),
     ],
     ids=lambda value: next(iter(value), "nothing"),
 )

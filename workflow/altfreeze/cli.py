@@ -79,9 +79,9 @@ def _collect(arguments):
 
 
 def _compare(arguments):
-    from altfreeze.tables import compare
+    from altfreeze.comparisons import compare
 
-    compare(_json(arguments.study), arguments.tables, arguments.output)
+    compare(_json(arguments.study), arguments.tables)
 
 
 def _page(arguments):
@@ -177,8 +177,7 @@ def parser():
         "compare", _compare, "compare every strategy with standard training and with its controls, seed by seed"
     )
     argument("--study", help="JSON: the whole configuration")
-    argument("--tables", type=Path, help="folder with epochs.parquet and runs.csv")
-    argument("--output", type=Path, help="comparisons.csv to write")
+    argument("--tables", type=Path, help="folder of the tables, read and written")
 
     argument = command("page", _page, "turn an executed notebook into a page that needs no network")
     argument("--notebook", type=Path, help="executed notebook")

@@ -240,6 +240,12 @@ def validate(config, files=()):
             f"{primary_strategy(complete)}, which the primary comparison is about, is not among them; "
             "allowed: a list with alternating in it",
         )
+    for position, label in enumerate(complete["family"]):
+        if label not in labels[1:]:
+            refuse(
+                ["family", position],
+                f"{_quoted(label)} is not the label of a strategy; allowed: {', '.join(labels[1:])}",
+            )
     return complete
 
 
@@ -359,6 +365,34 @@ def _merge(target, addition):
 def primary_strategy(config):
     """Return the label of the strategy that the primary comparison is about."""
     return f"alternating-{config['primary_freeze_ratio']:g}"
+
+
+def primary_comparison(config):
+    """Return what the primary comparison is.
+
+    At equal operations the reference is the control that stops at alternating's, at equal
+    updates the one of half the steps, each read at its end: its learning rate has then
+    decayed. Where that control is not trained, or for other budgets, it is standard
+    training, read when it has spent as much.
+
+    Parameters
+    ----------
+    config : dict
+        Complete configuration; see `validate`.
+
+    Returns
+    -------
+    strategy, reference, budget : str
+        As in the table comparisons.
+    """
+    controls = {
+        "flops": f"standard_matched_flops-{config['primary_freeze_ratio']:g}",
+        "updates": "standard_half_updates",
+    }
+    control = controls.get(config["primary_budget"])
+    if control in strategies(config):
+        return primary_strategy(config), control, "own"
+    return primary_strategy(config), "standard", config["primary_budget"]
 
 
 def strategies(config):

@@ -2,12 +2,13 @@
 
 import html
 import io
+import itertools
 
 import matplotlib
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.colors import ListedColormap, LogNorm, Normalize
+from matplotlib.colors import ListedColormap, LogNorm, Normalize, SymLogNorm, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -46,6 +47,9 @@ _MARKERS = "osD^v"
 _STEPS = [1, 2, 5, 10]
 _GREY = "#555555"
 _LIGHT_GREY = "#d4d4d4"
+_FALSE_ALARM = _COLORS[3]
+# of the components of variance: what pairing removes is grey
+_SHARES = ["#bdbdbd", _COLORS[0], _COLORS[2], "#737373", _COLORS[1]]
 # a change in accuracy or a share below this is rounding: logs hold nine digits
 _DIGITS = 6
 # a float32 loss or norm can be zero, which has no logarithm
@@ -286,7 +290,7 @@ def _draw_curves(axes, rows, metric, x, looks):
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
-def paired_differences(runs, depth, strategy, metric="final_test_accuracy"):
+def paired_differences(runs, depth, strategy, reference="standard", metric="final_test_accuracy"):
     """Return one row per pair of runs of which both ended.
 
     Parameters
@@ -294,34 +298,34 @@ def paired_differences(runs, depth, strategy, metric="final_test_accuracy"):
     runs : pandas.DataFrame
         The table runs.
     depth : int
-    strategy : str
-        Label of the strategy that is compared with standard training.
+    strategy, reference : str
+        Labels of the strategy and of what it is compared with.
     metric : str
         A column of `runs`.
 
     Returns
     -------
     pandas.DataFrame
-        ``dataset``, ``seed`` and ``difference``, the strategy minus standard training, each
+        ``dataset``, ``seed`` and ``difference``, the strategy minus its reference, each
         as it is in `runs`; at the configured learning rates.
     """
     ended = runs[(runs["depth"] == depth) & (runs["status"] == "ok") & (runs["rates"] == "configured")]
     ended = ended.set_index(["dataset", "seed"])
     other = ended.loc[ended["strategy"] == strategy, metric]
-    standard = ended.loc[ended["strategy"] == "standard", metric]
-    return (other - standard).dropna().rename("difference").reset_index()
+    other_side = ended.loc[ended["strategy"] == reference, metric]
+    return (other - other_side).dropna().rename("difference").reset_index()
 
 
-def main_figure(runs, comparisons, depth, strategy):
-    """Draw the primary comparison with standard training at equal epochs: one row per data set, and their mean.
+def main_figure(runs, comparisons, depth, strategy, reference="standard", budget="epochs"):
+    """Draw one comparison: one row per data set, and their mean.
 
     Parameters
     ----------
     runs, comparisons : pandas.DataFrame
         The tables of these names.
     depth : int
-    strategy : str
-        Label of the strategy that is compared.
+    strategy, reference, budget : str
+        As in the table comparisons.
 
     Returns
     -------
@@ -332,8 +336,8 @@ def main_figure(runs, comparisons, depth, strategy):
     InputError
         If `comparisons` has no such row.
     """
-    rows = comparison_rows(comparisons, "final_test_accuracy", depth, strategy)
-    seeds = paired_differences(runs, depth, strategy)
+    rows = comparison_rows(comparisons, "final_test_accuracy", depth, strategy, budget, reference)
+    seeds = paired_differences(runs, depth, strategy, reference)
     # `runs` knows the accuracy at a run's end only, which is not what is compared where one strategy trains longer
     if not np.isclose(rows[["read_reference", "read_strategy"]].fillna(1), 1).all():
         seeds = seeds.iloc[:0]
@@ -357,7 +361,7 @@ def main_figure(runs, comparisons, depth, strategy):
         axes.axhline(len(rows) - 1.5, color=_GREY, linewidth=0.8)
         axes.set_yticks(range(len(rows)), [_row_label(name) for name in rows["dataset"]])
         axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.set_xlabel(f"Final test accuracy, {strategy} minus standard (percentage points)")
+        axes.set_xlabel(f"Final test accuracy (percentage points),\n{strategy} minus {reference}")
         small = "" if seeds.empty else " Small dots: seeds."
         figure.supxlabel(f"Dot: mean over seeds. Bar: 95 % paired bootstrap interval.{small}", fontsize="small")
         _numbers_at_the_right(axes, rows)
@@ -505,29 +509,67 @@ def budgets_figure(comparisons, depth, margin):
     rows = rows[(rows["depth"] == depth) & (rows["dataset"] == "all")]
     if rows.empty:
         raise InputError(f"comparisons: no row 'all' of final_test_accuracy against standard at depth {depth}")
+    note = f"Bar: 95 % bootstrap interval. Band: ±{_points(margin)}, which count as equal."
+    return _budget_panels(rows, depth, margin, {("low", "high"): 2}, note)
+
+
+def _budget_panels(rows, depth, margin, bars, note):
+    """Draw differences from standard training; `bars` gives the columns of each interval its width of line."""
     labels = list(rows["strategy"].unique())
-    furthest = 100 * rows[["difference", "low", "high"]].abs().max(axis=None)
+    furthest = 100 * rows[["difference", *itertools.chain(*bars)]].abs().max(axis=None)
     with style():
         figure = Figure(figsize=(10, 1.3 + 0.3 * len(labels)), layout="constrained")
         axes = figure.subplots(1, len(BUDGETS), sharex=True, sharey=True)
         for panel, (budget, title) in zip(axes, BUDGETS.items(), strict=True):
             panel.axvspan(-100 * margin, 100 * margin, color="0.92", linewidth=0, zorder=0)
             panel.axvline(0, color="black", linewidth=1)
-            for row in rows[rows["budget"] == budget].itertuples():
-                position = labels.index(row.strategy)
-                panel.plot([100 * row.low, 100 * row.high], [position, position], color=_COLORS[0], linewidth=2)
-                panel.plot(100 * row.difference, position, "o", color=_COLORS[0], markersize=5.5)
+            cells = rows[rows["budget"] == budget]
+            positions = [labels.index(label) for label in cells["strategy"]]
+            for (low, high), width in bars.items():
+                panel.hlines(positions, 100 * cells[low], 100 * cells[high], color=_COLORS[0], linewidth=width)
+            panel.plot(100 * cells["difference"], positions, "o", color=_COLORS[0], markersize=5.5)
             panel.set_title(f"At {title}")
         stretched = _difference_axis(axes[0], furthest, 100 * margin)
         axes[0].set_yticks(range(len(labels)), labels)
         axes[0].set_ylim(len(labels) - 0.5, -0.5)
         figure.supxlabel(
             f"Final test accuracy at depth {depth}, strategy minus standard, mean of all data sets (percentage points"
-            f"{'; logarithmic beyond the band' if stretched else ''})\n"
-            f"Bar: 95 % bootstrap interval. Band: ±{100 * margin:g} points, which count as equal.",
+            f"{'; logarithmic beyond the band' if stretched else ''})\n{note}",
             fontsize="small",
         )
     return figure
+
+
+def across_figure(across, depth, margin):
+    """Draw each strategy against standard training at each equal budget, on data sets like these.
+
+    Parameters
+    ----------
+    across : pandas.DataFrame
+        The table across_datasets; drawn are its rows at the configured learning rates.
+    depth : int
+    margin : float
+        Half width of the band in which a difference counts as none, a share.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One panel per budget, one row per strategy.
+
+    Raises
+    ------
+    InputError
+        If `across` has no such row.
+    """
+    rows = pd.concat(_compared(across, "final_test_accuracy", budget, "standard", "configured") for budget in BUDGETS)
+    rows = rows[rows["depth"] == depth].rename(columns={"mean": "difference"})
+    if rows.empty:
+        raise InputError(f"across_datasets: no row against standard at depth {depth}")
+    bars = {("low", "high"): 1, ("cluster_low", "cluster_high"): 3.2}
+    note = (
+        f"On data sets like these: thin bar: 95 % t interval, thick: cluster bootstrap. Band: ±{_points(margin)}."
+    )
+    return _budget_panels(rows, depth, margin, bars, note)
 
 
 def _difference_axis(axes, furthest, inside):
@@ -738,3 +780,221 @@ def _flow_look(quantity, values):
     lowest = max(values.min(initial=highest), highest / 1e6)
     limits = (lowest, highest) if lowest < highest else (lowest / 2, highest * 2)
     return {"cmap": "viridis", "norm": LogNorm(*limits)}, {"ticks": np.geomspace(*limits, 3), "format": "{x:.2g}"}
+
+
+def matrix_figure(matrix, depth, margin):
+    """Draw every strategy against every other over the data sets, as a heat map with its numbers.
+
+    Parameters
+    ----------
+    matrix : pandas.DataFrame
+        The table matrix, at one kind of learning rates.
+    depth : int
+    margin : float
+        Up to this difference, a share, colours are proportional to it, and beyond to its logarithm.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        In each cell the mean difference, row minus column, in percentage points, the data
+        sets on which the row is higher, equal and lower, and Wilcoxon's p-value.
+
+    Raises
+    ------
+    InputError
+        If `matrix` has no row of the depth.
+    """
+    cells = matrix[matrix["depth"] == depth]
+    if cells.empty:
+        raise InputError(f"matrix: no row at depth {depth}")
+    labels = list(cells["row"].unique())
+    table = 100 * cells.pivot(index="row", columns="column", values="mean_difference").loc[labels, labels]
+    limit = max(table.abs().max(axis=None), 2 * 100 * margin, _SMALLEST_NORM)
+    norm = SymLogNorm(max(100 * margin, limit / 1e4), vmin=-limit, vmax=limit)
+    # many cells share the width of a page, and few do not fill it
+    width, height = np.clip(7.2 / len(labels), (0.45, 0.5), (0.8, 0.6))
+    smaller = 0 if width > 0.6 else 1
+    with style():
+        figure = Figure(figsize=(max(width * len(labels) + 2.4, 9), height * len(labels) + 2.2), layout="constrained")
+        axes = figure.subplots()
+        axes.imshow(np.ma.masked_invalid(table), cmap="RdBu", norm=norm, aspect="auto")
+        for row in cells.dropna(subset="mean_difference").itertuples():
+            column, line = labels.index(row.column), labels.index(row.row)
+            color = "white" if abs(norm(100 * row.mean_difference) - 0.5) > 0.3 else "black"
+            for text, shift, size in (
+                (signed_points(row.mean_difference, 1 if abs(row.mean_difference) >= 0.1 else 2), -0.27, 8.5),
+                (f"{row.wins}/{row.ties}/{row.losses}", 0.03, 7.5),
+                ("" if np.isnan(row.wilcoxon_p) else f"{row.wilcoxon_p:.2g}", 0.31, 7),
+            ):
+                axes.text(column, line + shift, text, ha="center", va="center", fontsize=size - smaller, color=color)
+        axes.set_xticks(range(len(labels)), labels, rotation=40, ha="left", rotation_mode="anchor", fontsize="small")
+        axes.set_yticks(range(len(labels)), labels, fontsize="small")
+        axes.tick_params(top=False, labeltop=True, bottom=False, labelbottom=False, left=False)
+        axes.grid(False)
+        axes.spines[:].set_visible(False)
+        figure.supxlabel(
+            f"Depth {depth}, each at its own end. Mean difference in final test accuracy, row minus column (points);\n"
+            "data sets on which the row is higher/equal/lower; exact Wilcoxon p-value, not adjusted.",
+            fontsize="small",
+        )
+    return figure
+
+
+def self_comparison_figure(table, margin):
+    """Draw standard training against itself on other seeds: a panel per depth, a row per data set.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The table self_comparison.
+    margin : float
+        Half width of the band in which a difference counts as none, a share.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        If the table is empty.
+    """
+    if table.empty:
+        raise InputError("self_comparison: the table is empty")
+    depths, names = sorted(table["depth"].unique()), list(table["dataset"].unique())
+    with style():
+        figure = Figure(figsize=(max(2.7 * len(depths) + 1.4, 8), 1.7 + 0.27 * len(names)), layout="constrained")
+        axes = figure.subplots(1, len(depths), sharex=True, sharey=True, squeeze=False)[0]
+        for panel, depth in zip(axes, depths, strict=True):
+            panel.axvspan(-100 * margin, 100 * margin, color="0.92", linewidth=0, zorder=0)
+            panel.axvline(0, color="black", linewidth=1)
+            for row in table[table["depth"] == depth].itertuples():
+                position, false = names.index(row.dataset), row.verdict in ("better", "worse")
+                color = _FALSE_ALARM if false else "black" if row.dataset == "all" else _COLORS[0]
+                panel.plot([100 * row.low, 100 * row.high], [position, position], color=color, linewidth=2)
+                panel.plot(100 * row.difference, position, "D" if false else "o", color=color, markersize=5)
+            panel.set_title(f"Depth {depth}")
+            panel.xaxis.set_major_locator(MaxNLocator(4, steps=_STEPS))
+        axes[0].set_yticks(range(len(names)), [_row_label(name) for name in names])
+        axes[0].set_ylim(len(names) - 0.5, -0.5)
+        figure.supxlabel(
+            "Final test accuracy of standard training, calibration seeds minus compared seeds (percentage points)\n"
+            f"Bar: 95 % Welch interval. Band: ±{_points(margin)}, which count as equal.",
+            fontsize="small",
+        )
+        handles = [
+            Line2D([], [], color=_COLORS[0], marker="o", linewidth=2, label="meets zero or lies within the band"),
+            Line2D([], [], color=_FALSE_ALARM, marker="D", linewidth=2, label="false alarm"),
+        ]
+        _legend(figure, handles, None)
+    return figure
+
+
+def seeds_figure(table, seeds, margin):
+    """Draw what other numbers of seeds would buy: the half width of the interval, and the power.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The table seeds_needed.
+    seeds : int
+        Number of seeds that the study has.
+    margin : float
+        Difference to detect, a share.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Two panels, one line per depth.
+
+    Raises
+    ------
+    InputError
+        If the table is empty.
+    """
+    if table.empty:
+        raise InputError("seeds_needed: the table is empty")
+    with style():
+        figure = Figure(figsize=(8.4, 3.6), layout="constrained")
+        widths, powers = figure.subplots(1, 2)
+        for panel, column, level in ((widths, "half_width", 100 * margin), (powers, "power", 80)):
+            panel.axhline(level, color=_GREY, linewidth=1, linestyle="--")
+            panel.axvline(seeds, color=_GREY, linewidth=1)
+            for position, (_, rows) in enumerate(table.groupby("depth")):
+                values = 100 * rows[column]
+                # the logarithm of no width
+                panel.plot(rows["seeds"], values.where(values > 0), **_line(position), marker="o", markersize=3.5)
+            panel.set_xscale("log")
+            panel.set_xlabel("Seeds on each data set")
+            panel.grid(True)
+            panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            panel.xaxis.set_major_formatter("{x:g}")
+            panel.xaxis.set_minor_formatter(NullFormatter())
+            panel.set_xlim(table["seeds"].min() / 1.15, table["seeds"].max() * 1.15)
+        if table["half_width"].gt(0).any():
+            widths.set_yscale("log")
+            _label_plainly(widths.yaxis, widths.get_ylim())
+        widths.set_ylabel("Half width of the interval (points)")
+        powers.set_ylabel(f"Power to detect {_points(margin)} (%)")
+        powers.set_ylim(-4, 104)
+        handles = [
+            Line2D([], [], label=f"depth {depth}", **_line(position))
+            for position, depth in enumerate(sorted(table["depth"].unique()))
+        ]
+        _legend(figure, handles, f"Upright line: this study, {seeds}. Dashed: the margin, and a power of 80 %.")
+    return figure
+
+
+def _points(margin):
+    return f"{100 * margin:g} point{'' if margin == 0.01 else 's'}"
+
+
+def _line(position):
+    cycle, place = divmod(position, len(_COLORS))
+    return {"color": _COLORS[place], "linestyle": ["-", *_DASHES][cycle % (len(_DASHES) + 1)], "linewidth": 2}
+
+
+def variance_figure(table):
+    """Draw which share data set, strategy and seed have in the variance of a run: one bar per depth.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The table variance.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        If the table has no share.
+    """
+    rows = table.dropna(subset="share")
+    if rows.empty:
+        raise InputError("variance: the table has no share")
+    shares = 100 * rows.pivot(index="depth", columns="component", values="share")[list(rows["component"].unique())]
+    words = {"interaction": "data set × strategy", "dataset": "data set", "seed": "seed, within a data set"}
+    with style():
+        figure = Figure(figsize=(8.4, 1.4 + 0.42 * len(shares)), layout="constrained")
+        axes = figure.subplots()
+        left = np.zeros(len(shares))
+        for color, component in zip(_SHARES, shares, strict=True):
+            values = shares[component].to_numpy()
+            bars = axes.barh(range(len(shares)), values, 0.66, left, color=color, label=words.get(component, component))
+            # a narrower piece has no room for its number
+            numbers = [f"{value:.0f}" if value >= 4 else "" for value in values]
+            axes.bar_label(bars, numbers, label_type="center", color=_on(color), fontsize="small")
+            left += values
+        axes.set_yticks(range(len(shares)), [f"Depth {depth}" for depth in shares.index])
+        axes.set_ylim(len(shares) - 0.5, -0.5)
+        axes.set_xlim(0, 100)
+        axes.set_xlabel("Share of the variance of a run's final test accuracy (%)")
+        _legend(figure, axes.get_legend_handles_labels()[0], None)
+    return figure
+
+
+def _on(color):
+    """Return black or white, whichever is read better on a colour."""
+    return "white" if np.dot(to_rgb(color), (0.3, 0.59, 0.11)) < 0.5 else "black"

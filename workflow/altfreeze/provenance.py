@@ -12,7 +12,8 @@ PACKAGE = Path(__file__).parent
 NUMERIC_MODULES = ("cost", "data", "gradient_flow", "models", "plans", "randomness", "schedules", "training")
 # those that make the tables of the runs, and those that make pages of the tables
 TABLE_MODULES = ("config", "cost", "data", "plans", "randomness", "reference", "schedules", "statistics", "tables")
-PAGE_MODULES = (*TABLE_MODULES, "plots", "report")
+COMPARISON_MODULES = ("comparisons", "inference", *TABLE_MODULES)
+PAGE_MODULES = (*COMPARISON_MODULES, "plots", "report")
 
 
 def _without_docstrings(tree):

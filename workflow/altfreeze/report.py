@@ -12,7 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from altfreeze import InputError
-from altfreeze.config import primary_strategy, strategies
+from altfreeze.config import primary_comparison, primary_strategy, strategies
 from altfreeze.files import atomic_output
 from altfreeze.plots import BUDGETS, comparison_rows, figure_svg, main_figure, signed_points
 from altfreeze.schedules import STRATEGIES, split_index
@@ -21,6 +21,22 @@ from altfreeze.tables import read_table
 TEMPLATES = Path(__file__).parent / "templates"
 # the logs hold nine digits of an accuracy; below this a difference is rounding
 _DIGITS = 6
+
+
+# standard training as the reference of a comparison, by its label without a ratio and the budget
+_REFERENCES = {
+    ("standard", "epochs"): "standard training at equal epochs",
+    ("standard", "updates"): "standard training at equal updates per parameter",
+    ("standard", "flops"): "standard training at equal operations",
+    ("standard", "seconds"): "standard training at equal reference seconds",
+    ("standard_half_updates", "own"): "standard training for half of the steps, which updates every parameter as often",
+    ("standard_matched_flops", "own"): "standard training that stops at the same number of operations",
+}
+
+
+def _reference(reference, budget):
+    name, _, ratio = reference.rpartition("-")
+    return _REFERENCES[name if ratio.replace(".", "").isdigit() else reference, budget]
 
 
 def answer(study, comparisons):
@@ -36,8 +52,7 @@ def answer(study, comparisons):
     Returns
     -------
     str
-        On the row 'all' of the final test accuracy at the primary depth and freeze ratio,
-        at equal epochs.
+        On the row 'all' of the primary comparison; see `altfreeze.config.primary_comparison`.
 
     Raises
     ------
@@ -45,22 +60,23 @@ def answer(study, comparisons):
         If `comparisons` lacks that row.
     """
     depth, ratio = study["primary_depth"], study["primary_freeze_ratio"]
-    row = _overall(comparisons, "final_test_accuracy", depth, primary_strategy(study))
+    strategy, reference, budget = primary_comparison(study)
+    row = _overall(comparisons, "final_test_accuracy", depth, strategy, budget=budget, reference=reference)
     subject = f"{_frozen(depth, ratio)}, depth-{depth} networks"
-    pairs = _pairs(study, row)
+    against, pairs = _reference(reference, budget), _pairs(study, row)
     if math.isnan(row.difference):
         return (
-            f"Undecided: {subject} cannot be compared with standard training, "
+            f"Undecided: {subject} cannot be compared with {against}, "
             f"because a data set has no pair of runs that both ended ({pairs})."
         )
     return (
-        f"{_opening(study, row)}: {subject} ended {_side(row.difference, ' accuracy points')} standard training "
-        f"({_in_brackets(row)}; {pairs}), {_budget(study, comparisons)}."
+        f"{_opening(study, row)}: {subject} ended {_side(row.difference, ' accuracy points')} {against} "
+        f"({_in_brackets(row)}; {pairs})."
     )
 
 
 def reason(study, comparisons):
-    """Return a sentence on what is left of the difference at equal updates and at equal operations.
+    """Return a sentence on what is left of the difference on other budgets, and on what was spent.
 
     Parameters
     ----------
@@ -72,24 +88,54 @@ def reason(study, comparisons):
     Returns
     -------
     str
-        On the primary strategy against the controls `standard_half_updates` and
-        `standard_matched_flops`, each at its own end; empty where neither was trained.
+        On the primary strategy against standard training at equal epochs and against the controls
+        `standard_half_updates` and `standard_matched_flops`, each at its own end, as far as
+        they were trained and are not the primary comparison itself.
     """
     depth, strategy = study["primary_depth"], primary_strategy(study)
     matched = f"standard_matched_flops-{study['primary_freeze_ratio']:g}"
     parts = []
-    for control, words in (
-        ("standard_half_updates", "standard training for half of the steps, which updates every parameter as often"),
-        (matched, "standard training that stops at the same number of operations"),
-    ):
-        chosen = comparisons[(comparisons["reference"] == control) & (comparisons["strategy"] == strategy)]
-        if chosen.empty:
+    for reference, budget in (("standard", "epochs"), ("standard_half_updates", "own"), (matched, "own")):
+        if reference not in strategies(study) or (strategy, reference, budget) == primary_comparison(study):
             continue
-        row = _overall(comparisons, "final_test_accuracy", depth, strategy, budget="own", reference=control)
-        if math.isnan(row.difference):
-            continue
-        parts.append(f"{_side(row.difference, ' points')} {words} ({_in_brackets(row)}: {row.verdict})")
-    return f"It ended {', and '.join(parts)}." if parts else ""
+        row = _overall(comparisons, "final_test_accuracy", depth, strategy, budget=budget, reference=reference)
+        if not math.isnan(row.difference):
+            against = _reference(reference, budget)
+            parts.append(f"{_side(row.difference, ' points')} {against} ({_in_brackets(row)}: {row.verdict})")
+    operations = _overall(comparisons, "flops_ratio", depth, strategy, budget="own").strategy_mean
+    spent = "" if math.isnan(operations) else f" Its whole training took {100 * operations:.0f} % of the operations of standard training"
+    epochs = f" ({study['epochs_alternating']} and {_count(study['epochs_standard'], 'epoch')})." if spent else ""
+    return (f"It ended {', and '.join(parts)}." if parts else "") + spent + epochs
+
+
+def generalisation(study, across):
+    """Return a sentence on what the primary comparison says of data sets like these.
+
+    Parameters
+    ----------
+    study : dict
+        Complete configuration; see `altfreeze.config.validate`.
+    across : pandas.DataFrame
+        The table across_datasets.
+
+    Returns
+    -------
+    str
+        With the data set as the unit; empty where no data set has a pair.
+    """
+    row = next(across[across["family"] == "primary"].itertuples(), None)
+    if row is None or row.datasets < 2:
+        return ""
+    opening = f"On data sets like these, of which {row.datasets} are a small sample, "
+    if not row.can_be_significant:
+        opening += (
+            f"no result could be significant (the smallest p-value that they permit is {row.smallest_wilcoxon_p:.2g}); "
+        )
+    adjusted = "" if not study["family"] else f", {row.adjusted_p:.2g} after Holm's adjustment"
+    return (
+        f"{opening}the mean difference is {signed_points(row.mean)} points (95 % t interval {signed_points(row.low)} to "
+        f"{signed_points(row.high)}; exact Wilcoxon p = {row.wilcoxon_p:.2g}{adjusted}): {row.verdict}."
+    )
 
 
 def _opening(study, row):
@@ -170,17 +216,6 @@ def _pairs(study, row):
     return f"{_count(row.pairs, 'pair')}: {grid}"
 
 
-def _budget(study, comparisons):
-    strategy, depth = primary_strategy(study), study["primary_depth"]
-    operations = _overall(comparisons, "flops_ratio", depth, strategy, budget="own").strategy_mean
-    cost = "" if math.isnan(operations) else f"{100 * operations:.0f} % of its training operations"
-    standard, alternating = study["epochs_standard"], study["epochs_alternating"]
-    if standard == alternating:
-        return "at " + " and ".join(filter(None, [cost, f"equal epochs ({standard} and {alternating})"]))
-    epochs = f"both read after {_count(min(standard, alternating), 'epoch')} of {standard} and {alternating}"
-    return f"{epochs}, at {cost} over the whole training" if cost else epochs
-
-
 def left_out(study, comparisons):
     """Return a sentence on the pairs that no comparison could use, empty where there are none.
 
@@ -197,7 +232,7 @@ def left_out(study, comparisons):
     """
     cells = comparisons[
         (comparisons["metric"] == "final_test_accuracy")
-        & (comparisons["budget"] == "epochs")
+        & (comparisons["budget"] == "own")
         & (comparisons["reference"] == "standard")
         & (comparisons["dataset"] != "all")
         & (comparisons["dropped"] > 0)
@@ -315,7 +350,7 @@ def write_report(study, tables, pages, output):
     study : dict
         Complete configuration; see `altfreeze.config.validate`.
     tables : path
-        Folder with ``runs.csv``, ``comparisons.csv`` and ``study.json``.
+        Folder with ``runs.csv``, ``comparisons.csv``, ``across_datasets.csv`` and ``study.json``.
     pages : sequence of path
         Pages to link, in this order.
     output : path
@@ -329,10 +364,11 @@ def write_report(study, tables, pages, output):
     tables, output = Path(tables), Path(output)
     runs = read_table(tables / "runs.csv", "runs")
     comparisons = read_table(tables / "comparisons.csv", "comparisons")
+    across = read_table(tables / "across_datasets.csv", "across_datasets")
     provenance = _provenance(tables / "study.json")
     sentence = answer(study, comparisons)
     svg = figure_svg(
-        main_figure(runs, comparisons, study["primary_depth"], primary_strategy(study)),
+        main_figure(runs, comparisons, study["primary_depth"], *primary_comparison(study)),
         f"Paired differences in final test accuracy, by data set. {sentence}",
     )
     environment = jinja2.Environment(
@@ -343,6 +379,7 @@ def write_report(study, tables, pages, output):
         style=Markup(_style()),
         answer=sentence,
         reason=reason(study, comparisons),
+        generalisation=generalisation(study, across),
         left_out=left_out(study, comparisons),
         depth=study["primary_depth"],
         margin=_margin(study),

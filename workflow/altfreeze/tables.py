@@ -1,11 +1,9 @@
-"""Collect what a study made into tables, check that nothing is missing, doubled or changed, and compare."""
+"""Collect what a study made into tables, and check that nothing is missing, doubled or changed."""
 
 import functools
 import io
-import itertools
 import json
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,22 +14,16 @@ from altfreeze.config import cell, packs, strategies
 from altfreeze.data import split_of_seed
 from altfreeze.files import atomic_output, sha256_of_file, write_json
 from altfreeze.plans import Workload, plan
-from altfreeze.randomness import stream_seed
 from altfreeze.reference import median_seconds, reference_seconds, speedups
-from altfreeze.statistics import mean_difference, verdict
 
 SCHEMA_PATH = Path(__file__).parents[1] / "schemas" / "tables.schema.yaml"
 CELL = ["dataset", "depth", "strategy", "rates"]
 KEY = [*CELL, "seed"]
-# the column of the table epochs that each budget is counted on
-CLOCKS = {"epochs": "epoch", "updates": "updates_mean", "flops": "flops", "seconds": "reference_seconds"}
-RATIOS = {"flops_ratio": "flops", "seconds_ratio": "reference_seconds"}
-OWN_METRICS = ("final_test_accuracy", "best_test_accuracy", *RATIOS)
-# what alternating training is compared with beside standard training
-CONTROLS = ("standard_half_updates", "standard_matched_flops", "frozen_bottom", "frozen_top", "random_half")
 # logs hold nine digits: a share is exact to 1e-9, any number to 1e-8 of itself
 SHARE_ROUNDING = 1e-9
 ROUNDING = 1e-8
+# of a difference of shares, what the digits of the logs leave
+DIGITS = 8
 
 
 @functools.cache
@@ -285,14 +277,15 @@ def _median_accuracy(accuracies):
 
 def _targets(study, results, calibration):
     """Return the table targets from the final validation accuracies of the calibration runs."""
+    accuracies = calibration.groupby(["dataset", "depth"])["final_validation_accuracy"].agg(list)
     rows = []
     for dataset, depth in _places(study):
         with np.load(results / "data" / f"{dataset}.npz", allow_pickle=False) as stored:
             chance = _chance(study, dataset, depth, stored["y"])
-        accuracy = _median_accuracy(calibration[dataset, depth])
+        accuracy = _median_accuracy(accuracies[dataset, depth])
         for level in study["target_levels"]:
             target = chance + level * (accuracy - chance)
-            rows.append((dataset, depth, level, len(calibration[dataset, depth]), chance, accuracy, target))
+            rows.append((dataset, depth, level, len(accuracies[dataset, depth]), chance, accuracy, target))
     return conform(pd.DataFrame(rows, columns=list(columns("targets"))), "targets", "targets")
 
 
@@ -326,11 +319,11 @@ def _reached(times):
 
 
 def collect(study, results, tables):
-    """Write every table but ``comparisons.csv``, and ``study.json``.
+    """Write the tables of the runs, and ``study.json``.
 
-    These are ``epochs.parquet``, ``epochs.csv``, ``runs.csv``, ``targets.csv``,
+    These are ``epochs.parquet``, ``epochs.csv``, ``runs.csv``, ``calibration.csv``, ``targets.csv``,
     ``times_to_target.csv``, ``reached.csv``, ``tuning.csv``, ``speedups.csv`` and
-    ``gradient_flow.parquet``; the runs of calibration are in targets and tuning alone.
+    ``gradient_flow.parquet``; the runs of calibration are in calibration, targets and tuning alone.
 
     Parameters
     ----------
@@ -354,7 +347,7 @@ def collect(study, results, tables):
     seconds = median_seconds(timing)
     tuning, chosen = _tuning(study, results, hashes)
     epochs, runs, flows, manifests, workloads = [], [], [], [], {}
-    calibration = {where: [] for where in _places(study)}
+    calibration = []
     for pack in packs(study):
         stem, where = results / "runs" / pack.stem, (pack.dataset, pack.depth)
         rate = chosen[(*where, pack.strategy)] if pack.rates == "tuned" else None
@@ -368,7 +361,8 @@ def collect(study, results, tables):
                 f"{stem}.json: workload is not that of the packs before; delete it and run snakemake again"
             )
         if pack.calibrates:
-            calibration[where] += frame.groupby("seed")["validation_accuracy"].last(skipna=False).tolist()
+            ended = _run_rows(frame.assign(reference_seconds=np.nan), manifest)
+            calibration.append(ended.assign(dataset=pack.dataset, depth=pack.depth)[list(columns("calibration"))])
             continue
         clock = reference_seconds(plan(expected, workload), workload, seconds.get(where, {}))
         frame = frame.assign(reference_seconds=np.tile(clock, len(seeds)))
@@ -384,11 +378,13 @@ def collect(study, results, tables):
     if runs.duplicated(KEY).any():
         raise InputError(f"{origin}: a run stands twice: {runs[runs.duplicated(KEY)].iloc[0][KEY].to_dict()}")
     flow = pd.concat(flows, ignore_index=True) if flows else conform(pd.DataFrame(), "gradient_flow", origin)
+    calibration = conform(pd.concat(calibration, ignore_index=True), "calibration", origin)
     targets = _targets(study, results, calibration)
     times = _times_to_target(epochs, targets)
     written = {
         "epochs": epochs,
         "runs": runs,
+        "calibration": calibration,
         "targets": targets,
         "times_to_target": times,
         "reached": _reached(times),
@@ -433,193 +429,4 @@ def _provenance(manifests):
         "wall_seconds": sum(manifest["wall_seconds"] for manifest in manifests),
         "cpu_seconds": sum(manifest["cpu_seconds"] for manifest in manifests),
         "peak_memory_mib": max(manifest["peak_memory_mib"] for manifest in manifests),
-    }
-
-
-class _Cell(NamedTuple):
-    """The runs of a cell, by seed: ``clocks`` by budget, shape (epochs,), and ``accuracy``, shape (runs, epochs)."""
-
-    runs: pd.DataFrame
-    clocks: dict
-    accuracy: np.ndarray
-
-
-def rows_at_common_end(*clocks):
-    """Return where strategies are read so that none has spent more than the least of their ends.
-
-    Parameters
-    ----------
-    *clocks : ndarray, shape (epochs,)
-        What each strategy has spent after each of its epochs, increasing.
-
-    Returns
-    -------
-    list of int
-        Of each strategy the last row that does not exceed the smallest of the last values,
-        and -1 where none does. Values that differ by less than the digits of the logs are
-        the same.
-    """
-    end = min(clock[-1] for clock in clocks) * (1 + ROUNDING)
-    return [int(np.searchsorted(clock, end, side="right")) - 1 for clock in clocks]
-
-
-def comparisons_of(study):
-    """Return which strategies are compared with which, on which budgets.
-
-    Every strategy is compared with standard training, and each that alternates also with
-    every control whose parameters, as far as it shares them, are its own: with the frozen
-    bottom of its own ratio, say.
-
-    Parameters
-    ----------
-    study : dict
-        Complete configuration; see `altfreeze.config.validate`.
-
-    Returns
-    -------
-    list of (str, str, list of (str, str))
-        Label of the strategy, label of its reference, and budgets with metrics.
-    """
-    own = [("own", metric) for metric in OWN_METRICS]
-    every = own + [(budget, "final_test_accuracy") for budget in CLOCKS]
-    found = []
-    for label, parameters in list(strategies(study).items())[1:]:
-        found.append((label, "standard", every))
-        for control, others in strategies(study).items() if parameters["name"] == "alternating" else ():
-            shared = parameters.keys() & others.keys() - {"name"}
-            if others["name"] in CONTROLS and all(parameters[key] == others[key] for key in shared):
-                # random halves learn as often as groups do, and for as many epochs
-                found.append((label, control, own if others["name"] == "random_half" else every))
-    return found
-
-
-def compare(study, tables, output):
-    """Write ``comparisons.csv``: strategies against standard training, and alternating against its controls.
-
-    Runs are paired by seed. A seed of which a run diverged is left out of the pairs of
-    that comparison and counted in ``dropped``, and so are all seeds where a strategy's
-    first epoch exceeds the common budget.
-
-    Parameters
-    ----------
-    study : dict
-        Complete configuration; see `altfreeze.config.validate`.
-    tables : path
-        Folder with ``epochs.parquet`` and ``runs.csv``.
-    output : path
-        CSV to write.
-
-    Raises
-    ------
-    InputError
-        With one line, if a table is missing or lacks a run of the study.
-    """
-    cells = _cells(study, Path(tables))
-    ratios = {label: parameters.get("freeze_ratio", np.nan) for label, parameters in strategies(study).items()}
-    names = ("depth", "rates", "strategy", "reference", "budget", "metric")
-    rows = []
-    for depth, rates, (strategy, reference, readings) in itertools.product(
-        study["depths"], dict.fromkeys(pack.rates for pack in packs(study)), comparisons_of(study)
-    ):
-        for budget, metric in readings:
-            key = (depth, rates, strategy, reference, budget, metric)
-            values = {
-                name: _read(*(cells[name, depth, label, rates] for label in (reference, strategy)), budget, metric)
-                for name in study["datasets"]
-            }
-            for name in (*study["datasets"], "all"):
-                generator = np.random.default_rng(stream_seed(study["seed"], name, *key, "bootstrap"))
-                chosen = list(values.values()) if name == "all" else [values[name]]
-                compared = _compared(chosen, metric, study["equivalence_margin"], generator)
-                stated = {"dataset": name, "freeze_ratio": ratios[strategy]} | dict(zip(names, key, strict=True))
-                rows.append(stated | compared)
-    write_table(conform(pd.DataFrame(rows), "comparisons", str(output)), output)
-
-
-def _cells(study, tables):
-    """Return {(data set, depth, strategy, rates): _Cell} of a study's tables."""
-    runs = read_table(tables / "runs.csv", "runs").sort_values("seed")
-    epochs = read_table(tables / "epochs.parquet", "epochs").sort_values(["seed", "epoch"])
-    runs = {key: frame.set_index("seed") for key, frame in runs.groupby(CELL)}
-    epochs = dict(list(epochs.groupby(CELL)))
-    cells = {}
-    for pack in packs(study):
-        key = tuple(getattr(pack, name) for name in CELL)
-        if pack.calibrates or key in cells:
-            continue
-        seeds = list(range(study["seeds"]))
-        for name, table in (("runs.csv", runs), ("epochs.parquet", epochs)):
-            if key not in table:
-                raise InputError(f"{tables / name}: no run of {' '.join(map(str, key))}; run snakemake again")
-        if runs[key].index.tolist() != seeds or epochs[key]["seed"].unique().tolist() != seeds:
-            raise InputError(f"{tables}: the seeds of {' '.join(map(str, key))} are not 0 to {seeds[-1]}")
-        # all seeds of a cell follow one plan, so that their clocks are the same
-        first = epochs[key][epochs[key]["seed"] == 0]
-        clocks = {budget: first[column].to_numpy() for budget, column in CLOCKS.items()}
-        cells[key] = _Cell(runs[key], clocks, epochs[key]["test_accuracy"].to_numpy().reshape(len(seeds), -1))
-    return cells
-
-
-class _Reading(NamedTuple):
-    """Values of two cells on the pairs that are used, shape (pairs,), and the counts of runs."""
-
-    reference: np.ndarray
-    strategy: np.ndarray
-    read_reference: np.ndarray
-    read_strategy: np.ndarray
-    seeds: int
-    diverged_reference: int
-    diverged_strategy: int
-
-
-def _read(reference, strategy, budget, metric):
-    """Read two cells at a budget; see `_Reading`."""
-    pair = (reference, strategy)
-    diverged = [(each.runs["status"] == "diverged").to_numpy() for each in pair]
-    usable = ~(diverged[0] | diverged[1])
-    rows = [-1, -1]
-    if budget != "own":
-        rows = rows_at_common_end(*(each.clocks[budget] for each in pair))
-        usable &= min(rows) >= 0
-    epochs = [each.clocks["epochs"] for each in pair]
-    shares = [np.full(len(usable), made[row] / made[-1]) for made, row in zip(epochs, rows, strict=True)]
-    if metric in RATIOS:
-        spent = [each.runs[RATIOS[metric]].to_numpy() for each in pair]
-        values = [np.ones(len(usable)), spent[1] / spent[0]]
-    elif metric == "best_test_accuracy":
-        values = [each.runs["best_test_accuracy"].to_numpy() for each in pair]
-        shares = [(each.runs["best_epoch"] / each.runs["epochs"]).to_numpy() for each in pair]
-    else:
-        values = [each.accuracy[:, row] for each, row in zip(pair, rows, strict=True)]
-    return _Reading(*(value[usable] for value in (*values, *shares)), len(usable), *map(int, map(np.sum, diverged)))
-
-
-def _compared(readings, metric, margin, generator):
-    """Return the columns of a comparison over the readings of one or of all data sets."""
-    differences = [reading.strategy - reading.reference for reading in readings]
-    interval = mean_difference(differences, generator)
-    complete = all(len(values) for values in differences)
-    pairs = sum(map(len, differences))
-
-    def mean(name):
-        return float(np.mean([getattr(reading, name).mean() for reading in readings])) if complete else np.nan
-
-    # the last digits of the logs decide nothing
-    low, high = round(interval.low, 8), round(interval.high, 8)
-    said = verdict(low, high, margin)
-    if metric in RATIOS:
-        said = {"better": "higher", "worse": "lower"}.get(verdict(low, high, 0), "undecided")
-    return {
-        "pairs": pairs,
-        "dropped": sum(reading.seeds for reading in readings) - pairs,
-        "diverged_reference": sum(reading.diverged_reference for reading in readings),
-        "diverged_strategy": sum(reading.diverged_strategy for reading in readings),
-        "reference_mean": mean("reference"),
-        "strategy_mean": mean("strategy"),
-        "difference": interval.estimate,
-        "low": interval.low,
-        "high": interval.high,
-        "read_reference": mean("read_reference"),
-        "read_strategy": mean("read_strategy"),
-        "verdict": said,
     }

@@ -12,7 +12,14 @@ shell.prefix(
 
 from altfreeze import InputError
 from altfreeze import config as study
-from altfreeze.provenance import NUMERIC_MODULES, PAGE_MODULES, TABLE_MODULES, fingerprint, gpu_is_here
+from altfreeze.provenance import (
+    COMPARISON_MODULES,
+    NUMERIC_MODULES,
+    PAGE_MODULES,
+    TABLE_MODULES,
+    fingerprint,
+    gpu_is_here,
+)
 
 try:
     config_files = ["config/config.yaml", *workflow.overwrite_configfiles]

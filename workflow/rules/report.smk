@@ -131,6 +131,44 @@ rule budgets:
         EXECUTE
 
 
+rule statistics:
+    input:
+        runs="<results>/tables/runs.csv",
+        comparisons="<results>/tables/comparisons.csv",
+        study="<results>/tables/study.json",
+        across="<results>/tables/across_datasets.csv",
+        others=rules.compare.output.others,
+        notebook="workflow/notebooks/statistics.ipynb",
+        templates=PAGE_TEMPLATES,
+    output:
+        notebook="<results>/notebooks/statistics.ipynb",
+        page=report(
+            "<results>/notebooks/statistics.html",
+            caption="../report/statistics.rst",
+            category="Notebooks",
+            labels={"notebook": "statistics", "data set": "all"},
+        ),
+    log:
+        "<logs>/notebooks/statistics.log",
+    benchmark:
+        "<benchmarks>/notebooks/statistics.tsv"
+    retries: 1
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=60,
+        notebook=1,
+    params:
+        parameters=lambda wildcards, input: notebook_parameters(tables=str(Path(input.runs).parent)),
+        code=fingerprint(*PAGE_MODULES),
+    message:
+        "Say what the numbers can and cannot show"
+    shell:
+        EXECUTE
+
+
 rule walkthrough:
     input:
         notebook="workflow/notebooks/walkthrough.ipynb",
@@ -177,9 +215,11 @@ rule report:
     input:
         runs="<results>/tables/runs.csv",
         comparisons="<results>/tables/comparisons.csv",
+        across="<results>/tables/across_datasets.csv",
         study="<results>/tables/study.json",
         pages=[
             "<results>/notebooks/budgets.html",
+            "<results>/notebooks/statistics.html",
             "<results>/notebooks/comparison.html",
             *expand("<results>/notebooks/dynamics-{dataset}.html", dataset=config["datasets"]),
             "<results>/notebooks/walkthrough.html",

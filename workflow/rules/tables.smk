@@ -21,6 +21,7 @@ rule collect:
             category="Tables",
             labels={"table": "targets"},
         ),
+        calibration="<results>/tables/calibration.csv",
         times="<results>/tables/times_to_target.csv",
         reached=report(
             "<results>/tables/reached.csv",
@@ -68,12 +69,25 @@ rule compare:
     input:
         epochs="<results>/tables/epochs.parquet",
         runs="<results>/tables/runs.csv",
+        calibration="<results>/tables/calibration.csv",
+        times="<results>/tables/times_to_target.csv",
+        reached="<results>/tables/reached.csv",
     output:
-        report(
+        comparisons=report(
             "<results>/tables/comparisons.csv",
             caption="../report/comparisons.rst",
             category="Tables",
             labels={"table": "comparisons"},
+        ),
+        across=report(
+            "<results>/tables/across_datasets.csv",
+            caption="../report/across_datasets.rst",
+            category="Tables",
+            labels={"table": "across data sets"},
+        ),
+        others=expand(
+            "<results>/tables/{table}.csv",
+            table=["trends", "times", "profiles", "matrix", "self_comparison", "variance", "seeds_needed"],
         ),
     log:
         "<logs>/compare.log",
@@ -87,9 +101,9 @@ rule compare:
         runtime=60,
     params:
         study=STUDY,
-        code=fingerprint(*TABLE_MODULES),
+        code=fingerprint(*COMPARISON_MODULES),
         tables=subpath(input.runs, parent=True),
     message:
         "Compare every strategy with standard training and with its controls, seed by seed"
     shell:
-        "python -m altfreeze compare --study {params.study:q} --tables {params.tables:q} --output {output:q} 2> {log:q}"
+        "python -m altfreeze compare --study {params.study:q} --tables {params.tables:q} 2> {log:q}"

@@ -1,5 +1,55 @@
 """Statistics of paired comparisons; pure functions, arrays in, named results out."""
 
-from altfreeze.statistics.paired import Interval, mean_difference, median_interval, verdict
+from altfreeze.statistics.across import (
+    across_datasets,
+    bayesian_signed_rank,
+    cluster_mean,
+    holm,
+    interquartile_mean,
+    multi_comparison_matrix,
+    page_trend,
+    performance_profile,
+    profile_score,
+    signed_rank_p_value,
+    time_profile,
+    time_ratios,
+)
+from altfreeze.statistics.diagnostics import a_a, a_a_split, seeds_needed, variance_components
+from altfreeze.statistics.paired import (
+    Interval,
+    PairedComparison,
+    mean_difference,
+    median_interval,
+    paired_comparison,
+    two_one_sided_tests,
+    verdict,
+)
+from altfreeze.statistics.reach import compare_times, runtime_distribution
 
-__all__ = ["Interval", "mean_difference", "median_interval", "verdict"]
+__all__ = [
+    "Interval",
+    "PairedComparison",
+    "a_a",
+    "a_a_split",
+    "across_datasets",
+    "bayesian_signed_rank",
+    "compare_times",
+    "cluster_mean",
+    "holm",
+    "interquartile_mean",
+    "mean_difference",
+    "median_interval",
+    "multi_comparison_matrix",
+    "page_trend",
+    "paired_comparison",
+    "performance_profile",
+    "profile_score",
+    "runtime_distribution",
+    "seeds_needed",
+    "signed_rank_p_value",
+    "time_profile",
+    "time_ratios",
+    "two_one_sided_tests",
+    "variance_components",
+    "verdict",
+]

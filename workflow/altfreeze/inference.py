@@ -1,0 +1,335 @@
+"""What the tables of a study say beyond single comparisons: trends, times, profiles, and diagnostics of the study."""
+
+import itertools
+
+import numpy as np
+
+from altfreeze.config import primary_strategy, strategies
+from altfreeze.randomness import stream_seed
+from altfreeze.statistics import (
+    Interval,
+    a_a,
+    compare_times,
+    multi_comparison_matrix,
+    page_trend,
+    profile_score,
+    seeds_needed,
+    time_ratios,
+    variance_components,
+    verdict,
+)
+from altfreeze.statistics.across import PageTrend
+from altfreeze.statistics.diagnostics import VarianceComponents
+from altfreeze.tables import CELL, DIGITS, ROUNDING
+
+# the columns of the table runs that hold the ends of the clocks of times_to_target
+ENDS = {"epoch": "epochs", "updates": "updates_mean", "flops": "flops", "seconds": "reference_seconds"}
+# a trend needs three levels to be one
+FEWEST_LEVELS = 3
+SEEDS = (2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000)
+
+
+def trends(study, comparisons):
+    """Return the table trends: Page's test of alternating training over freeze ratios and over depths.
+
+    Parameters
+    ----------
+    study : dict
+        Complete configuration; see `altfreeze.config.validate`.
+    comparisons : pandas.DataFrame
+        The table comparisons.
+
+    Returns
+    -------
+    list of dict
+        One row for each budget, kind of learning rates, and depth or strategy with at least three
+        levels; of fewer than two data sets that have them all, without a statistic.
+    """
+    chosen = comparisons[
+        (comparisons["metric"] == "final_test_accuracy")
+        & (comparisons["reference"] == "standard")
+        & (comparisons["dataset"] != "all")
+    ]
+    primary = strategies(study)[primary_strategy(study)]
+    # those that differ from the primary strategy in nothing but the freeze ratio
+    plain = [
+        label
+        for label, parameters in strategies(study).items()
+        if parameters == primary | {"freeze_ratio": parameters.get("freeze_ratio")}
+        and label == f"alternating-{parameters['freeze_ratio']:g}"
+    ]
+    chosen = chosen[chosen["strategy"].isin(plain)]
+    rows = []
+    for over, along in (("freeze_ratio", "depth"), ("depth", "strategy")):
+        for (budget, rates, at), cells in chosen.groupby(["budget", "rates", along], sort=False):
+            table = cells.pivot(index="dataset", columns=over, values="difference")
+            if table.shape[1] < FEWEST_LEVELS:
+                continue
+            # the last digits of the logs make no ranks
+            whole = table.dropna().round(DIGITS)
+            found = page_trend(whole.to_numpy()) if len(whole) > 1 else PageTrend(np.nan, "unknown", np.nan)
+            rows.append(
+                {
+                    "budget": budget,
+                    "rates": rates,
+                    "over": over,
+                    "at": f"depth {at}" if along == "depth" else at,
+                    "levels": " ".join(f"{level:g}" for level in table.columns),
+                    "datasets": len(whole),
+                    "missing": len(table) - len(whole),
+                    **found._asdict(),
+                }
+            )
+    return rows
+
+
+def times(study, runs, reached_times):
+    """Return the table times: the time to each target on each clock, every strategy against standard training.
+
+    Parameters
+    ----------
+    study : dict
+        Complete configuration; see `altfreeze.config.validate`.
+    runs, reached_times : pandas.DataFrame
+        The tables runs and times_to_target.
+
+    Returns
+    -------
+    list of dict
+        See `altfreeze.statistics.compare_times`; a diverged run counts as one that did not
+        reach its target unless it did so before.
+    """
+    ends = runs.groupby(CELL)[list(ENDS.values())].min()
+    cells = {key: frame.sort_values("seed") for key, frame in reached_times.groupby([*CELL, "level"])}
+    rows = []
+    for dataset, depth, rates, strategy, level in itertools.product(
+        study["datasets"],
+        study["depths"],
+        sorted(runs["rates"].unique()),
+        list(strategies(study))[1:],
+        study["target_levels"],
+    ):
+        standard, found = (cells[dataset, depth, label, rates, level] for label in ("standard", strategy))
+        for clock, end in ENDS.items():
+            horizon = min(ends.loc[(dataset, depth, label, rates), end] for label in ("standard", strategy))
+            key = (dataset, depth, rates, strategy, level, clock)
+            compared = compare_times(
+                standard[clock].to_numpy(float),
+                standard["reached"].to_numpy(bool),
+                found[clock].to_numpy(float),
+                found["reached"].to_numpy(bool),
+                float(horizon),
+                np.random.default_rng(stream_seed(study["seed"], *key, "times")),
+            )._asdict()
+            interval = compared.pop("difference")
+            expected = {
+                name: compared.pop(name) for name in ("reference_expected_runtime", "strategy_expected_runtime")
+            }
+            rows.append(
+                dict(zip(("dataset", "depth", "rates", "strategy", "level", "clock"), key, strict=True))
+                | compared
+                # where no run succeeded the expected runtime is infinite: empty in the table
+                | {name: value if np.isfinite(value) else np.nan for name, value in expected.items()}
+                | {"difference": interval.estimate, "low": interval.low, "high": interval.high}
+            )
+    return rows
+
+
+def profiles(study, reached):
+    """Return the table profiles: how close each strategy comes to the fastest one's median time to target.
+
+    Parameters
+    ----------
+    study : dict
+        Complete configuration; see `altfreeze.config.validate`.
+    reached : pandas.DataFrame
+        The table reached.
+
+    Returns
+    -------
+    list of dict
+        One row for each depth, kind of learning rates, level, clock and strategy.
+    """
+    rows = []
+    for (depth, rates, level), cells in reached.groupby(["depth", "rates", "level"]):
+        for clock in ENDS:
+            table = cells.pivot(index="strategy", columns="dataset", values=clock).reindex(list(strategies(study)))
+            medians = table.fillna(np.inf).to_numpy()
+            ratios = time_ratios(medians)
+            for strategy, score, own in zip(table.index, profile_score(medians), ratios, strict=True):
+                rows.append(
+                    {
+                        "depth": depth,
+                        "rates": rates,
+                        "level": level,
+                        "clock": clock,
+                        "strategy": strategy,
+                        "datasets": len(own),
+                        "reached": int(np.isfinite(own).sum()),
+                        # the order of a sum makes no winner
+                        "fastest": int((own <= 1 + ROUNDING).sum()),
+                        "score": score,
+                    }
+                )
+    return rows
+
+
+def matrix(study, runs):
+    """Return the table matrix: every strategy against every other over the data sets, each at its own end.
+
+    Each two are paired by seed, so that a diverged run leaves out the seed in its own rows alone.
+
+    Parameters
+    ----------
+    study : dict
+        Complete configuration; see `altfreeze.config.validate`.
+    runs : pandas.DataFrame
+        The table runs.
+
+    Returns
+    -------
+    list of dict
+        See `altfreeze.statistics.multi_comparison_matrix`; rows and columns by descending mean
+        of all runs that ended, data sets weighing the same. Strategies that share no seed of
+        any data set have no difference.
+    """
+    rows = []
+    for depth, rates in itertools.product(study["depths"], sorted(runs["rates"].unique())):
+        chosen = runs[(runs["depth"] == depth) & (runs["rates"] == rates)]
+        # a diverged run has no accuracy at its end
+        table = chosen.pivot(index=["dataset", "seed"], columns="strategy", values="final_test_accuracy")
+        table = table.reindex(columns=list(strategies(study)))
+        means = table.groupby("dataset").mean().mean().round(DIGITS)
+        found = {}
+        for one, other in itertools.combinations(table, 2):
+            # the last digits of the logs make no wins
+            differences = (table[one] - table[other]).dropna().groupby("dataset").mean().round(DIGITS)
+            counts = {"datasets": len(differences), "missing": len(study["datasets"]) - len(differences)}
+            nothing = {"mean_difference": np.nan, "wins": 0, "ties": 0, "losses": 0, "wilcoxon_p": np.nan}
+            cells = [{"row": row, "column": column} | nothing for row, column in ((one, other), (other, one))]
+            if len(differences):
+                scores = np.column_stack([differences, np.zeros(len(differences))])
+                cells = [cell._asdict() for cell in multi_comparison_matrix(scores, [one, other])]
+            found |= {(cell["row"], cell["column"]): counts | cell for cell in cells}
+        order = means.sort_values(ascending=False, kind="stable").index
+        key = {"depth": depth, "rates": rates}
+        rows += [key | found[pair] for pair in itertools.permutations(order, 2)]
+    return rows
+
+
+def _ended(frame, depth):
+    """Return the final test accuracies of the runs of a depth that ended, by data set."""
+    frame = frame[(frame["depth"] == depth) & (frame["status"] == "ok")].sort_values("seed")
+    return {name: cells["final_test_accuracy"].to_numpy() for name, cells in frame.groupby("dataset")}
+
+
+def self_comparison(study, runs, calibration):
+    """Return the table self_comparison: standard training against itself, the compared seeds and those of calibration.
+
+    Parameters
+    ----------
+    study : dict
+        Complete configuration; see `altfreeze.config.validate`.
+    runs, calibration : pandas.DataFrame
+        The tables of these names.
+
+    Returns
+    -------
+    list of dict
+        One row for each depth, and data set or 'all' together; without a difference where
+        a side has fewer than two runs that ended.
+    """
+    standard = runs[(runs["strategy"] == "standard") & (runs["rates"] == "configured")]
+    rows = []
+    for depth in study["depths"]:
+        sides = [_ended(standard, depth), _ended(calibration, depth)]
+        for name in (*study["datasets"], "all"):
+            chosen = study["datasets"] if name == "all" else [name]
+            values = [[side.get(each, ()) for each in chosen] for side in sides]
+            enough = min(map(len, itertools.chain(*values))) > 1
+            found = a_a(*values) if enough else Interval(np.nan, np.nan, np.nan)
+            low, high = round(found.low, DIGITS), round(found.high, DIGITS)
+            rows.append(
+                {
+                    "depth": depth,
+                    "dataset": name,
+                    "runs": sum(map(len, values[0])),
+                    "calibration_runs": sum(map(len, values[1])),
+                    "difference": found.estimate,
+                    "low": found.low,
+                    "high": found.high,
+                    "verdict": verdict(low, high, study["equivalence_margin"]),
+                }
+            )
+    return rows
+
+
+def _balanced(study, runs, depth):
+    """Return the final test accuracies of standard and of the primary strategy, shape (data sets, 2, seeds).
+
+    Of each data set these are the first seeds of which neither run diverged, as many as
+    the data set with the fewest has: seeds of two data sets have nothing in common.
+    """
+    chosen = runs[(runs["depth"] == depth) & (runs["rates"] == "configured")]
+    table = chosen.pivot(index=["dataset", "seed"], columns="strategy", values="final_test_accuracy")
+    table = table[["standard", primary_strategy(study)]].dropna()
+    sides = [table[table.index.get_level_values("dataset") == name].to_numpy().T for name in study["datasets"]]
+    fewest = min(side.shape[1] for side in sides)
+    return np.array([side[:, :fewest] for side in sides])
+
+
+def variance(study, runs):
+    """Return the table variance: the share that data set, strategy and seed have in the variance of a run.
+
+    Parameters
+    ----------
+    study : dict
+        Complete configuration; see `altfreeze.config.validate`.
+    runs : pandas.DataFrame
+        The table runs.
+
+    Returns
+    -------
+    list of dict
+        One row for each depth and component, of standard and primary training; without a
+        value for fewer than two data sets or seeds. See `altfreeze.statistics.variance_components`.
+    """
+    rows = []
+    for depth in study["depths"]:
+        values = _balanced(study, runs, depth)
+        enough = min(values.shape) > 1
+        components = variance_components(values) if enough else VarianceComponents(*[np.nan] * 5)
+        for name, value, share in zip(components._fields, components, components.shares(), strict=True):
+            rows.append(
+                {"depth": depth, "component": name, "seeds": values.shape[2], "variance": value, "share": share}
+            )
+    return rows
+
+
+def seeds(study, differences):
+    """Return the table seeds_needed: interval and power of the primary comparison with other numbers of seeds.
+
+    Parameters
+    ----------
+    study : dict
+        Complete configuration; see `altfreeze.config.validate`.
+    differences : dict of int to list of ndarray, shape (pairs,)
+        Of each depth, the paired differences of the primary comparison on each data set.
+
+    Returns
+    -------
+    list of dict
+        One row for each depth and number of seeds, without values where a data set has fewer
+        than two pairs; see `altfreeze.statistics.seeds_needed`. The difference to detect is
+        the study's equivalence margin.
+    """
+    rows = []
+    for depth, samples in differences.items():
+        found = SEEDS, *[[np.nan] * len(SEEDS)] * 2
+        if min(map(len, samples)) > 1:
+            found = seeds_needed(samples, SEEDS, study["equivalence_margin"])
+        rows += [
+            {"depth": depth, "seeds": int(count), "half_width": float(width), "power": float(power)}
+            for count, width, power in zip(*found, strict=True)
+        ]
+    return rows

@@ -1,0 +1,124 @@
+"""Time to a target where some runs end before they reach it; pure functions of arrays."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from altfreeze.statistics.paired import Interval, mean_difference
+
+
+class TimesComparison(NamedTuple):
+    """Times to a target of two strategies, paired by seed; see `compare_times`."""
+
+    pairs: int
+    horizon: float
+    reference_restricted_mean: float
+    strategy_restricted_mean: float
+    reference_success_rate: float
+    strategy_success_rate: float
+    reference_expected_runtime: float
+    strategy_expected_runtime: float
+    difference: Interval
+
+
+def _checked(times, reached, until):
+    """Return both as arrays; all that is read of them, up to `until`, must have been observed."""
+    times, reached = np.asarray(times, dtype=float), np.asarray(reached, dtype=bool)
+    if times.ndim != 1 or times.shape != reached.shape or not times.size:
+        raise ValueError(f"times and reached are of shape {times.shape} and {reached.shape}, not both (runs,)")
+    if not (times >= 0).all():
+        raise ValueError(f"a time is {times[~(times >= 0)][0]}; it is a number from 0 on")
+    if (times[~reached] < until).any():
+        raise ValueError(f"a run ended at {times[~reached].min()} without its target, before {until}")
+    return times, reached
+
+
+def compare_times(reference_times, reference_reached, strategy_times, strategy_reached, horizon, generator):
+    """Compare the times that two strategies take to a target, up to a horizon that both were trained to.
+
+    With T_i the time at which run i reaches its target, or else ends, and tau the horizon:
+
+    - restricted mean = mean of min(T_i, tau): the area above the runtime distribution, or
+      below the survival curve, up to tau (P. Royston and M. K. B. Parmar, 2013,
+      https://doi.org/10.1186/1471-2288-13-152). A run that has not reached its target
+      counts with tau, so the mean is a lower bound of the time that the strategy takes.
+    - success rate = share of runs with the target reached and T_i <= tau.
+    - expected runtime ERT = sum of min(T_i, tau) / number of successes: what restarts
+      until a first success take on average (N. Hansen, A. Auger, D. Brockhoff, T. Tusar,
+      COCO: Performance Assessment, 2016, https://arxiv.org/abs/1605.03560, section 4).
+
+    The difference of the restricted means is paired by seed and depends on the horizon as
+    they do. Its interval is that of `mean_difference`: with 10 pairs of exponential times, of
+    which about a third and a seventh were censored, it covered 94 % in simulation.
+
+    Parameters
+    ----------
+    reference_times, strategy_times : array_like of float, shape (pairs,)
+        When the run reached its target, or else when it ended; the same seeds in the same
+        order, in one unit (epochs, updates, operations or seconds).
+    reference_reached, strategy_reached : array_like of bool, shape (pairs,)
+        Whether the run reached its target.
+    horizon : float
+        At most the end of every run: the smaller of the two strategies' ends.
+    generator : numpy.random.Generator
+        Source of the resamples; no estimate depends on it.
+
+    Returns
+    -------
+    TimesComparison
+        All times in the unit of `reference_times`; an expected runtime is infinite where no run
+        succeeded; difference is strategy minus reference (negative: the strategy is
+        sooner there). Where neither strategy ever succeeded it is 0 and its ends are
+        NaN: nothing is known but that both take longer.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or are empty, a time is negative or NaN, or a run ended without its
+        target before the horizon: what it would have done until then is not known.
+    """
+    arms = [
+        _checked(times, reached, horizon)
+        for times, reached in ((reference_times, reference_reached), (strategy_times, strategy_reached))
+    ]
+    if len(arms[0][0]) != len(arms[1][0]):
+        raise ValueError(f"{len(arms[0][0])} runs of the reference, but {len(arms[1][0])} of the strategy")
+    spent = [np.minimum(times, horizon) for times, _ in arms]
+    success = [float((reached & (times <= horizon)).mean()) for times, reached in arms]
+    means = [float(times.mean()) for times in spent]
+    expected = [mean / rate if rate else np.inf for mean, rate in zip(means, success, strict=True)]
+    difference = mean_difference([spent[1] - spent[0]], generator) if any(success) else Interval(0.0, np.nan, np.nan)
+    return TimesComparison(len(spent[0]), float(horizon), *means, *success, *expected, difference)
+
+
+def runtime_distribution(times, reached, thresholds):
+    """Return the share of runs that have reached their target by each time.
+
+    F(t) = #{reached and T_i <= t} / runs, the empirical runtime distribution (Hansen and
+    others, 2016, https://arxiv.org/abs/1605.03560, section 5). Up to the first end of
+    a run without its target it equals one minus the product-limit estimate of E. L.
+    Kaplan and P. Meier (1958, https://doi.org/10.2307/2281868), and nothing is assumed.
+
+    Parameters
+    ----------
+    times : array_like of float, shape (runs,)
+        When the run reached its target, or else when it ended.
+    reached : array_like of bool, shape (runs,)
+        Whether the run reached its target.
+    thresholds : array_like of float, shape (k,)
+        In the unit of `times`.
+
+    Returns
+    -------
+    ndarray, shape (k,)
+        From 0 to 1; NaN after the first end of a run without its target.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or are empty, or a time is negative or NaN.
+    """
+    times, reached = _checked(times, reached, until=0)
+    thresholds = np.asarray(thresholds, dtype=float)
+    share = np.searchsorted(np.sort(times[reached]), thresholds, side="right") / len(times)
+    return np.where(thresholds <= np.min(times[~reached], initial=np.inf), share, np.nan)
