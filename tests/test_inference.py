@@ -70,6 +70,13 @@ def test_a_trend_over_freeze_ratios_is_pages():
     assert (turned["direction"], turned["p_value"]) == ("decreasing", found["p_value"])
 
 
+def test_a_copy_of_a_strategy_is_no_level_twice():
+    copy = {"name": "alternating", "label": "twin", "freeze_ratio": 0.5}
+    study = config.validate(GIVEN | {"strategies": ["alternating", copy]})
+    table = pd.concat([compared(RISING), compared(RISING[:, :1], strategies=["twin-0.5"])])
+    assert inference.trends(study, table) == inference.trends(STUDY, compared(RISING))
+
+
 def test_a_trend_has_a_row_for_each_budget_and_kind_of_rates():
     table = pd.concat(
         compared(sign * RISING, budget=budget, rates=rates)

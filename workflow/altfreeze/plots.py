@@ -566,9 +566,7 @@ def across_figure(across, depth, margin):
     if rows.empty:
         raise InputError(f"across_datasets: no row against standard at depth {depth}")
     bars = {("low", "high"): 1, ("cluster_low", "cluster_high"): 3.2}
-    note = (
-        f"On data sets like these: thin bar: 95 % t interval, thick: cluster bootstrap. Band: ±{_points(margin)}."
-    )
+    note = f"On data sets like these: thin bar: 95 % t interval, thick: cluster bootstrap. Band: ±{_points(margin)}."
     return _budget_panels(rows, depth, margin, bars, note)
 
 

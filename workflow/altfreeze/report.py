@@ -103,9 +103,12 @@ def reason(study, comparisons):
             against = _reference(reference, budget)
             parts.append(f"{_side(row.difference, ' points')} {against} ({_in_brackets(row)}: {row.verdict})")
     operations = _overall(comparisons, "flops_ratio", depth, strategy, budget="own").strategy_mean
-    spent = "" if math.isnan(operations) else f" Its whole training took {100 * operations:.0f} % of the operations of standard training"
-    epochs = f" ({study['epochs_alternating']} and {_count(study['epochs_standard'], 'epoch')})." if spent else ""
-    return (f"It ended {', and '.join(parts)}." if parts else "") + spent + epochs
+    sentences = [f"It ended {', and '.join(parts)}."] if parts else []
+    if not math.isnan(operations):
+        epochs = f"{study['epochs_alternating']} and {_count(study['epochs_standard'], 'epoch')}"
+        share = f"{100 * operations:.0f} % of the operations of standard training"
+        sentences.append(f"Its whole training took {share} ({epochs}).")
+    return " ".join(sentences)
 
 
 def generalisation(study, across):

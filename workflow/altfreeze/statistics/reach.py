@@ -49,7 +49,7 @@ def compare_times(reference_times, reference_reached, strategy_times, strategy_r
 
     The difference of the restricted means is paired by seed and depends on the horizon as
     they do. Its interval is that of `mean_difference`: with 10 pairs of exponential times, of
-    which about a third and a seventh were censored, it covered 94 % in simulation.
+    which about a third and a seventh were censored, it covered 94 to 95 % in simulation.
 
     Parameters
     ----------
