@@ -136,8 +136,8 @@ def generalisation(study, across):
         )
     adjusted = "" if not study["family"] else f", {row.adjusted_p:.2g} after Holm's adjustment"
     return (
-        f"{opening}the mean difference is {signed_points(row.mean)} points (95 % t interval {signed_points(row.low)} to "
-        f"{signed_points(row.high)}; exact Wilcoxon p = {row.wilcoxon_p:.2g}{adjusted}): {row.verdict}."
+        f"{opening}the mean difference is {signed_points(row.mean)} points "
+        f"(95 % t interval {signed_points(row.low)} to {signed_points(row.high)}; exact Wilcoxon p = {row.wilcoxon_p:.2g}{adjusted}): {row.verdict}."
     )
 
 

@@ -14,7 +14,7 @@ from altfreeze.statistics.across import (
     time_profile,
     time_ratios,
 )
-from altfreeze.statistics.diagnostics import a_a, a_a_split, seeds_needed, variance_components
+from altfreeze.statistics.diagnostics import a_a, seeds_needed, variance_components
 from altfreeze.statistics.paired import (
     Interval,
     PairedComparison,
@@ -30,7 +30,6 @@ __all__ = [
     "Interval",
     "PairedComparison",
     "a_a",
-    "a_a_split",
     "across_datasets",
     "bayesian_signed_rank",
     "cluster_mean",

@@ -180,31 +180,3 @@ def a_a(reference, again):
     error, degrees = _standard_error(samples)
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees)) * 2 * error
     return Interval(estimate, estimate - half, estimate + half)
-
-
-def a_a_split(values, generator):
-    """Compare a strategy with itself where it was trained on one set of seeds: one half of them with the other.
-
-    The halves are drawn, and compared by `a_a`, whose 95 % are over draws of the seeds.
-
-    Parameters
-    ----------
-    values : sequence of ndarray, shape (runs,)
-        One array of values per data set, at least 4 runs each; of an odd number, the
-        first half is the smaller.
-    generator : numpy.random.Generator
-        What the halves are drawn from; here the estimate does depend on it.
-
-    Returns
-    -------
-    Interval
-        At confidence 0.95.
-
-    Raises
-    ------
-    ValueError
-        If a data set has fewer than 4 runs.
-    """
-    mixed = [generator.permutation(sample) for sample in values]
-    halves = [np.split(sample, [len(sample) // 2]) for sample in mixed]
-    return a_a(*zip(*halves, strict=True))
