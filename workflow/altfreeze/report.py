@@ -135,9 +135,10 @@ def generalisation(study, across):
             f"no result could be significant (the smallest p-value that they permit is {row.smallest_wilcoxon_p:.2g}); "
         )
     adjusted = "" if not study["family"] else f", {row.adjusted_p:.2g} after Holm's adjustment"
+    low, high = signed_points(row.low), signed_points(row.high)
     return (
-        f"{opening}the mean difference is {signed_points(row.mean)} points "
-        f"(95 % t interval {signed_points(row.low)} to {signed_points(row.high)}; exact Wilcoxon p = {row.wilcoxon_p:.2g}{adjusted}): {row.verdict}."
+        f"{opening}the mean difference is {signed_points(row.mean)} points (95 % t interval {low} to {high}; "
+        f"exact Wilcoxon p = {row.wilcoxon_p:.2g}{adjusted}): {row.verdict}."
     )
 
 
