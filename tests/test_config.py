@@ -72,6 +72,21 @@ def test_a_strategy_has_its_own_parameters_the_general_keys_and_its_label():
     assert config.primary_strategy(study) == "alternating-0.5"
 
 
+@pytest.mark.parametrize(
+    ("budget", "strategies", "expected"),
+    [
+        ("flops", ["alternating", "standard_matched_flops"], ("standard_matched_flops-0.5", "own")),
+        ("flops", ["alternating", {"name": "standard_matched_flops", "period": 2}], ("standard", "flops")),
+        ("flops", ["alternating"], ("standard", "flops")),
+        ("updates", ["alternating", "standard_half_updates"], ("standard_half_updates", "own")),
+        ("epochs", ["alternating", "standard_matched_flops"], ("standard", "epochs")),
+    ],
+)
+def test_the_primary_reference_is_the_control_that_ends_there(budget, strategies, expected):
+    study = config.validate({"primary_budget": budget, "strategies": strategies})
+    assert config.primary_comparison(study) == ("alternating-0.5", *expected)
+
+
 def test_yamls_off_is_the_word_off(tmp_path):
     mine = tmp_path / "mine.yaml"
     mine.write_text("cache_activations: off\n")

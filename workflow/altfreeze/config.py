@@ -389,10 +389,17 @@ def primary_comparison(config):
         "flops": f"standard_matched_flops-{config['primary_freeze_ratio']:g}",
         "updates": "standard_half_updates",
     }
+    found, strategy = strategies(config), primary_strategy(config)
     control = controls.get(config["primary_budget"])
-    if control in strategies(config):
-        return primary_strategy(config), control, "own"
-    return primary_strategy(config), "standard", config["primary_budget"]
+    # a control with a period of its own, say, matches another alternating training
+    if control in found and all(found[strategy].get(key, value) == value for key, value in _matched(found[control])):
+        return strategy, control, "own"
+    return strategy, "standard", config["primary_budget"]
+
+
+def _matched(parameters):
+    """Return what a control and the strategy it controls must have in common."""
+    return [(key, value) for key, value in parameters.items() if key != "name"]
 
 
 def strategies(config):

@@ -807,7 +807,8 @@ def matrix_figure(matrix, depth, margin):
         raise InputError(f"matrix: no row at depth {depth}")
     labels = list(cells["row"].unique())
     table = 100 * cells.pivot(index="row", columns="column", values="mean_difference").loc[labels, labels]
-    limit = max(table.abs().max(axis=None), 2 * 100 * margin, _SMALLEST_NORM)
+    # where no two strategies share a data set, there is no difference
+    limit = max(table.abs().fillna(0).max(axis=None), 2 * 100 * margin, _SMALLEST_NORM)
     norm = SymLogNorm(max(100 * margin, limit / 1e4), vmin=-limit, vmax=limit)
     # many cells share the width of a page, and few do not fill it
     width, height = np.clip(7.2 / len(labels), (0.45, 0.5), (0.8, 0.6))
