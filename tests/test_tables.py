@@ -52,7 +52,7 @@ SECONDS = {(1, 2, 1): 10.0, (0, 1, 1): 5.0, (1, 1, 0): 7.0, (0, 0, 0): 1.0}
 # of the 13 + 7 + 6 + 6 rows in the validation part
 CHANCE = 13 / 32
 CLASSES = np.repeat([0, 1, 2, 3], [63, 37, 30, 30])
-TABLES = ["epochs", "runs", "calibration", "targets", "times_to_target", "reached", "tuning", "speedups"]
+TABLES = ["epochs", "runs", "packs", "calibration", "targets", "times_to_target", "reached", "tuning", "speedups"]
 
 
 def validation_accuracy(dataset, strategy, seed, epoch):
@@ -94,7 +94,8 @@ def write_pack(results, study, pack, diverged, learning_rate, accuracies):
         "data_sha256": sha256_of_file(results / "data" / f"{pack.dataset}.npz"),
         "device": "cpu",
         **{key: 1.0 for key in ("training_seconds", "wall_seconds", "cpu_seconds", "peak_memory_mib")},
-        **{key: "same" for key in ("git", "code", "versions", "device_name", "threads")},
+        **{key: "same" for key in ("git", "code", "versions", "device_name")},
+        "threads": 1,
     }
     write_json(stem.with_name(stem.name + ".json"), manifest)
 
@@ -185,6 +186,19 @@ def test_every_compared_run_is_there_once_and_no_calibration_is(whole, found):
     assert not found["runs"].duplicated(tables.KEY).any()
     assert set(found["runs"]["seed"]) == set(range(6))
     pd.testing.assert_frame_equal(tables.read_table(whole / "tables" / "epochs.parquet", "epochs"), found["epochs"])
+
+
+def test_every_pack_says_where_its_runs_come_from(whole, found):
+    packs = found["packs"].set_index(["dataset", "strategy", "seeds"])
+    assert len(packs) == len(config.packs(STUDY))
+    assert packs.index.is_unique
+    pack = packs.loc[("wine", "alternating-0.5", "3-5")]
+    assert json.loads(pack["cell"]) == config.cell(STUDY, "wine", 4, "alternating-0.5")
+    assert pack["log"] == "logs/train/wine/depth4/alternating-0.5/configured/seeds3-5.log"
+    assert pack["data_sha256"] == sha256_of_file(whole / "data" / "wine.npz")
+    assert (pack["code"], pack["device"], pack["threads"], pack["training_seconds"]) == ("same", "cpu", 1, 1.0)
+    first = FIRST_CALIBRATION_SEED
+    assert ("wine", "standard", f"{first}-{first + 2}") in packs.index
 
 
 def test_a_run_is_judged_at_its_end_and_at_its_first_best_validation_epoch(found):

@@ -92,7 +92,9 @@ def comparisons_of(study):
 
 
 def compare(study, tables):
-    """Write every table that compares: ``comparisons.csv``, ``across_datasets.csv`` and those of `altfreeze.inference`.
+    """Write every table that compares.
+
+    These are ``comparisons.csv``, ``pairs.csv``, ``across_datasets.csv`` and those of `altfreeze.inference`.
 
     Runs are paired by seed. A seed of which a run diverged is left out of the pairs of
     that comparison and counted in ``dropped``, and so are all seeds where a strategy's
@@ -120,7 +122,7 @@ def compare(study, tables):
             raise InputError(f"{tables / name}.csv: its rows are not those of the study; run snakemake again")
     ratios = {label: parameters.get("freeze_ratio", np.nan) for label, parameters in strategies(study).items()}
     names = ("depth", "rates", "strategy", "reference", "budget", "metric")
-    pairs, across, primary = [], [], {}
+    pairs, seeds, across, primary = [], [], [], {}
     for depth, rates, (strategy, reference, readings) in itertools.product(
         study["depths"], dict.fromkeys(pack.rates for pack in packs(study)), comparisons_of(study)
     ):
@@ -133,6 +135,10 @@ def compare(study, tables):
                 name: _read(*(cells[name, depth, label, rates] for label in (reference, strategy)), budget, metric)
                 for name in study["datasets"]
             }
+            seeds += [
+                _pairs(reading).assign(dataset=name, **dict(zip(names, key, strict=True)))
+                for name, reading in values.items()
+            ]
             for name in (*study["datasets"], "all"):
                 chosen = list(values.values()) if name == "all" else [values[name]]
                 # the same draws for each, so that of one data set 'all' says the same
@@ -143,6 +149,7 @@ def compare(study, tables):
                 if rates == "configured" and (strategy, reference, budget) == primary_comparison(study):
                     primary[depth] = [reading.strategy - reading.reference for reading in values.values()]
     comparisons = _write(tables, "comparisons", pairs)
+    _write(tables, "pairs", pd.concat(seeds, ignore_index=True))
     _write(tables, "across_datasets", _adjusted(pd.DataFrame(across)))
     _write(tables, "trends", inference.trends(study, comparisons))
     _write(tables, "times", inference.times(study, runs, times))
@@ -237,12 +244,13 @@ def _cells(study, tables):
 
 
 class _Reading(NamedTuple):
-    """Values of two cells on the pairs that are used, shape (pairs,), and the counts of runs."""
+    """Values of two cells on the pairs that are used and their seeds, shape (pairs,), and the counts of runs."""
 
     reference: np.ndarray
     strategy: np.ndarray
     read_reference: np.ndarray
     read_strategy: np.ndarray
+    used: np.ndarray
     seeds: int
     diverged_reference: int
     diverged_strategy: int
@@ -267,7 +275,15 @@ def _read(reference, strategy, budget, metric):
         shares = [(each.runs["best_epoch"] / each.runs["epochs"]).to_numpy() for each in pair]
     else:
         values = [each.accuracy[:, row] for each, row in zip(pair, rows, strict=True)]
-    return _Reading(*(value[usable] for value in (*values, *shares)), len(usable), *map(int, map(np.sum, diverged)))
+    numbers = reference.runs.index.to_numpy()
+    read = (value[usable] for value in (*values, *shares, numbers))
+    return _Reading(*read, len(usable), *map(int, map(np.sum, diverged)))
+
+
+def _pairs(reading):
+    """Return one row per pair of a reading, with the last columns of the table pairs."""
+    values = {"reference_value": reading.reference, "strategy_value": reading.strategy}
+    return pd.DataFrame({"seed": reading.used, **values, "difference": reading.strategy - reading.reference})
 
 
 def _compared(readings, metric, study, generator):

@@ -1,4 +1,4 @@
-"""The report of a study and the pages of its notebooks: single files that load nothing."""
+"""The report of a study and the pages of its notebooks: single files that load nothing from outside."""
 
 import json
 import math
@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from altfreeze import InputError
 from altfreeze.config import primary_comparison, primary_strategy, strategies
+from altfreeze.explorer import content_hash, explorer_data, json_in_html, library
 from altfreeze.files import atomic_output
 from altfreeze.plots import BUDGETS, comparison_rows, figure_svg, main_figure, signed_points
 from altfreeze.schedules import STRATEGIES, split_index
@@ -23,6 +24,48 @@ TEMPLATES = Path(__file__).parent / "templates"
 _DIGITS = 6
 
 
+# id and label of each filter of the report; its script fills them
+_FILTERS = (
+    ("dataset", "Data set"),
+    ("depth", "Depth"),
+    ("strategy", "Strategy"),
+    ("reference", "Compared with"),
+    ("budget", "Budget"),
+    ("metric", "Metric"),
+    ("rates", "Learning rates"),
+)
+# class, letter and meaning of each verdict in the matrix
+_LETTERS = (
+    ("better", "B", "better"),
+    ("worse", "W", "worse"),
+    ("equivalent", "E", "equivalent: within the margin"),
+    ("undecided", "U", "undecided"),
+    ("lower", "L", "lower cost"),
+    ("higher", "H", "higher cost"),
+    ("no-pair", "–", "no pair"),
+    ("", "*", "pairs left out, of diverged runs or a budget below one epoch"),
+)
+# id, title and caption of each chart of an opened cell
+_CHARTS = (
+    (
+        "curves",
+        "Learning curves",
+        "Thick: mean over the seeds that did not diverge, with its 95 % t interval. Thin: seeds. Dashed: the "
+        "reference. At most 25 epochs of each run are drawn and saved here; the table epochs has all.",
+    ),
+    (
+        "pairs",
+        "Paired differences",
+        "Dots: one pair of runs each. Diamond and bar: their mean and its 95 % bootstrap interval, "
+        "strategy minus reference. Band: the margin of equivalence,",
+    ),
+    (
+        "times",
+        "Time to target",
+        "Share of runs whose validation accuracy had reached the target by then. A run that never reaches it "
+        "counts until its end. Dashed: the reference.",
+    ),
+)
 # standard training as the reference of a comparison, by its label without a ratio and the budget
 _REFERENCES = {
     ("standard", "epochs"): "standard training at equal epochs",
@@ -354,7 +397,8 @@ def write_report(study, tables, pages, output):
     study : dict
         Complete configuration; see `altfreeze.config.validate`.
     tables : path
-        Folder with ``runs.csv``, ``comparisons.csv``, ``across_datasets.csv`` and ``study.json``.
+        Folder with ``runs.csv``, ``comparisons.csv``, ``pairs.csv``, ``across_datasets.csv``, ``epochs.parquet``,
+        ``times_to_target.csv``, ``packs.csv`` and ``study.json``.
     pages : sequence of path
         Pages to link, in this order.
     output : path
@@ -366,8 +410,12 @@ def write_report(study, tables, pages, output):
         If a table or page is missing, is not what it should be, or lacks the primary comparison.
     """
     tables, output = Path(tables), Path(output)
-    runs = read_table(tables / "runs.csv", "runs")
-    comparisons = read_table(tables / "comparisons.csv", "comparisons")
+    explored = {
+        name: read_table(tables / f"{name}.csv", name)
+        for name in ("runs", "comparisons", "pairs", "times_to_target", "packs")
+    }
+    explored["epochs"] = read_table(tables / "epochs.parquet", "epochs")
+    runs, comparisons = explored["runs"], explored["comparisons"]
     across = read_table(tables / "across_datasets.csv", "across_datasets")
     provenance = _provenance(tables / "study.json")
     sentence = answer(study, comparisons)
@@ -375,6 +423,7 @@ def write_report(study, tables, pages, output):
         main_figure(runs, comparisons, study["primary_depth"], *primary_comparison(study)),
         f"Paired differences in final test accuracy, by data set. {sentence}",
     )
+    scripts = [library(), (TEMPLATES / "report.js").read_text(encoding="utf-8")]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
     )
@@ -393,6 +442,12 @@ def write_report(study, tables, pages, output):
         rows=_ratio_rows(study, comparisons),
         pages=[_page_link(page, output.parent) for page in pages],
         facts=_facts(study, provenance, len(runs)),
+        filters=_FILTERS,
+        letters=_LETTERS,
+        charts=_CHARTS,
+        explorer_data=Markup(json_in_html(explorer_data(study, explored))),
+        scripts=[Markup(script) for script in scripts],
+        script_hashes=Markup(" ".join(map(content_hash, scripts))),
     )
     with atomic_output(output.parent / "figures" / "main.svg") as file:
         file.write(svg)

@@ -19,6 +19,8 @@ from altfreeze.reference import median_seconds, reference_seconds, speedups
 SCHEMA_PATH = Path(__file__).parents[1] / "schemas" / "tables.schema.yaml"
 CELL = ["dataset", "depth", "strategy", "rates"]
 KEY = [*CELL, "seed"]
+# what the table packs takes of a manifest as it is
+PACK_FACTS = ("data_sha256", "code", "device", "threads", "training_seconds", "peak_memory_mib")
 # logs hold nine digits: a share is exact to 1e-9, any number to 1e-8 of itself
 SHARE_ROUNDING = 1e-9
 ROUNDING = 1e-8
@@ -227,6 +229,17 @@ def _run_rows(frame, manifest):
     ).reset_index()
 
 
+def _pack_row(pack, manifest):
+    """Return what a pack's manifest says of how its runs came about; the log's path is that of the rule train."""
+    return {
+        **{name: getattr(pack, name) for name in CELL},
+        "seeds": f"{pack.first_seed}-{pack.last_seed}",
+        "cell": json.dumps(manifest["cell"], sort_keys=True),
+        "log": f"logs/train/{pack.stem}.log",
+        **{name: manifest[name] for name in PACK_FACTS},
+    }
+
+
 def _tuning(study, results, hashes):
     """Return the table tuning, and the chosen learning rates by data set, depth and strategy."""
     rows, chosen = [], {}
@@ -321,7 +334,7 @@ def _reached(times):
 def collect(study, results, tables):
     """Write the tables of the runs, and ``study.json``.
 
-    These are ``epochs.parquet``, ``epochs.csv``, ``runs.csv``, ``calibration.csv``, ``targets.csv``,
+    These are ``epochs.parquet``, ``epochs.csv``, ``runs.csv``, ``packs.csv``, ``calibration.csv``, ``targets.csv``,
     ``times_to_target.csv``, ``reached.csv``, ``tuning.csv``, ``speedups.csv`` and
     ``gradient_flow.parquet``; the runs of calibration are in calibration, targets and tuning alone.
 
@@ -347,7 +360,7 @@ def collect(study, results, tables):
     seconds = median_seconds(timing)
     tuning, chosen = _tuning(study, results, hashes)
     epochs, runs, flows, manifests, workloads = [], [], [], [], {}
-    calibration = []
+    calibration, made = [], []
     for pack in packs(study):
         stem, where = results / "runs" / pack.stem, (pack.dataset, pack.depth)
         rate = chosen[(*where, pack.strategy)] if pack.rates == "tuned" else None
@@ -355,6 +368,7 @@ def collect(study, results, tables):
         seeds = list(range(pack.first_seed, pack.last_seed + 1))
         frame, manifest = read_pack(stem, expected, seeds, hashes[pack.dataset])
         manifests.append(manifest)
+        made.append(_pack_row(pack, manifest))
         workload = workloads.setdefault(where, manifest["workload"])
         if manifest["workload"] != workload:
             raise InputError(
@@ -384,6 +398,7 @@ def collect(study, results, tables):
     written = {
         "epochs": epochs,
         "runs": runs,
+        "packs": conform(pd.DataFrame(made), "packs", origin),
         "calibration": calibration,
         "targets": targets,
         "times_to_target": times,

@@ -216,6 +216,10 @@ rule report:
         runs="<results>/tables/runs.csv",
         comparisons="<results>/tables/comparisons.csv",
         across="<results>/tables/across_datasets.csv",
+        pairs="<results>/tables/pairs.csv",
+        epochs="<results>/tables/epochs.parquet",
+        times="<results>/tables/times_to_target.csv",
+        packs="<results>/tables/packs.csv",
         study="<results>/tables/study.json",
         pages=[
             "<results>/notebooks/budgets.html",
@@ -224,7 +228,11 @@ rule report:
             *expand("<results>/notebooks/dynamics-{dataset}.html", dataset=config["datasets"]),
             "<results>/notebooks/walkthrough.html",
         ],
-        templates=["workflow/altfreeze/templates/report.html.j2", "workflow/altfreeze/templates/style.css"],
+        templates=[
+            "workflow/altfreeze/templates/report.html.j2",
+            "workflow/altfreeze/templates/report.js",
+            "workflow/altfreeze/templates/style.css",
+        ],
     output:
         report=report(
             "<results>/report.html",

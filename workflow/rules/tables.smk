@@ -21,6 +21,7 @@ rule collect:
             category="Tables",
             labels={"table": "targets"},
         ),
+        packs="<results>/tables/packs.csv",
         calibration="<results>/tables/calibration.csv",
         times="<results>/tables/times_to_target.csv",
         reached=report(
@@ -79,6 +80,7 @@ rule compare:
             category="Tables",
             labels={"table": "comparisons"},
         ),
+        pairs="<results>/tables/pairs.csv",
         across=report(
             "<results>/tables/across_datasets.csv",
             caption="../report/across_datasets.rst",
