@@ -87,6 +87,12 @@ def test_the_primary_reference_is_the_control_that_ends_there(budget, strategies
     assert config.primary_comparison(study) == ("alternating-0.5", *expected)
 
 
+@pytest.mark.parametrize("ratio", [0, 1, 0.01])
+def test_where_no_layer_freezes_a_control_that_ends_earlier_is_not_the_reference(ratio):
+    keys = {"freeze_ratios": [ratio], "primary_freeze_ratio": ratio, "primary_budget": "updates"}
+    assert config.primary_comparison(config.validate(keys))[1:] == ("standard", "updates")
+
+
 def test_yamls_off_is_the_word_off(tmp_path):
     mine = tmp_path / "mine.yaml"
     mine.write_text("cache_activations: off\n")
@@ -169,6 +175,8 @@ def test_every_key_is_documented():
         ({"strategies": [{"name": "alternating", "period": 0}]}, ["strategies[0].period", "≥ 1"]),
         ({"strategies": [{"name": "frozen_top", "freeze_ratio": "half"}]}, ["strategies[0].freeze_ratio", "half"]),
         ({"strategies": [{"name": "alternating", "label": "a/b"}]}, ["strategies[0].label", "a/b"]),
+        ({"strategies": [{"name": "lisa", "label": "alternating"}]}, ["strategies[0].label", "another strategy's"]),
+        ({"strategies": [{"name": "lisa", "label": "alternating-0.5"}]}, ["strategies[0].label", "another strategy's"]),
         ({"strategies": ["alternating", "alternating"]}, ["strategies", '"alternating-0.3" stands twice']),
         ({"strategies": ["alternating", "standard"]}, ["strategies", '"standard" stands twice']),
         ({"strategies": ["random_half"]}, ["strategies", "alternating-0.5", "primary comparison"]),

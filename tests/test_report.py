@@ -71,7 +71,9 @@ def make_comparisons(study, difference=-0.02, low=-0.03, high=-0.01, pairs=6, dr
                     "strategy": strategy,
                     "freeze_ratio": config.strategies(study)[strategy].get("freeze_ratio", np.nan),
                     "reference": reference,
-                    "family": "secondary",
+                    "family": "primary"
+                    if (strategy, reference, budget) == config.primary_comparison(study) and accuracy
+                    else "secondary",
                     "budget": budget,
                     "metric": metric,
                     "pairs": pairs if name == "all" else pairs // 2,
@@ -274,10 +276,13 @@ def test_reason_names_every_other_budget_and_what_was_spent():
     study = make_study()
     assert report.reason(study, make_comparisons(study)) == (
         "It ended 2.00 points below standard training at equal epochs (95 % interval 1.00 to 3.00 below: worse), "
-        "and 2.00 points below standard training for half of the steps, which updates every parameter as often "
+        "and 2.00 points below standard training for half of the steps "
         "(95 % interval 1.00 to 3.00 below: worse). "
         "Its whole training took 75 % of the operations of standard training (50 and 50 epochs)."
     )
+    # a control that matches another period is no reference of it
+    other = make_comparisons(study)
+    assert "half of the steps" not in report.reason(study, other[other["reference"] != "standard_half_updates"])
     only = make_study(strategies=["alternating"], epochs_standard=20)
     assert report.reason(only, make_comparisons(only)) == (
         "It ended 2.00 points below standard training at equal epochs (95 % interval 1.00 to 3.00 below: worse). "
@@ -345,15 +350,21 @@ def test_answer_without_a_usable_pair_claims_nothing():
 
 def test_dropped_pairs_are_counted_in_the_answer_and_in_the_sentence_after():
     study = make_study()
-    table = make_comparisons(study, pairs=4, dropped=2)
+    table, runs = make_comparisons(study, pairs=4, dropped=2), make_runs(study)
+    runs.loc[(runs["strategy"] == "standard") & (runs["dataset"] == "iris") & (runs["seed"] < 2), "status"] = "diverged"
     assert "4 of 6 pairs: 2 data sets × 3 seeds, 2 left out" in report.answer(study, table)
-    assert report.left_out(study, table) == (
-        "Left out (diverged runs: 2 of standard training, 0 of the strategies): 2 pairs in 1 cell of this comparison."
+    # against its control, and against standard training itself
+    assert report.left_out(study, runs, table) == (
+        "Left out (diverged runs: 2 of standard training, 0 of the other strategies): "
+        "2 pairs in 1 cell of this comparison, and 2 pairs in 1 cell of the others."
     )
-    other = table.assign(depth=8)
-    both = pd.concat([table, other])
-    assert "2 pairs in 1 cell of this comparison, and 2 pairs in 1 cell of the others." in report.left_out(study, both)
-    assert report.left_out(study, make_comparisons(study)) == ""
+    primary = table[table["family"] == "primary"]
+    assert report.left_out(study, runs, primary).endswith(": 2 pairs in 1 cell of this comparison.")
+    both = pd.concat([table, table.assign(depth=8, family="secondary")])
+    assert "2 pairs in 1 cell of this comparison, and 4 pairs in 2 cells of the others." in report.left_out(
+        study, runs, both
+    )
+    assert report.left_out(study, make_runs(study), make_comparisons(study)) == ""
 
 
 @pytest.mark.parametrize(

@@ -207,7 +207,10 @@ def _across(readings, study, generator):
         "probability_worse": believed.left,
         "probability_equivalent": believed.rope,
         "probability_better": believed.right,
-        "verdict": verdict(round(found.low, DIGITS), round(found.high, DIGITS), margin),
+        # data sets that all say the same claim nothing of others
+        "verdict": verdict(round(found.low, DIGITS), round(found.high, DIGITS), margin)
+        if found.low < found.high
+        else "undecided",
     }
 
 

@@ -4,6 +4,7 @@ import difflib
 import functools
 import json
 import math
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ import jsonschema
 import yaml
 
 from altfreeze import InputError
-from altfreeze.schedules import STRATEGIES, defaults
+from altfreeze.schedules import STRATEGIES, defaults, split_index
 
 SCHEMA_PATH = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 
@@ -267,6 +268,9 @@ def _strategy_mistake(named):
         close = difflib.get_close_matches(str(named["name"]), STRATEGIES, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         return [], f"{_quoted(named['name'])} is no strategy; {hint}allowed: {known}"
+    for name in set(STRATEGIES) - {named["name"]}:
+        if re.fullmatch(rf"{name}(-[\d.e-]+)?", str(named.get("label", ""))):
+            return ["label"], f"{_quoted(named['label'])} is another strategy's; allowed: a label that is no name"
     schema = {
         "type": "object",
         "additionalProperties": False,
@@ -385,14 +389,17 @@ def primary_comparison(config):
     strategy, reference, budget : str
         As in the table comparisons.
     """
-    controls = {
-        "flops": f"standard_matched_flops-{config['primary_freeze_ratio']:g}",
-        "updates": "standard_half_updates",
-    }
+    ratio = config["primary_freeze_ratio"]
+    controls = {"flops": f"standard_matched_flops-{ratio:g}", "updates": "standard_half_updates"}
     found, strategy = strategies(config), primary_strategy(config)
     control = controls.get(config["primary_budget"])
+    freezes = 0 < split_index(ratio, config["primary_depth"]) < config["primary_depth"]
     # a control with a period of its own, say, matches another alternating training
-    if control in found and all(found[strategy].get(key, value) == value for key, value in _matched(found[control])):
+    if (
+        freezes
+        and control in found
+        and all(found[strategy].get(key, value) == value for key, value in _matched(found[control]))
+    ):
         return strategy, control, "own"
     return strategy, "standard", config["primary_budget"]
 

@@ -72,14 +72,13 @@ _REFERENCES = {
     ("standard", "updates"): "standard training at equal updates per parameter",
     ("standard", "flops"): "standard training at equal operations",
     ("standard", "seconds"): "standard training at equal reference seconds",
-    ("standard_half_updates", "own"): "standard training for half of the steps, which updates every parameter as often",
+    ("standard_half_updates", "own"): "standard training for half of the steps",
     ("standard_matched_flops", "own"): "standard training that stops at the same number of operations",
 }
 
 
-def _reference(reference, budget):
-    name, _, ratio = reference.rpartition("-")
-    return _REFERENCES[name if ratio.replace(".", "").isdigit() else reference, budget]
+def _reference(study, reference, budget):
+    return _REFERENCES[strategies(study)[reference]["name"], budget]
 
 
 def answer(study, comparisons):
@@ -106,7 +105,7 @@ def answer(study, comparisons):
     strategy, reference, budget = primary_comparison(study)
     row = _overall(comparisons, "final_test_accuracy", depth, strategy, budget=budget, reference=reference)
     subject = f"{_frozen(depth, ratio)}, depth-{depth} networks"
-    against, pairs = _reference(reference, budget), _pairs(study, row)
+    against, pairs = _reference(study, reference, budget), _pairs(study, row)
     if math.isnan(row.difference):
         return (
             f"Undecided: {subject} cannot be compared with {against}, "
@@ -133,17 +132,18 @@ def reason(study, comparisons):
     str
         On the primary strategy against standard training at equal epochs and against the controls
         `standard_half_updates` and `standard_matched_flops`, each at its own end, as far as
-        they were trained and are not the primary comparison itself.
+        it was compared with them and they are not the primary comparison itself.
     """
     depth, strategy = study["primary_depth"], primary_strategy(study)
     matched = f"standard_matched_flops-{study['primary_freeze_ratio']:g}"
     parts = []
     for reference, budget in (("standard", "epochs"), ("standard_half_updates", "own"), (matched, "own")):
-        if reference not in strategies(study) or (strategy, reference, budget) == primary_comparison(study):
+        compared = (comparisons["reference"] == reference) & (comparisons["strategy"] == strategy)
+        if not compared.any() or (strategy, reference, budget) == primary_comparison(study):
             continue
         row = _overall(comparisons, "final_test_accuracy", depth, strategy, budget=budget, reference=reference)
         if not math.isnan(row.difference):
-            against = _reference(reference, budget)
+            against = _reference(study, reference, budget)
             parts.append(f"{_side(row.difference, ' points')} {against} ({_in_brackets(row)}: {row.verdict})")
     operations = _overall(comparisons, "flops_ratio", depth, strategy, budget="own").strategy_mean
     sentences = [f"It ended {', and '.join(parts)}."] if parts else []
@@ -263,43 +263,37 @@ def _pairs(study, row):
     return f"{_count(row.pairs, 'pair')}: {grid}"
 
 
-def left_out(study, comparisons):
+def left_out(study, runs, comparisons):
     """Return a sentence on the pairs that no comparison could use, empty where there are none.
 
     Parameters
     ----------
     study : dict
         Complete configuration; see `altfreeze.config.validate`.
-    comparisons : pandas.DataFrame
-        The table comparisons.
+    runs, comparisons : pandas.DataFrame
+        The tables of these names.
 
     Returns
     -------
     str
+        On the primary comparison and on those of every other strategy with standard training, at the ends.
     """
     cells = comparisons[
         (comparisons["metric"] == "final_test_accuracy")
-        & (comparisons["budget"] == "own")
-        & (comparisons["reference"] == "standard")
         & (comparisons["dataset"] != "all")
         & (comparisons["dropped"] > 0)
     ]
-    if cells.empty:
-        return ""
-    here = (
-        (cells["depth"] == study["primary_depth"])
-        & (cells["strategy"] == primary_strategy(study))
-        & (cells["rates"] == "configured")
-    )
+    here = cells["family"] == "primary"
+    others = ~here & (cells["budget"] == "own") & (cells["reference"] == "standard")
     parts = [
         f"{_count(int(rows['dropped'].sum()), 'pair')} in {_count(len(rows), 'cell')} of {where}"
-        for rows, where in ((cells[here], "this comparison"), (cells[~here], "the others"))
+        for rows, where in ((cells[here], "this comparison"), (cells[others], "the others"))
         if len(rows)
     ]
-    whose = (
-        f"diverged runs: {cells['diverged_reference'].sum()} of standard training, "
-        f"{cells['diverged_strategy'].sum()} of the strategies"
-    )
+    if not parts:
+        return ""
+    standard = runs.loc[runs["status"] == "diverged", "strategy"] == "standard"
+    whose = f"diverged runs: {standard.sum()} of standard training, {(~standard).sum()} of the other strategies"
     return f"Left out ({whose}): {', and '.join(parts)}."
 
 
@@ -433,7 +427,7 @@ def write_report(study, tables, pages, output):
         answer=sentence,
         reason=reason(study, comparisons),
         generalisation=generalisation(study, across),
-        left_out=left_out(study, comparisons),
+        left_out=left_out(study, runs, comparisons),
         depth=study["primary_depth"],
         margin=_margin(study),
         figure=Markup(svg),

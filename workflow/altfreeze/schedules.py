@@ -208,7 +208,8 @@ def standard_half_updates(position, depth):
     """Control: standard training for half of alternating's steps.
 
     Each layer is then updated as often as under alternating, where every group learns
-    for half of the steps: the null hypothesis is that freezing does nothing else.
+    for half of the steps (if its phases are equal and even in number): the null hypothesis
+    is that freezing does nothing else.
 
     Parameters
     ----------

@@ -6,6 +6,7 @@ rule collect:
         flows=pack_files(".flow.csv") if GRADIENT_FLOW else [],
         tuning=tuning_files(),
         timing="<results>/tables/timing.csv",
+        schema="workflow/schemas/tables.schema.yaml",
     output:
         epochs="<results>/tables/epochs.parquet",
         epochs_csv="<results>/tables/epochs.csv",
@@ -73,6 +74,7 @@ rule compare:
         calibration="<results>/tables/calibration.csv",
         times="<results>/tables/times_to_target.csv",
         reached="<results>/tables/reached.csv",
+        schema="workflow/schemas/tables.schema.yaml",
     output:
         comparisons=report(
             "<results>/tables/comparisons.csv",

@@ -25,7 +25,7 @@ rule timing:
         study=json.dumps(study.timed(config), sort_keys=True),
         data=subpath(input[0], parent=True),
         device=config["device"],
-        code=fingerprint(*NUMERIC_MODULES, "timing"),
+        code=fingerprint(*NUMERIC_MODULES, "config", "reference", "timing"),
     message:
         "Time the steps of every strategy, alone on this machine (GPUs: {resources.gpu})"
     shell:
