@@ -38,4 +38,5 @@ rule all:
 
 onsuccess:
     if Path(config["results"], "report.html").exists():
+        print(Path(config["results"], "answer.txt").read_text(), file=sys.stderr)
         print(f"The report: {Path(config['results'], 'report.html').resolve()}", file=sys.stderr)

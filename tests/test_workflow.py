@@ -41,7 +41,9 @@ def clone(tmp_path_factory):
             shutil.copy2(ROOT / name, folder / name)
     done = snakemake(folder, "--configfile", SMOKE)
     assert done.returncode == 0, done.stderr
-    assert f"The report: {folder / 'results/smoke/report.html'}\n" in done.stderr
+    answer = (folder / "results/smoke/answer.txt").read_text()
+    assert answer.startswith(("Alternating freezing ", "Undecided: "))
+    assert f"{answer}\nThe report: {folder / 'results/smoke/report.html'}\n" in done.stderr
     return folder
 
 

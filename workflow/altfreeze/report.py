@@ -384,7 +384,7 @@ def _page_link(page, folder):
 
 
 def write_report(study, tables, pages, output):
-    """Write the report, and its main figure to ``figures/main.svg`` beside it.
+    """Write the report, and beside it its answer to ``answer.txt`` and its main figure to ``figures/main.svg``.
 
     Parameters
     ----------
@@ -445,6 +445,8 @@ def write_report(study, tables, pages, output):
     )
     with atomic_output(output.parent / "figures" / "main.svg") as file:
         file.write(svg)
+    with atomic_output(output.with_name("answer.txt")) as file:
+        file.write(sentence + "\n")
     with atomic_output(output) as file:
         file.write(html + "\n")
 

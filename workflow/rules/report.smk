@@ -240,6 +240,7 @@ rule report:
             category="Report",
             labels={"item": "report"},
         ),
+        answer="<results>/answer.txt",
         figure=report(
             "<results>/figures/main.svg",
             caption="../report/main.rst",
