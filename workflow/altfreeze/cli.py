@@ -39,12 +39,18 @@ def _limit_threads(count):
         os.environ[variable] = str(count)
 
 
-def _train(arguments):
+def _cell_and_seeds(arguments):
+    """Return what a job trains, checked, with its threads set before torch is imported."""
     from altfreeze.config import validate_cell
 
     seeds = _seeds(arguments.seeds)
     cell = validate_cell(_json(arguments.cell))
     _limit_threads(arguments.threads)
+    return cell, seeds
+
+
+def _train(arguments):
+    cell, seeds = _cell_and_seeds(arguments)
     from altfreeze.training import run
     from altfreeze.tuning import read_learning_rate
 
@@ -55,11 +61,7 @@ def _train(arguments):
 
 
 def _tune(arguments):
-    from altfreeze.config import validate_cell
-
-    seeds = _seeds(arguments.seeds)
-    cell = validate_cell(_json(arguments.cell))
-    _limit_threads(arguments.threads)
+    cell, seeds = _cell_and_seeds(arguments)
     from altfreeze.tuning import run
 
     run(arguments.data, cell, arguments.learning_rates, seeds, arguments.device, arguments.threads, arguments.output)

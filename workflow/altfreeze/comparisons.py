@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from altfreeze import InputError, inference
-from altfreeze.config import packs, primary_comparison, strategies
+from altfreeze.config import packs, primary_comparison, share_parameters, strategies
 from altfreeze.data import TEST_SHARE, VALIDATION_SHARE
 from altfreeze.randomness import stream_seed
 from altfreeze.statistics import (
@@ -84,8 +84,7 @@ def comparisons_of(study):
     for label, parameters in list(strategies(study).items())[1:]:
         found.append((label, "standard", every))
         for control, others in strategies(study).items() if parameters["name"] == "alternating" else ():
-            shared = parameters.keys() & others.keys() - {"name"}
-            if others["name"] in CONTROLS and all(parameters[key] == others[key] for key in shared):
+            if others["name"] in CONTROLS and share_parameters(parameters, others):
                 # random halves learn as often as groups do, and for as many epochs
                 found.append((label, control, own if others["name"] == "random_half" else every))
     return found
@@ -113,22 +112,23 @@ def compare(study, tables):
         With one line, if a table is missing or lacks a run of the study.
     """
     tables = Path(tables)
-    cells = _cells(study, tables)
     runs, times, reached, calibration = (
         read_table(tables / f"{name}.csv", name) for name in ("runs", "times_to_target", "reached", "calibration")
     )
+    cells = _cells(study, tables, runs)
     for name, table, each in (("times_to_target", times, study["seeds"]), ("reached", reached, 1)):
         if table.value_counts(CELL).to_dict() != dict.fromkeys(cells, each * len(study["target_levels"])):
             raise InputError(f"{tables / name}.csv: its rows are not those of the study; run snakemake again")
     ratios = {label: parameters.get("freeze_ratio", np.nan) for label, parameters in strategies(study).items()}
     names = ("depth", "rates", "strategy", "reference", "budget", "metric")
-    pairs, seeds, across, primary = [], [], [], {}
+    primary = primary_comparison(study)
+    pairs, seeds, across, primary_differences = [], [], [], {}
     for depth, rates, (strategy, reference, readings) in itertools.product(
         study["depths"], dict.fromkeys(pack.rates for pack in packs(study)), comparisons_of(study)
     ):
         for budget, metric in readings:
             key = (depth, rates, strategy, reference, budget, metric)
-            stated = {"freeze_ratio": ratios[strategy], "family": _family(study, *key)} | dict(
+            stated = {"freeze_ratio": ratios[strategy], "family": _family(study, primary, *key)} | dict(
                 zip(names, key, strict=True)
             )
             values = {
@@ -146,8 +146,8 @@ def compare(study, tables):
                 pairs.append({"dataset": name} | stated | compared)
             if metric == "final_test_accuracy":
                 across.append(stated | _across(list(values.values()), study, _generator(study, "across", *key)))
-                if rates == "configured" and (strategy, reference, budget) == primary_comparison(study):
-                    primary[depth] = [reading.strategy - reading.reference for reading in values.values()]
+                if rates == "configured" and (strategy, reference, budget) == primary:
+                    primary_differences[depth] = [reading.strategy - reading.reference for reading in values.values()]
     comparisons = _write(tables, "comparisons", pairs)
     _write(tables, "pairs", pd.concat(seeds, ignore_index=True))
     _write(tables, "across_datasets", _adjusted(pd.DataFrame(across)))
@@ -157,7 +157,7 @@ def compare(study, tables):
     _write(tables, "matrix", inference.matrix(study, runs))
     _write(tables, "self_comparison", inference.self_comparison(study, runs, calibration))
     _write(tables, "variance", inference.variance(study, runs))
-    _write(tables, "seeds_needed", inference.seeds(study, primary))
+    _write(tables, "seeds_needed", inference.seeds(study, primary_differences))
 
 
 def _generator(study, *key):
@@ -170,11 +170,10 @@ def _write(tables, name, rows):
     return table
 
 
-def _family(study, depth, rates, strategy, reference, budget, metric):
+def _family(study, primary, depth, rates, strategy, reference, budget, metric):
     """Return 'primary', 'family' or 'secondary': what the configuration made of a comparison before it was seen."""
     if (depth, rates, metric) != (study["primary_depth"], "configured", "final_test_accuracy"):
         return "secondary"
-    primary = primary_comparison(study)
     if (strategy, reference, budget) == primary:
         return "primary"
     member = strategy in study["family"] and strategy != primary[0]
@@ -222,11 +221,10 @@ def _adjusted(across):
     return across.assign(adjusted_p=adjusted)
 
 
-def _cells(study, tables):
-    """Return {(data set, depth, strategy, rates): _Cell} of a study's tables."""
-    runs = read_table(tables / "runs.csv", "runs").sort_values("seed")
+def _cells(study, tables, runs):
+    """Return {(data set, depth, strategy, rates): _Cell} of a study's table runs and its table epochs."""
     epochs = read_table(tables / "epochs.parquet", "epochs").sort_values(["seed", "epoch"])
-    runs = {key: frame.set_index("seed") for key, frame in runs.groupby(CELL)}
+    runs = {key: frame.set_index("seed") for key, frame in runs.sort_values("seed").groupby(CELL)}
     epochs = dict(list(epochs.groupby(CELL)))
     cells = {}
     for pack in packs(study):

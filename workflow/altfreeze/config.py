@@ -394,19 +394,26 @@ def primary_comparison(config):
     found, strategy = strategies(config), primary_strategy(config)
     control = controls.get(config["primary_budget"])
     freezes = 0 < split_index(ratio, config["primary_depth"]) < config["primary_depth"]
-    # a control with a period of its own, say, matches another alternating training
-    if (
-        freezes
-        and control in found
-        and all(found[strategy].get(key, value) == value for key, value in _matched(found[control]))
-    ):
+    if freezes and control in found and share_parameters(found[strategy], found[control]):
         return strategy, control, "own"
     return strategy, "standard", config["primary_budget"]
 
 
-def _matched(parameters):
-    """Return what a control and the strategy it controls must have in common."""
-    return [(key, value) for key, value in parameters.items() if key != "name"]
+def share_parameters(strategy, control):
+    """Return whether a control has all parameters that it shares with a strategy in common with it.
+
+    A control with a period of its own, say, matches another alternating training.
+
+    Parameters
+    ----------
+    strategy, control : dict
+        Names and parameters; see `strategies`.
+
+    Returns
+    -------
+    bool
+    """
+    return all(strategy[key] == control[key] for key in strategy.keys() & control.keys() - {"name"})
 
 
 def strategies(config):
