@@ -98,6 +98,12 @@ def _report(arguments):
     write_report(_json(arguments.study), arguments.tables, arguments.pages, arguments.output)
 
 
+def _crate(arguments):
+    from altfreeze.crate import write_crate
+
+    write_crate(_json(arguments.study), arguments.results, arguments.checkout)
+
+
 def _count(text):
     if not re.fullmatch(r"[1-9]\d{0,3}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: 1 to 9999")
@@ -190,6 +196,11 @@ def parser():
     argument("--tables", type=Path, help="folder of the tables")
     argument("--pages", type=Path, nargs="+", help="pages to link")
     argument("--output", type=Path, help="HTML to write")
+
+    argument = command("crate", _crate, "describe a finished study and its code as an RO-Crate")
+    argument("--study", help="JSON: the whole configuration")
+    argument("--results", type=Path, help="folder of results; ro-crate-metadata.json and code are written to it")
+    argument("--checkout", type=Path, help="folder of the workflow, with the Snakefile")
     return top
 
 
