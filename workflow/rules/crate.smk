@@ -21,5 +21,4 @@ rule crate:
     message:
         "Describe the study, its code and its files as an RO-Crate"
     shell:
-        "python -m altfreeze crate --study {params.study:q} --results {params.results:q} --checkout . "
-        "2> {log:q}"
+        "python -m altfreeze crate --study {params.study:q} --results {params.results:q} --checkout . 2> {log:q}"
