@@ -336,7 +336,9 @@ def test_runs_that_failed_are_shown(browser, page):
     open_cell(browser, page)
     said = browser.find_element(By.ID, "failures")
     assert said.is_displayed()
-    assert said.text == "1 of 4 pairs are left out. Diverged: standard seeds 4; alternating-0.5 none."
+    assert (
+        said.text == "1 of 4 pairs are left out. Runs that failed: standard seeds 4 (diverged); alternating-0.5 none."
+    )
     open_cell(browser, page, cell=(SCRIPT, "6", "alternating-0.5"))
     assert not browser.find_element(By.ID, "failures").is_displayed()
 

@@ -188,6 +188,35 @@ def make_packs(study, comparisons):
     )
 
 
+def make_calibration(study, names=None):
+    """Return a table of the calibration runs, all of which ended."""
+    rows = pd.DataFrame({"dataset": names or study["datasets"]}).merge(
+        pd.DataFrame({"seed": config.FIRST_CALIBRATION_SEED + np.arange(study["calibration_seeds"])}), how="cross"
+    )
+    accuracies = dict.fromkeys(("final_validation_accuracy", "final_test_accuracy"), 0.9)
+    return tables.conform(rows.assign(depth=6, status="ok", **accuracies), "calibration", "test")
+
+
+def make_trends(study, **changes):
+    """Return a table trends of the primary strategy over three depths and over three ratios."""
+    row = {"budget": study["primary_budget"], "rates": "configured", "datasets": 9, "missing": 0, "statistic": 100.0}
+    row |= {"direction": "decreasing", "p_value": 0.012}
+    over = [
+        {"over": "depth", "at": config.primary_strategy(study), "levels": "4 6 8"},
+        {"over": "freeze_ratio", "at": f"depth {study['primary_depth']}", "levels": "0.3 0.5 0.7"},
+    ]
+    return tables.conform(pd.DataFrame([row | each | changes for each in over]), "trends", "test")
+
+
+def make_speedups(study, names=None, low=1.1, high=1.3, closed_form=1.33):
+    """Return a table speedups of the primary strategy, the same on every data set."""
+    row = {"depth": study["primary_depth"], "strategy": config.primary_strategy(study), "rounds": 15, "measured": 1.2}
+    row |= {"low": low, "high": high, "closed_form": closed_form}
+    return tables.conform(
+        pd.DataFrame([row | {"dataset": name} for name in names or study["datasets"]]), "speedups", "test"
+    )
+
+
 def make_tables(folder, study, names=None, **changes):
     """Write every table that the report reads, and study.json."""
     comparisons = make_comparisons(study, names=names, **changes)
@@ -199,6 +228,9 @@ def make_tables(folder, study, names=None, **changes):
         "pairs": make_pairs(study, comparisons),
         "times_to_target": make_times(study, epochs),
         "packs": make_packs(study, comparisons),
+        "calibration": make_calibration(study, names),
+        "trends": make_trends(study),
+        "speedups": make_speedups(study, names),
     }
     for name, table in written.items():
         tables.write_table(table, folder / f"{name}.csv")
@@ -209,7 +241,13 @@ def make_tables(folder, study, names=None, **changes):
         "versions": [{"python": "3.11.0", "torch": "2.0.0"}],
         "device": ["cpu"],
         "device_name": ["x86_64"],
+        "threads": [1],
+        "hosts": 1,
+        "code": ["c0de"],
         "training_seconds": 12.3,
+        "wall_seconds": 20.4,
+        "cpu_seconds": 18.1,
+        "peak_memory_mib": 250.25,
     }
     write_json(folder / "study.json", {"config": study, "provenance": provenance})
     return folder
