@@ -332,7 +332,7 @@ def write_page(notebook, output):
     # of a progress bar only the last state stays
     exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)
     light, dark = (HtmlFormatter(style=name).get_style_defs(".highlight") for name in ("xcode", "github-dark"))
-    style = f"{_style()}\n{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}"
+    style = f"{_style()}\n{light}\n@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}"
     html, _ = exporter.from_notebook_node(
         node, resources={"page_title": _title(node) or Path(notebook).stem, "page_style": style}
     )
