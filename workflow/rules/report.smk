@@ -220,6 +220,9 @@ rule report:
         epochs="<results>/tables/epochs.parquet",
         times="<results>/tables/times_to_target.csv",
         packs="<results>/tables/packs.csv",
+        calibration="<results>/tables/calibration.csv",
+        trends="<results>/tables/trends.csv",
+        speedups="<results>/tables/speedups.csv",
         study="<results>/tables/study.json",
         pages=[
             "<results>/notebooks/budgets.html",
