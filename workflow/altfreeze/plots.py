@@ -784,6 +784,79 @@ def gradient_flow_figure(flow, dataset, depth, strategies):
     return figure
 
 
+def schedule_figure(epochs, workload, until):
+    """Draw which layers learn when, as heat maps.
+
+    Parameters
+    ----------
+    epochs : list of altfreeze.plans.Epoch
+        The plan of a training.
+    workload : altfreeze.plans.Workload
+    until : float
+        Epochs on the horizontal axis.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Layers by epochs: the learning-rate factor, mean over the epoch's steps. Where the
+        layers that learn change more than once in some epoch, beside it layers by steps,
+        up to two changes per layer.
+    """
+    depth, batches = workload.depth, len(workload.batches)
+    factors = np.array([step.factors for epoch in epochs for step in epoch.steps])
+    lengths = [len(epoch.steps) for epoch in epochs]
+    ends = np.cumsum(lengths)
+    by_epoch = np.array([part.mean(axis=0) for part in np.split(factors, ends[:-1])])
+    changes = 1 + np.flatnonzero((np.diff(factors > 0, axis=0)).any(axis=1))
+    # a change at the start of an epoch is none within
+    within = changes[~np.isin(changes, ends)]
+    by_step = len(within) and np.bincount(np.searchsorted(ends, within, side="right")).max() > 1
+    look = {"cmap": sns.color_palette("crest", as_cmap=True), "norm": Normalize(0, max(1, by_epoch.max()))}
+    with style():
+        height = float(np.clip(0.2 * depth, 0.8, 3.2))
+        figure = Figure(figsize=(8.6, height + 0.9), layout="constrained")
+        axes = figure.subplots(
+            1, 1 + bool(by_step), sharey=True, squeeze=False, width_ratios=[5, 3][: 1 + bool(by_step)]
+        )[0]
+        mesh = _draw_factors(axes[0], 0.5 + np.array([0, *ends]) / batches, by_epoch, look)
+        axes[0].set_xlim(0.5, until + 0.5)
+        axes[0].set_xlabel("Epochs")
+        cached = [epoch.cached for epoch in epochs]
+        if any(cached):
+            axes[0].fill_between(
+                0.5 + np.array([0, *ends]) / batches,
+                0.5,
+                0.5 + np.array([*cached, cached[-1]]),
+                step="post",
+                facecolor="none",
+                edgecolor=_GREY,
+                hatch="////",
+                linewidth=0,
+            )
+        if by_step:
+            last = int(changes[min(2 * depth, len(changes)) - 1])
+            _draw_factors(axes[1], 0.5 + np.arange(last + 1), factors[:last], look)
+            axes[1].set_xlabel(f"The first {last} steps")
+        axes[0].set_ylabel("Layer")
+        axes[0].yaxis.set_major_locator(MaxNLocator(min(depth, 12), integer=True, min_n_ticks=1))
+        for panel in axes:
+            panel.xaxis.set_major_locator(MaxNLocator(8, steps=_STEPS, integer=True, min_n_ticks=1))
+        if not np.isin(by_epoch, (0, 1)).all():
+            bar = figure.colorbar(mesh, ax=axes, aspect=12, pad=0.01, label="Learning-rate\nfactor")
+            bar.ax.yaxis.set_major_locator(MaxNLocator(3))
+    return figure
+
+
+def _draw_factors(axes, edges, factors, look):
+    """Draw factors of the learning rate, shape (times, layers), as a heat map; frozen layers are grey."""
+    layers = np.arange(factors.shape[1] + 1) + 0.5
+    axes.set_facecolor("white")
+    axes.grid(False)
+    frozen = np.ma.masked_where(factors.T > 0, np.ones(factors.T.shape))
+    axes.pcolormesh(edges, layers, frozen, cmap=ListedColormap([_LIGHT_GREY]), rasterized=True)
+    return axes.pcolormesh(edges, layers, np.ma.masked_equal(factors.T, 0), rasterized=True, **look)
+
+
 def _flow_look(quantity, values):
     """Return the keyword arguments of a heat map of a quantity, and those of its colour bar."""
     values = values[np.isfinite(values)]
