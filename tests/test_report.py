@@ -13,6 +13,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pandas as pd
+import papermill
 import pytest
 from altfreeze import InputError, config, discussion, plots, report, statistics, tables
 from altfreeze.files import write_json
@@ -432,7 +433,7 @@ class References(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.found, self.tags, self.handlers, self.inside_style = [], [], [], False
+        self.found, self.links, self.tags, self.handlers, self.inside_style = [], [], [], [], False
         self.feed(text)
         self.close()
 
@@ -441,7 +442,7 @@ class References(HTMLParser):
         self.inside_style = tag == "style"
         for name, value in attributes:
             if name in LOADING:
-                self.found.append(value or "")
+                (self.links if (tag, name) == ("a", "href") else self.found).append(value or "")
             if name == "srcset":
                 self.found += [part.split()[0] for part in (value or "").split(",") if part.split()]
             if name.startswith("on"):
@@ -464,7 +465,11 @@ class References(HTMLParser):
 
     def external(self):
         """Return the references that leave the folder of results."""
-        return [url for url in self.found if not re.fullmatch(r"#.*|data:.*|[\w./%-]+\.(html|log)", url, re.DOTALL)]
+        return [
+            url
+            for url in [*self.found, *self.links]
+            if not re.fullmatch(r"#.*|data:.*|[\w./%-]+\.(html|log)", url, re.DOTALL)
+        ]
 
 
 @pytest.mark.parametrize(
@@ -483,9 +488,14 @@ def test_reference_parser_finds(text):
     assert References(text).external()
 
 
-def assert_loads_nothing(path, scripts=0):
-    """Check that a document neither refers to anything outside nor runs anything but so many scripts of its own."""
+def assert_loads_nothing(path, scripts=0, cites=False):
+    """Check that a document neither refers to anything outside nor runs anything but so many scripts of its own.
+
+    A document that cites may link its sources: nothing is loaded before a reader follows a link.
+    """
     references = References(path.read_text(encoding="utf-8"))
+    if cites:
+        references.links = [url for url in references.links if not url.startswith("https://")]
     assert references.external() == []
     assert references.handlers == []
     assert not {"iframe", "object", "embed", "link", "base", "form"} & set(references.tags)
@@ -673,6 +683,40 @@ def test_what_is_not_a_notebook_is_refused(tmp_path):
     assert not (tmp_path / "a.html").exists()
 
 
+def executed_notebook(folder):
+    """Return a small notebook as papermill leaves it after execution."""
+    cells = [
+        nbformat.v4.new_code_cell("value = 1", id="parameters", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(
+            "import warnings\nfrom IPython.display import Markdown\n"
+            "warnings.warn('log' * 5)\nprint('seen')\nMarkdown(f'# {value}')",
+            id="show",
+        ),
+    ]
+    stored, executed = folder / "stored.ipynb", folder / "executed.ipynb"
+    folder.mkdir()
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"language_info": {"name": "python"}}), stored)
+    papermill.execute_notebook(stored, executed, {"value": 2}, kernel_name="python3", progress_bar=False)
+    return executed
+
+
+def test_a_notebook_that_is_executed_again_gives_the_same_bytes(tmp_path):
+    found = []
+    for run in ("first", "second"):
+        executed = executed_notebook(tmp_path / run)
+        assert "start_time" in executed.read_text(encoding="utf-8")
+        report.write_page(executed, executed.with_suffix(".html"))
+        found.append([executed.with_suffix(suffix).read_bytes() for suffix in (".ipynb", ".html")])
+    assert found[0] == found[1]
+    node = nbformat.read(executed, as_version=4)
+    nbformat.validate(node)
+    assert [cell.id for cell in node.cells] == ["parameters", "injected-parameters", "show"]
+    assert [cell.execution_count for cell in node.cells] == [1, 2, 3]
+    assert [output.output_type for output in node.cells[-1].outputs] == ["stream", "execute_result"]
+    assert node.cells[-1].outputs[0].text == "seen\n"
+    assert b"loglog" not in b"".join(found[0])
+
+
 # figures and stored notebooks
 
 
@@ -684,6 +728,34 @@ def test_figures_are_the_same_text_again():
     )
     assert first == second
     assert "<title>A &amp; B</title>" in first
+
+
+def test_paths_lose_what_no_pixel_shows():
+    lines = 'd="M 1.23999 2 \nL 30.5 4.004 \nL 5 6.12 \nz\n"'
+    assert plots._shorter([lines]) == 'd="M 1.23 2 30.5 4.00 5 6.12 \nz\n"'
+    curve = 'd="M 1 2 \nQ 1 3.339 2 3 \nL 5 6 \nz\n"'
+    assert plots._shorter([curve]) == curve.replace("3.339", "3.33")
+
+
+def test_learning_curves_draw_few_seeds_and_epochs_but_average_all():
+    study = make_study(seeds=12)
+    epochs = make_epochs(study, make_comparisons(study), epochs=60)
+    iris = epochs[(epochs["dataset"] == "iris") & (epochs["strategy"] == "standard")]
+    figure = plots.learning_curves(epochs, "iris", metrics=["validation_accuracy"], strategies=["standard"])
+    thin, mean = figure.axes[0].lines
+    drawn = pd.DataFrame({"epoch": thin.get_xdata(), "value": thin.get_ydata()})
+    # a gap ends each line
+    drawn["seed"] = drawn["value"].isna().cumsum()
+    table = iris.assign(value=100 * iris["validation_accuracy"]).set_index(["seed", "epoch"])["value"]
+    drawn = drawn.dropna().set_index(["seed", "epoch"])["value"]
+    assert drawn.groupby("seed").size().to_dict() == dict.fromkeys(range(10), 25)
+    assert set(drawn.index.get_level_values("epoch")) >= {1, 60}
+    pd.testing.assert_series_equal(drawn, table.loc[drawn.index], check_names=False)
+    np.testing.assert_allclose(mean.get_ydata(), table.groupby("epoch").mean())
+    assert "Thin: seeds, the first 10, at 25 epochs each." in figure.legends[0].get_title().get_text()
+    few = plots.learning_curves(epochs[(epochs["seed"] < 2) & (epochs["epoch"] < 9)], "iris")
+    assert few.legends[0].get_title().get_text().endswith("Thin: seeds.")
+    assert np.isfinite(few.axes[0].lines[0].get_xdata()).sum() == 2 * 8
 
 
 def test_paired_differences_leave_out_runs_that_diverged():

@@ -1,6 +1,7 @@
 """The report of a study and the pages of its notebooks: single files that load nothing from outside."""
 
 import base64
+import copy
 import json
 import math
 import os
@@ -298,13 +299,14 @@ def left_out(study, runs, comparisons):
 def write_page(notebook, output):
     """Write an executed notebook as one HTML page that loads nothing.
 
-    The code is hidden until a check box shows it; scripts, widgets and what went to
-    standard error are left out.
+    The code is hidden until a check box shows it; scripts and widgets are left out. The
+    notebook is stored again by `without_traces`, so that notebook and page are the same
+    bytes each time.
 
     Parameters
     ----------
     notebook : path
-        Executed notebook.
+        Executed notebook, read and written.
     output : path
         HTML to write; it links to ``../report.html``.
 
@@ -322,6 +324,7 @@ def write_page(notebook, output):
         node = nbformat.read(notebook, as_version=4)
     except (OSError, ValueError, nbformat.ValidationError) as error:
         raise InputError(f"{notebook}: not a notebook: {' '.join(str(error).split())[:200]}") from None
+    node = without_traces(node)
     exporter = HTMLExporter(
         template_name="page",
         extra_template_basedirs=[str(TEMPLATES)],
@@ -336,8 +339,36 @@ def write_page(notebook, output):
     html, _ = exporter.from_notebook_node(
         node, resources={"page_title": _title(node) or Path(notebook).stem, "page_style": style}
     )
+    with atomic_output(notebook) as file:
+        file.write(nbformat.writes(node) + "\n")
     with atomic_output(output) as file:
         file.write(html if html.endswith("\n") else html + "\n")
+
+
+def without_traces(node):
+    """Return an executed notebook without what only tells when and where it was executed.
+
+    Parameters
+    ----------
+    node : nbformat.NotebookNode
+        As papermill left it: with times of its start and end, paths, a random id of the cell
+        that it injected, and warnings, which its log has too.
+
+    Returns
+    -------
+    nbformat.NotebookNode
+        A valid notebook, equal for equal code, parameters and outputs.
+    """
+    node = copy.deepcopy(node)
+    node.metadata.pop("papermill", None)
+    for cell in node.cells:
+        for name in ("papermill", "execution"):
+            cell.metadata.pop(name, None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.id = "injected-parameters"
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    return node
 
 
 def _style():

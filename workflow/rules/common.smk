@@ -14,6 +14,7 @@ from altfreeze import InputError
 from altfreeze import config as study
 from altfreeze.provenance import (
     COMPARISON_MODULES,
+    DOCUMENTED_MODULES,
     NUMERIC_MODULES,
     PAGE_MODULES,
     TABLE_MODULES,
