@@ -558,7 +558,7 @@ def _headline(study, provenance, runs):
             "Grid",
             f"{count(len(study['datasets']), 'data set')} × {count(len(study['depths']), 'depth')} × "
             f"{len(strategies(study))} strategies × {count(study['seeds'], 'seed')}{rates}: {count(len(runs), 'run')}, "
-            f"of which {'all' if ended == len(runs) else ended} ended well",
+            f"{'all' if ended == len(runs) else ended} of which ended well",
         ),
         ("Budget", f"{_epochs(study)}; compared at {BUDGETS[study['primary_budget']]}"),
         ("Machine", f"{_machine(provenance)}, {provenance['training_seconds']:.0f} s of training"),
