@@ -188,7 +188,7 @@ def parser():
     argument("--tables", type=Path, help="folder of the tables, read and written")
 
     argument = command("page", _page, "turn an executed notebook into a page that needs no network")
-    argument("--notebook", type=Path, help="executed notebook")
+    argument("--notebook", type=Path, help="executed notebook; stored again without times and paths")
     argument("--output", type=Path, help="HTML to write")
 
     argument = command("report", _report, "write the report")

@@ -186,7 +186,8 @@ use rule dynamics as schedules with:
     benchmark:
         "<benchmarks>/notebooks/schedules.tsv"
     params:
-        parameters=lambda wildcards, input: notebook_parameters(study=STUDY, data=str(Path(input.data[0]).parent)),
+        # no function of the input, so that a change of the study is seen
+        parameters=notebook_parameters(study=STUDY, data=f"{config['results']}/data"),
         docstrings=fingerprint(*DOCUMENTED_MODULES, docstrings=True),
     message:
         "Draw which layers learn when"
