@@ -10,25 +10,38 @@ from pathlib import Path
 
 from altfreeze import InputError
 
+# of one pack; the schema of the configuration says the same
+MOST_SEEDS = 1_000_000
+
 
 def _json(text):
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{text[:80]!r} is not JSON: {error}") from None
 
 
+def _study(arguments):
+    from altfreeze.config import validate
+
+    return validate(_json(arguments.study), origin="--study")
+
+
 def _seeds(text):
-    match = re.fullmatch(r"(\d{1,9})-(\d{1,9})", text)
-    if not match or int(match[1]) > int(match[2]):
-        raise InputError(f"--seeds: {text!r} is not allowed; allowed: FIRST-LAST, for example 0-9")
+    match = re.fullmatch(r"([0-9]{1,9})-([0-9]{1,9})", text)
+    if not match or not 0 <= int(match[2]) - int(match[1]) < MOST_SEEDS:
+        raise InputError(
+            f"--seeds: {text[:80]!r} is not allowed; allowed: FIRST-LAST, for example 0-9, {MOST_SEEDS} seeds at most"
+        )
     return range(int(match[1]), int(match[2]) + 1)
 
 
 def _data(arguments):
+    from altfreeze.config import validate_source
     from altfreeze.datasets import load_dataset, save_dataset
 
     source = _json(arguments.source)
+    validate_source(arguments.name, source, arguments.study_seed)
     dataset = load_dataset(arguments.name, source, arguments.study_seed)
     save_dataset(dataset, arguments.name, source, arguments.output, arguments.manifest)
 
@@ -68,22 +81,25 @@ def _tune(arguments):
 
 
 def _timing(arguments):
+    from altfreeze.config import validate_timed
+
+    study = validate_timed(_json(arguments.study))
     _limit_threads(arguments.threads)
     from altfreeze.timing import run
 
-    run(_json(arguments.study), arguments.data, arguments.output, arguments.device, arguments.threads)
+    run(study, arguments.data, arguments.output, arguments.device, arguments.threads)
 
 
 def _collect(arguments):
     from altfreeze.tables import collect
 
-    collect(_json(arguments.study), arguments.results, arguments.tables)
+    collect(_study(arguments), arguments.results, arguments.tables)
 
 
 def _compare(arguments):
     from altfreeze.comparisons import compare
 
-    compare(_json(arguments.study), arguments.tables)
+    compare(_study(arguments), arguments.tables)
 
 
 def _page(arguments):
@@ -95,11 +111,11 @@ def _page(arguments):
 def _report(arguments):
     from altfreeze.report import write_report
 
-    write_report(_json(arguments.study), arguments.tables, arguments.pages, arguments.output)
+    write_report(_study(arguments), arguments.tables, arguments.pages, arguments.output)
 
 
 def _count(text):
-    if not re.fullmatch(r"[1-9]\d{0,3}", text):
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: 1 to 9999")
     return int(text)
 
@@ -194,7 +210,10 @@ def parser():
 
 
 def main(arguments=None):
-    """Run one command; a mistake of the user is one line on standard error and exit status 2.
+    """Run one command; what goes wrong is one line on standard error.
+
+    The exit status is 2 for a mistake of the user, and 1 for what the machine refuses: a
+    full disk, a folder that may not be written, no memory.
 
     Parameters
     ----------
@@ -203,11 +222,29 @@ def main(arguments=None):
     """
     try:
         chosen = parser().parse_args(arguments)
+        _check_outputs(chosen)
         chosen.function(chosen)
     except InputError as error:
-        sys.exit(_failure(error))
+        sys.exit(_failure(error, 2))
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        sys.exit(_failure(InputError(f"{where}{error.strerror or error}"), 1))
+    except MemoryError as error:
+        sys.exit(_failure(InputError(f"out of memory: {error}"), 1))
 
 
-def _failure(error):
-    print(f"altfreeze: {' '.join(str(error).split())}", file=sys.stderr)
-    return 2
+def _failure(error, status):
+    print(f"altfreeze: {error}", file=sys.stderr)
+    return status
+
+
+def _check_outputs(arguments):
+    """Refuse what cannot be written before hours of work, not after."""
+    names = ("output", "manifest", "gradient_flow", "tables")
+    paths = {name: path for name in names if (path := getattr(arguments, name, None)) is not None}
+    for name, path in paths.items():
+        option = f"--{name.replace('_', '-')}"
+        if (path.is_dir() or path == Path()) and name != "tables":
+            raise InputError(f"{option}: {str(path)!r} is a folder; allowed: a file to write")
+        if list(paths.values()).count(path) > 1:
+            raise InputError(f"{option}: {str(path)!r} is written twice; allowed: a file for each output")

@@ -30,9 +30,6 @@ except InputError as error:
     sys.exit(f"altfreeze: {error}")
 
 
-STUDY = json.dumps(config, sort_keys=True)
-
-
 # what a training job writes beside its log
 GRADIENT_FLOW = (
     {"flow": "<results>/runs/{dataset}/depth{depth}/{strategy}/{rates}/seeds{seeds}.flow.csv"}
@@ -48,6 +45,11 @@ wildcard_constraints:
     strategy="|".join(map(re.escape, study.strategies(config))),
     rates="configured|tuned",
     seeds=r"\d+-\d+",
+
+
+def whole_study(wildcards):
+    """Return the configuration as JSON; as text, Snakemake would take a column's name in braces for a wildcard."""
+    return json.dumps(config, sort_keys=True)
 
 
 def source_of(wildcards):

@@ -259,7 +259,7 @@ rule report:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=30,
     params:
-        study=STUDY,
+        study=whole_study,
         tables=subpath(input.runs, parent=True),
         code=fingerprint(*PAGE_MODULES),
     message:
