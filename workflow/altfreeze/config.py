@@ -1,5 +1,6 @@
 """Configuration of a study: validated, with one line for each mistake, and expanded into its grid."""
 
+import contextlib
 import difflib
 import functools
 import json
@@ -164,7 +165,12 @@ def _sentence(error):
         return path, f"{_quoted(error.instance)} names an entry twice; allowed: each once"
     if "propertyNames" in error.absolute_schema_path:
         return [*path, error.instance], f"this name is not allowed; allowed: {_allowed(error.schema)}"
-    return path, f"{_quoted(error.instance)} is not allowed; allowed: {_allowed(error.schema)}"
+    hint = ""
+    if error.validator == "type" and isinstance(error.instance, str):
+        with contextlib.suppress(ValueError):
+            number = float(error.instance)
+            hint = f" (text; as a number it is {number})" if math.isfinite(number) else ""
+    return path, f"{_quoted(error.instance)}{hint} is not allowed; allowed: {_allowed(error.schema)}"
 
 
 def _at(value, path):
@@ -210,7 +216,17 @@ def _read(file):
         raise InputError(f"{file}: cannot be read as YAML: {error}; allowed: each key once, with a value") from None
     if not isinstance(content, dict):
         raise InputError(f"{file}: top level: {_quoted(content)} is not allowed; allowed: keys with values")
+    _refuse_endless(content, file)
     return content
+
+
+def _refuse_endless(config, origin):
+    for key, value in config.items():
+        if isinstance(value, dict | list) and _is_endless(value):
+            raise InputError(
+                f"{origin}: {_key([key])}: has more than {_MOST_LEVELS} levels, or contains itself; "
+                "allowed: plain lists and keys"
+            )
 
 
 def _is_endless(value):
@@ -269,9 +285,7 @@ def validate(config, files=(), origin="--config"):
         _read(file)
     if not isinstance(config, dict):
         raise InputError(f"{origin}: top level: {_quoted(config)} is not allowed; allowed: keys with values")
-    for key, value in config.items():
-        if isinstance(value, dict | list) and _is_endless(value):
-            refuse([key], f"has more than {_MOST_LEVELS} levels, or contains itself; allowed: plain lists and keys")
+    _refuse_endless(config, origin)
     schema = load_schema()
     if config.get("cache_activations") is False:
         # YAML reads the word off as false

@@ -511,6 +511,8 @@ def read_dataset(path):
     # what numpy and zipfile raise for a file that is no npz, or a part of one
     except (OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: not a stored data set: {error}") from None
+    if not (isinstance(X, np.ndarray) and isinstance(y, np.ndarray)):
+        raise InputError(f"{path}: not a stored data set: X or y is no array")
     shapes = X.ndim == 2 and X.shape[1] and y.ndim == 1 and len(X) == len(y)
     if not (shapes and X.dtype == np.float64 and y.dtype == np.int64):
         raise InputError(
