@@ -74,6 +74,7 @@ FILES = {
     ),
     # keys
     "a key twice": ("seeds: 3\nwidth: 8\nseeds: 4\n", "the key seeds stands twice"),
+    "a key twice in JSON": ('{"seeds": 3,\n\t"seeds": 4}', "the key seeds stands twice"),
     "a data set twice": ("sources:\n  a: {kind: iris}\n  a: {kind: wine}\n", "the key a stands twice"),
     "one letter": ("x: 1\n", "x: unknown key"),
     "a near miss": ("learning_rates: 0.1\n", "did you mean learning_rate?"),
@@ -247,6 +248,12 @@ def test_anchors_and_merged_keys_are_read(tmp_path):
     )
     sources = config.load(DEFAULT, file)["sources"]
     assert (sources["a"]["noise"], sources["b"]["noise"], sources["b"]["samples"]) == (0.1, 0.2, 100)
+
+
+def test_json_indented_by_tabs_is_read(tmp_path):
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps({"seeds": 3, "study": "mine"}, indent="\t"))
+    assert config.load(DEFAULT, file)["seeds"] == 3
 
 
 @pytest.mark.parametrize("file", ["none.yaml", ".", "none/mine.yaml", "x" * 300], ids=lambda name: name[:10])
@@ -461,6 +468,13 @@ LINES |= {
 def test_a_command_line_that_cannot_be_used_is_one_line(arguments, words, folder, capsys):
     Path("list.ipynb").write_text("[]")
     assert words in refused(arguments, folder, capsys)
+
+
+@pytest.mark.parametrize("width", [400_000, 1_000_000])
+def test_a_network_that_memory_cannot_hold_is_one_line(width, folder, capsys):
+    # 400,000 x 400,000 weights are 640 GB, which no machine that runs this has
+    arguments = options("train", cell=cell(width=width, cache_activations="off"), seeds="0-0")
+    assert "out of memory" in refused(arguments, folder, capsys, status=1)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -704,7 +718,7 @@ def by_snakemake(clone, *arguments):
     ("arguments", "content", "words"),
     [
         ([], "learning_rates: 0.1\n", "mine.yaml: learning_rates: unknown key; did you mean learning_rate?"),
-        ([], "seeds: 3\nseeds: 4\n", "mine.yaml: cannot be read as YAML: the key seeds stands twice"),
+        ([], "seeds: 3\nseeds: 4\n", "mine.yaml: cannot be read as YAML: line 2: the key seeds stands twice"),
         ([], "depths: &a [4, *a]\n", "mine.yaml: depths: has more than"),
         ([], 'datasets: ["iris\\n"]\n', "mine.yaml: datasets[0]"),
         ([], "sources: {1: {kind: iris}}\n", "mine.yaml: sources[1]: this name is not allowed"),

@@ -352,6 +352,18 @@ def test_what_the_system_refuses_is_one_line_and_leaves_every_file_as_it_was(
     assert listing(results) == before
 
 
+def test_the_next_write_of_a_path_removes_what_a_kill_left_of_it_and_nothing_else(tmp_path):
+    for name in (".log.csv.abcd1234.tmp", ".log.csv.flow.abcd1234.tmp", ".other.csv.abcd1234.tmp"):
+        (tmp_path / name).write_text("a part")
+    with files.atomic_output(tmp_path / "log.csv") as file:
+        file.write("whole")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "log.csv",
+        ".log.csv.flow.abcd1234.tmp",
+        ".other.csv.abcd1234.tmp",
+    }
+
+
 def digits(folder):
     outputs = ["--output", f"{folder}/digits.npz", "--manifest", f"{folder}/digits.json"]
     return ["data", "--name", "digits", "--source", '{"kind": "digits"}', "--study-seed", "1", *outputs]

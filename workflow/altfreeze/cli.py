@@ -229,7 +229,10 @@ def main(arguments=None):
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         sys.exit(_failure(InputError(f"{where}{error.strerror or error}"), 1))
-    except MemoryError as error:
+    except (MemoryError, RuntimeError) as error:
+        # torch has no MemoryError of its own on a CPU, only the words
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
         sys.exit(_failure(InputError(f"out of memory: {error}"), 1))
 
 

@@ -204,6 +204,15 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _parse(text):
+    """Return JSON or else YAML as Snakemake reads it, but for keys that stand twice."""
+    with contextlib.suppress(ValueError):
+        json.loads(text)
+        # JSON may be indented by tabs and YAML may not
+        text = text.replace("\t", " ")
+    return yaml.load(text, Loader=_Loader)
+
+
 def _read(file):
     """Return what a configuration file holds, or refuse it in one line."""
     try:
@@ -211,9 +220,11 @@ def _read(file):
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: cannot be read as YAML: {error}; allowed: a file with keys and values") from None
     try:
-        content = yaml.load(text, Loader=_Loader)
+        content = _parse(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{file}: cannot be read as YAML: {error}; allowed: each key once, with a value") from None
+        mark = getattr(error, "problem_mark", None)
+        reason = f"line {mark.line + 1}: {error.problem}" if mark else error
+        raise InputError(f"{file}: cannot be read as YAML: {reason}; allowed: each key once, with a value") from None
     if not isinstance(content, dict):
         raise InputError(f"{file}: top level: {_quoted(content)} is not allowed; allowed: keys with values")
     _refuse_endless(content, file)
