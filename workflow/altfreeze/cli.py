@@ -120,6 +120,13 @@ def _count(text):
     return int(text)
 
 
+def _output_file(text):
+    # before hours of work, not after
+    if not text or Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is a folder; allowed: a file to write")
+    return Path(text)
+
+
 def _learning_rate(text):
     try:
         rate = float(text)
@@ -155,8 +162,8 @@ def parser():
     argument("--name", help="name of the data set")
     argument("--source", help="JSON: its entry under sources in the configuration")
     argument("--study-seed", type=int, help="seed of the study")
-    argument("--output", type=Path, help="npz to write")
-    argument("--manifest", type=Path, help="JSON to write: what was done to the data")
+    argument("--output", type=_output_file, help="npz to write")
+    argument("--manifest", type=_output_file, help="JSON to write: what was done to the data")
 
     argument = command("train", _train, "train one pack: seeds of one cell, stacked")
     argument("--data", type=Path, help="stored data set (npz)")
@@ -164,11 +171,11 @@ def parser():
     argument("--seeds", help="first and last seed, for example 0-9")
     argument("--device", choices=["auto", "cpu", "cuda"], help="where to train")
     argument("--threads", type=_count, default=1, required=False, help="threads (1)")
-    argument("--output", type=Path, help="per-epoch log to write (CSV)")
-    argument("--manifest", type=Path, help="JSON to write: cell, versions, hashes, seconds")
+    argument("--output", type=_output_file, help="per-epoch log to write (CSV)")
+    argument("--manifest", type=_output_file, help="JSON to write: cell, versions, hashes, seconds")
     optional = {"type": Path, "nargs": "?", "required": False}
     argument("--tuning", **optional, help="JSON of a tuning: train at the learning rate that it chose")
-    argument("--gradient-flow", **optional, help="each layer's gradient flow to write (CSV)")
+    argument("--gradient-flow", **(optional | {"type": _output_file}), help="each layer's gradient flow to write (CSV)")
 
     argument = command("tune", _tune, "choose a cell's learning rate on calibration seeds")
     argument("--data", type=Path, help="stored data set (npz)")
@@ -177,14 +184,14 @@ def parser():
     argument("--seeds", help="first and last seed of calibration")
     argument("--device", choices=["auto", "cpu", "cuda"], help="where to train")
     argument("--threads", type=_count, default=1, required=False, help="threads (1)")
-    argument("--output", type=Path, help="JSON to write: the trials and the choice")
+    argument("--output", type=_output_file, help="JSON to write: the trials and the choice")
 
     argument = command("timing", _timing, "time each kind of work of a study, with nothing beside it")
     argument("--study", help="JSON: the whole configuration")
     argument("--data", type=Path, help="folder of the stored data sets")
     argument("--device", choices=["auto", "cpu", "cuda"], help="where to train")
     argument("--threads", type=_count, default=1, required=False, help="threads (1)")
-    argument("--output", type=Path, help="timing.csv to write")
+    argument("--output", type=_output_file, help="timing.csv to write")
 
     argument = command("collect", _collect, "gather all logs of a study into tables and check that none is missing")
     argument("--study", help="JSON: the whole configuration")
@@ -199,13 +206,13 @@ def parser():
 
     argument = command("page", _page, "turn an executed notebook into a page that needs no network")
     argument("--notebook", type=Path, help="executed notebook")
-    argument("--output", type=Path, help="HTML to write")
+    argument("--output", type=_output_file, help="HTML to write")
 
     argument = command("report", _report, "write the report")
     argument("--study", help="JSON: the whole configuration")
     argument("--tables", type=Path, help="folder of the tables")
     argument("--pages", type=Path, nargs="+", help="pages to link")
-    argument("--output", type=Path, help="HTML to write")
+    argument("--output", type=_output_file, help="HTML to write")
     return top
 
 
@@ -222,7 +229,7 @@ def main(arguments=None):
     """
     try:
         chosen = parser().parse_args(arguments)
-        _check_outputs(chosen)
+        _refuse_same_outputs(chosen)
         chosen.function(chosen)
     except InputError as error:
         sys.exit(_failure(error, 2))
@@ -241,13 +248,8 @@ def _failure(error, status):
     return status
 
 
-def _check_outputs(arguments):
-    """Refuse what cannot be written before hours of work, not after."""
-    names = ("output", "manifest", "gradient_flow", "tables")
-    paths = {name: path for name in names if (path := getattr(arguments, name, None)) is not None}
-    for name, path in paths.items():
-        option = f"--{name.replace('_', '-')}"
-        if (path.is_dir() or path == Path()) and name != "tables":
-            raise InputError(f"{option}: {str(path)!r} is a folder; allowed: a file to write")
-        if list(paths.values()).count(path) > 1:
-            raise InputError(f"{option}: {str(path)!r} is written twice; allowed: a file for each output")
+def _refuse_same_outputs(arguments):
+    outputs = [getattr(arguments, name, None) for name in ("output", "manifest", "gradient_flow")]
+    for path in filter(None, outputs):
+        if outputs.count(path) > 1:
+            raise InputError(f"{str(path)!r} is written twice; allowed: a file of its own for each output")
