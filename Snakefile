@@ -24,6 +24,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/timing.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/crate.smk"
 
 
 rule all:
@@ -33,6 +34,7 @@ rule all:
         rules.timing.output,
         rules.collect.output,
         rules.compare.output,
+        rules.crate.output,
     localrule: True
 
 

@@ -327,6 +327,7 @@ def options(command, **changed):
         "compare": {"study": json.dumps(STUDY), "tables": "tables"},
         "page": {"notebook": "page.ipynb", "output": "out.html"},
         "report": {"study": json.dumps(STUDY), "tables": "tables", "pages": "page.html", "output": "out.html"},
+        "crate": {"study": json.dumps(STUDY), "results": "results", "checkout": str(ROOT)},
     }[command]
     chosen = {name: value for name, value in (good | changed).items() if value is not None}
     return [command, *(f"--{name.replace('_', '-')}={value}" for name, value in chosen.items())]
@@ -349,6 +350,7 @@ NEEDED = {
     "compare": ["study", "tables"],
     "page": ["notebook", "output"],
     "report": ["study", "tables", "pages", "output"],
+    "crate": ["study", "results", "checkout"],
 }
 LINES = {
     "no command": ([], "COMMAND"),
@@ -456,6 +458,8 @@ LINES = {
     "a page of a list": (options("page", notebook="list.ipynb"), "list.ipynb: not a notebook"),
     "reporting a wrong study": (options("report", study="{"), "is not JSON"),
     "reporting without tables": (options("report"), "tables"),
+    "a crate of a wrong study": (options("crate", study="{}}"), "is not JSON"),
+    "a crate of nothing": (options("crate"), "results"),
 }
 LINES |= {
     f"{command} without {name}": (options(command, **{name: None}), f"--{name.replace('_', '-')}")
@@ -703,7 +707,7 @@ def by_snakemake(clone, *arguments):
     """Return what Snakemake says of bad input, and check that it wrote nothing."""
     before = listing(clone)
     command = ["snakemake", "--cores", "1", *arguments]
-    done = subprocess.run(command, cwd=clone, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=clone, capture_output=True, text=True, timeout=300)
     assert done.returncode != 0
     assert "Traceback" not in done.stdout + done.stderr
     assert listing(clone) == before
@@ -766,10 +770,11 @@ def test_a_study_with_hostile_columns_and_paths_runs(clone):
     }
     (clone / "hostile.json").write_text(json.dumps(given))
     pack = f"{results}/runs/mine.1_-/depth4/standard/configured/seeds0-0"
-    command = ["snakemake", "--cores", "1", "--configfile=hostile.json", f"{pack}.csv", f"{results}/report.html"]
-    dry = subprocess.run([*command, "--dry-run"], cwd=clone, capture_output=True, text=True, timeout=120)
+    command = ["snakemake", "--cores", "1", "--configfile=hostile.json", f"{pack}.csv"]
+    # of the whole study
+    dry = subprocess.run([*command[:-1], "--dry-run"], cwd=clone, capture_output=True, text=True, timeout=300)
     assert dry.returncode == 0, dry.stdout + dry.stderr
-    done = subprocess.run(command[:-1], cwd=clone, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=clone, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (clone / f"{pack}.json").is_file()
     assert not (clone / "x").exists()

@@ -34,6 +34,8 @@ ROOT = Path(__file__).parents[1]
 AXE = Path(axe_core_python.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
 SCRIPT = '<script>alert("1, 2")</script>'
 CELL = ("iris", "6", "alternating-0.5")
+# Vega draws each as a path or a line of its own; the rule at 0 is the only one of its layer
+DOTS, INTERVALS = ".layer_2_marks path", ".layer_3_marks line"
 
 
 def unpacked(text):
@@ -321,6 +323,113 @@ def test_pictures_say_their_number_in_words(browser, page):
     assert "90 %: 5 of 6 runs of standard; 90 %: 5 of 6 runs of alternating-0.5" in alternative(browser, "times")
 
 
+ALL = ("all", *CELL[1:])
+
+
+def test_the_mean_of_all_opens_data_set_by_data_set(browser, page):
+    emulate(browser)
+    open_report(browser, page)
+    cell_button(browser, ALL).click()
+    assert wait(browser, lambda: drawn(browser))["cell"] == list(ALL)
+    title = "Mean of all data sets, depth 6: alternating-0.5 against standard"
+    assert browser.find_element(By.ID, "cell-title").text == title
+    rows = browser.find_elements(By.CSS_SELECTOR, "#dataset-rows tr")
+    shown = ["worse", "−2.00", "−3.00 to −1.00", "90.00 %", "88.00 %", "3"]
+    found = [[cell.text for cell in row.find_elements(By.CSS_SELECTOR, "th, td")] for row in rows]
+    assert found == [["iris", *shown, "1"], [SCRIPT, *shown, "0"]]
+    # of two data sets and their mean: dots, and an interval each
+    marks = {name: len(browser.find_elements(By.CSS_SELECTOR, f"#pairs {name}")) for name in (DOTS, INTERVALS)}
+    assert marks == {DOTS: 2, INTERVALS: 3}
+    assert "Paired differences, final test accuracy, equal operations: mean difference −2.00" in alternative(
+        browser, "pairs"
+    )
+    assert browser.find_element(By.ID, "failures").text == (
+        "1 of 7 pairs are left out. Diverged: standard 1; alternating-0.5 0."
+    )
+    for part in ("curves", "times", "provenance"):
+        assert not browser.find_element(By.ID, part).is_displayed()
+    assert browser.get_log("browser") == []
+
+
+def test_a_data_set_of_the_mean_opens_and_the_way_back_too(browser, page):
+    emulate(browser)
+    open_cell(browser, page, cell=ALL, budget="own")
+    browser.find_element(By.CSS_SELECTOR, "#dataset-rows a").click()
+    wait(browser, lambda: drawn(browser)["cell"] == list(CELL))
+    assert drawn(browser)["budget"] == "own"
+    assert browser.find_element(By.ID, "curves").is_displayed()
+    assert not browser.find_element(By.ID, "datasets").is_displayed()
+    browser.back()
+    wait(browser, lambda: drawn(browser)["cell"] == list(ALL))
+
+
+def test_a_link_to_a_part_of_the_page_leaves_the_view(browser, page):
+    emulate(browser)
+    open_cell(browser, page, budget="own")
+    browser.find_element(By.LINK_TEXT, "Environment").click()
+    wait(browser, lambda: browser.current_url.endswith("#environment"))
+    assert browser.find_element(By.ID, "cell").is_displayed()
+    assert browser.find_element(By.ID, "budget").get_property("value") == "own"
+    choose(browser, "clock", "updates")
+    wait(browser, lambda: "over Updates per parameter" in alternative(browser, "curves"))
+    assert drawn(browser)["cell"] == list(CELL)
+
+
+def test_the_parts_of_the_page_are_there_and_named(browser, page):
+    emulate(browser)
+    open_report(browser, page)
+    assert browser.find_element(By.TAG_NAME, "html").get_attribute("lang") == "en"
+    assert len(browser.find_elements(By.TAG_NAME, "main")) == 1
+    links = browser.find_elements(By.CSS_SELECTOR, "nav a")
+    assert len(links) == 7
+    for link in links:
+        target = link.get_attribute("href").partition("#")[2]
+        assert browser.find_element(By.ID, target).tag_name == "h2"
+
+
+def test_the_first_screen_has_question_answer_figure_and_what_was_run(browser, tmp_path):
+    study = config.load(ROOT / "config" / "config.yaml")
+    study["depths"] = [6]
+    make_tables(tmp_path / "tables", study)
+    report.write_report(study, tmp_path / "tables", [], tmp_path / "report.html")
+    emulate(browser)
+    open_report(browser, tmp_path / "report.html")
+    for part in ("h1", "#answer", ".first svg", ".first section"):
+        place = browser.find_element(By.CSS_SELECTOR, part).rect
+        assert place["y"] >= 0
+        assert place["y"] + place["height"] <= 900
+
+
+def printed(browser):
+    """Return the page as PDF, without the background that a reader's printer leaves out."""
+    return base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", {"printBackground": False})["data"])
+
+
+def test_on_paper_it_is_light_and_nothing_is_cut(browser, page):
+    emulate(browser, theme="dark")
+    open_cell(browser, page)
+    assert printed(browser).startswith(b"%PDF-")
+    # the width of A4 between its margins, in pixels
+    emulate(browser, 680, "dark")
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": dark})
+    try:
+        ground = browser.find_element(By.TAG_NAME, "body").value_of_css_property("background-color")
+        assert ground == "rgba(255, 255, 255, 1)"
+        chart = browser.find_element(By.CSS_SELECTOR, "#curves svg")
+        assert chart.value_of_css_property("filter").startswith("invert(1)")
+        for part in ("nav", ".filters", ".take", "#choose"):
+            assert not browser.find_element(By.CSS_SELECTOR, part).is_displayed()
+        assert browser.find_element(By.ID, "cell").is_displayed()
+        # what explains a sentence is printed, be it open or not
+        shown = "return [...document.querySelectorAll('.why table')].every((table) => table.checkVisibility())"
+        assert browser.execute_script(shown)
+        wide = "return [...document.querySelectorAll('table')].filter((table) => table.offsetWidth > 680).length"
+        assert browser.execute_script(wide) == 0
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
 def test_names_stay_text(browser, page):
     emulate(browser)
     open_cell(browser, page, cell=(SCRIPT, "6", "alternating-0.5"))
@@ -336,9 +445,13 @@ def test_runs_that_failed_are_shown(browser, page):
     open_cell(browser, page)
     said = browser.find_element(By.ID, "failures")
     assert said.is_displayed()
-    assert said.text == "1 of 4 pairs are left out. Diverged: standard seeds 4; alternating-0.5 none."
+    assert (
+        said.text == "1 of 4 pairs are left out. Runs that failed: standard seeds 4 (diverged); alternating-0.5 none."
+    )
     open_cell(browser, page, cell=(SCRIPT, "6", "alternating-0.5"))
     assert not browser.find_element(By.ID, "failures").is_displayed()
+    listed = browser.find_element(By.ID, "failed-runs").text
+    assert "iris, depth 6, standard diverged 1 of 6 4" in listed
 
 
 def test_provenance_is_that_of_the_packs(browser, page):
@@ -350,13 +463,13 @@ def test_provenance_is_that_of_the_packs(browser, page):
     assert json.loads(browser.find_element(By.CSS_SELECTOR, "#packs pre").get_property("textContent")) == {"width": 64}
 
 
-def taken(browser, folder, part, form):
+def taken(browser, folder, part, form, dataset="iris"):
     """Press a button of an opened cell and return the bytes of the file that it saves."""
     browser.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)})
     button = browser.find_element(By.CSS_SELECTOR, f"#{part} [data-format={form}]")
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
     button.click()
-    path = folder / f"{part}-iris-depth6-alternating-0.5.{form}"
+    path = folder / f"{part}-{dataset}-depth6-alternating-0.5.{form}"
     deadline = time.monotonic() + 30
     while not (path.exists() and path.stat().st_size):
         assert time.monotonic() < deadline, f"{path} was not saved"
@@ -388,6 +501,12 @@ def test_csv_files_are_the_rows_of_the_tables(browser, page, tmp_path):
     assert saved("pairs") == rows("pairs", **own, **budget)
     assert saved("times") == rows("times_to_target", **both)
     assert saved("provenance") == rows("packs", **both)
+    # of all data sets: those that its mean is taken of
+    open_cell(browser, page, cell=ALL)
+    for part in ("datasets", "pairs"):
+        text = taken(browser, tmp_path, part, "csv", dataset="all").decode()
+        assert text == rows("comparisons", **own | budget | {"dataset": ["iris", SCRIPT]})
+    open_cell(browser, page)
     found = pd.read_csv(io.StringIO(saved("curves")))
     table = tables.read_table(page.parent / "tables" / "epochs.parquet", "epochs")
     table = table[(table["dataset"] == "iris") & table["strategy"].isin(both["strategy"])].reset_index(drop=True)
@@ -403,10 +522,13 @@ def test_figures_are_saved_as_pictures(browser, page, tmp_path, part):
     assert browser.get_log("browser") == []
 
 
-@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])
-def test_nothing_serious_keeps_anyone_out(browser, page, width, theme):
+@pytest.mark.parametrize("dataset", [CELL[0], "all"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_serious_keeps_anyone_out(browser, page, width, theme, dataset):
     emulate(browser, width, theme)
-    open_cell(browser, page)
+    open_cell(browser, page, cell=(dataset, *CELL[1:]))
+    browser.execute_script("for (const part of document.querySelectorAll('details')) part.open = true")
     browser.execute_script(AXE)
     violations = browser.execute_async_script("axe.run(document).then((found) => arguments[0](found.violations))")
     serious = [(each["id"], each["nodes"]) for each in violations if each["impact"] in ("serious", "critical")]

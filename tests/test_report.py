@@ -1,5 +1,7 @@
 """Report, pages and notebooks: the words of the answer, and files that load nothing."""
 
+import base64
+import html
 import json
 import os
 import re
@@ -11,8 +13,9 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pandas as pd
+import papermill
 import pytest
-from altfreeze import InputError, config, plots, report, statistics, tables
+from altfreeze import InputError, config, discussion, plots, report, statistics, tables
 from altfreeze.files import write_json
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -188,6 +191,35 @@ def make_packs(study, comparisons):
     )
 
 
+def make_calibration(study, names=None):
+    """Return a table of the calibration runs, all of which ended."""
+    rows = pd.DataFrame({"dataset": names or study["datasets"]}).merge(
+        pd.DataFrame({"seed": config.FIRST_CALIBRATION_SEED + np.arange(study["calibration_seeds"])}), how="cross"
+    )
+    accuracies = dict.fromkeys(("final_validation_accuracy", "final_test_accuracy"), 0.9)
+    return tables.conform(rows.assign(depth=6, status="ok", **accuracies), "calibration", "test")
+
+
+def make_trends(study, **changes):
+    """Return a table trends of the primary strategy over three depths and over three ratios."""
+    row = {"budget": study["primary_budget"], "rates": "configured", "datasets": 9, "missing": 0, "statistic": 100.0}
+    row |= {"direction": "decreasing", "p_value": 0.012}
+    over = [
+        {"over": "depth", "at": config.primary_strategy(study), "levels": "4 6 8"},
+        {"over": "freeze_ratio", "at": f"depth {study['primary_depth']}", "levels": "0.3 0.5 0.7"},
+    ]
+    return tables.conform(pd.DataFrame([row | each | changes for each in over]), "trends", "test")
+
+
+def make_speedups(study, names=None, low=1.1, high=1.3, closed_form=1.33):
+    """Return a table speedups of the primary strategy, the same on every data set."""
+    row = {"depth": study["primary_depth"], "strategy": config.primary_strategy(study), "rounds": 15, "measured": 1.2}
+    row |= {"low": low, "high": high, "closed_form": closed_form}
+    return tables.conform(
+        pd.DataFrame([row | {"dataset": name} for name in names or study["datasets"]]), "speedups", "test"
+    )
+
+
 def make_tables(folder, study, names=None, **changes):
     """Write every table that the report reads, and study.json."""
     comparisons = make_comparisons(study, names=names, **changes)
@@ -199,6 +231,9 @@ def make_tables(folder, study, names=None, **changes):
         "pairs": make_pairs(study, comparisons),
         "times_to_target": make_times(study, epochs),
         "packs": make_packs(study, comparisons),
+        "calibration": make_calibration(study, names),
+        "trends": make_trends(study),
+        "speedups": make_speedups(study, names),
     }
     for name, table in written.items():
         tables.write_table(table, folder / f"{name}.csv")
@@ -209,7 +244,13 @@ def make_tables(folder, study, names=None, **changes):
         "versions": [{"python": "3.11.0", "torch": "2.0.0"}],
         "device": ["cpu"],
         "device_name": ["x86_64"],
+        "threads": [1],
+        "hosts": 1,
+        "code": ["c0de"],
         "training_seconds": 12.3,
+        "wall_seconds": 20.4,
+        "cpu_seconds": 18.1,
+        "peak_memory_mib": 250.25,
     }
     write_json(folder / "study.json", {"config": study, "provenance": provenance})
     return folder
@@ -392,7 +433,7 @@ class References(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.found, self.tags, self.handlers, self.inside_style = [], [], [], False
+        self.found, self.links, self.tags, self.handlers, self.inside_style = [], [], [], [], False
         self.feed(text)
         self.close()
 
@@ -401,7 +442,7 @@ class References(HTMLParser):
         self.inside_style = tag == "style"
         for name, value in attributes:
             if name in LOADING:
-                self.found.append(value or "")
+                (self.links if (tag, name) == ("a", "href") else self.found).append(value or "")
             if name == "srcset":
                 self.found += [part.split()[0] for part in (value or "").split(",") if part.split()]
             if name.startswith("on"):
@@ -424,7 +465,11 @@ class References(HTMLParser):
 
     def external(self):
         """Return the references that leave the folder of results."""
-        return [url for url in self.found if not re.fullmatch(r"#.*|data:.*|[\w./%-]+\.html", url, re.DOTALL)]
+        return [
+            url
+            for url in [*self.found, *self.links]
+            if not re.fullmatch(r"#.*|data:.*|[\w./%-]+\.(html|log)", url, re.DOTALL)
+        ]
 
 
 @pytest.mark.parametrize(
@@ -443,9 +488,14 @@ def test_reference_parser_finds(text):
     assert References(text).external()
 
 
-def assert_loads_nothing(path, scripts=0):
-    """Check that a document neither refers to anything outside nor runs anything but so many scripts of its own."""
+def assert_loads_nothing(path, scripts=0, cites=False):
+    """Check that a document neither refers to anything outside nor runs anything but so many scripts of its own.
+
+    A document that cites may link its sources: nothing is loaded before a reader follows a link.
+    """
     references = References(path.read_text(encoding="utf-8"))
+    if cites:
+        references.links = [url for url in references.links if not url.startswith("https://")]
     assert references.external() == []
     assert references.handlers == []
     assert not {"iframe", "object", "embed", "link", "base", "form"} & set(references.tags)
@@ -490,6 +540,101 @@ def test_report_states_answer_figure_and_what_was_run(results):
     assert (results / "figures" / "main.svg").read_text(encoding="utf-8") in text
 
 
+def text_of(html, start, end="<h2"):
+    """Return the text of a part of a page, from an id to the next heading."""
+    part = html.partition(f'id="{start}"')[2].partition(">")[2].partition(end)[0]
+    return " ".join(re.sub(r"<[^>]+>", " ", part).split())
+
+
+def write(folder, study, **changed):
+    """Write a report of made tables, some of them exchanged, and return it as text."""
+    make_tables(folder / "tables", study)
+    for name, table in changed.items():
+        tables.write_table(table, folder / "tables" / f"{name}.csv")
+    report.write_report(study, folder / "tables", [], folder / "report.html")
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_report_discusses_every_rule_and_shows_the_rows_it_read(results):
+    text = (results / "report.html").read_text(encoding="utf-8")
+    said = html.unescape(text_of(text, "discussion"))
+    study = make_study()
+    names = ("comparisons", "pairs", "trends", "speedups")
+    read = {name: tables.read_table(results / "tables" / f"{name}.csv", name) for name in names}
+    found = discussion.discuss(study, read)
+    assert any(finding is None for _, finding in found)
+    for rule, finding in found:
+        assert rule.question in said
+        if finding:
+            assert finding.sentence in said
+            assert f"Chosen because {finding.because}. Read from tables/{rule.table}.csv :" in said
+    assert text.count('<details class="why">') == sum(finding is not None for _, finding in found)
+
+
+def test_report_says_in_words_that_nothing_failed(results):
+    text = (results / "report.html").read_text(encoding="utf-8")
+    assert text_of(text, "failed").startswith("Failures None: every run of the study")
+    assert "12 runs, of which all ended well" in text
+
+
+def test_report_lists_what_failed_with_reason_and_log(tmp_path):
+    study = make_study()
+    runs, calibration = make_runs(study), make_calibration(study)
+    runs.loc[(runs["dataset"] == "wine") & (runs["seed"] > 0) & (runs["strategy"] == "standard"), "status"] = "diverged"
+    calibration.loc[0, "status"] = "diverged"
+    text = write(tmp_path, study, runs=runs, calibration=calibration)
+    said = text_of(text, "failed")
+    assert "standard 6 2 alternating-0.5 6 0" in said
+    assert "wine, depth 6, standard diverged 2 of 3 1-2 logs/train/standard.log" in said
+    assert "iris, depth 6, standard diverged 1 of 10 1000000" in said
+    assert '<a href="logs/train/standard.log">logs/train/standard.log</a>' in text
+    assert "12 runs, of which 10 ended well" in text
+    assert "None: every run" not in text
+    assert_loads_nothing(tmp_path / "report.html", scripts=REPORT_SCRIPTS)
+
+
+def test_a_study_in_which_all_failed_has_a_small_list(tmp_path):
+    study = make_study(seeds=40)
+    runs = make_runs(study).assign(status="diverged")
+    runs = pd.concat([runs.assign(depth=depth) for depth in range(2, 130)])
+    text = write(tmp_path, study, runs=runs)
+    said = text_of(text, "failed")
+    assert text.count("40 of 40") == report._LISTED
+    # two strategies on two data sets at 128 depths
+    rest = 2 * 2 * 128 - report._LISTED
+    assert f"And {rest} more cells with {40 * rest} runs" in said
+    assert len(said) < 30_000
+
+
+def test_report_says_where_it_ran_and_how_to_repeat_it(results):
+    text = (results / "report.html").read_text(encoding="utf-8")
+    said = html.unescape(text_of(text, "environment"))
+    for words in (
+        "Machine 1 host, cpu (x86_64), 1 thread a job",
+        "python 3.11.0, torch 2.0.0",
+        "0123456789" * 4 + " with changes that are not in it",
+        "c0de",
+        "4 packs",
+        "12 s of training, 20 s with start and evaluation, 18 CPU seconds",
+        "250 MiB at most",
+        f"git checkout {'0123456789' * 4} snakemake --cores all --configfile default.json",
+    ):
+        assert words in said
+    saved = base64.b64decode(re.search(r'href="data:application/json;base64,([^"]*)" download="default.json"', text)[1])
+    # what is saved is the study again, and what it makes of the defaults is nothing new
+    assert json.loads(saved) == json.loads(json.dumps(make_study()))
+    assert config.validate(json.loads(saved)) == make_study()
+
+
+def test_what_was_run_stands_beside_the_answer(results):
+    text = (results / "report.html").read_text(encoding="utf-8")
+    study = make_study()
+    grid = f"2 data sets × 1 depth × {len(config.strategies(study))} strategies × 3 seeds: 12 runs"
+    assert grid in text_of(text, "headline")
+    assert "50 epochs; compared at equal operations" in text_of(text, "headline")
+    assert "012345678901 with changes" in text_of(text, "headline")
+
+
 def test_report_and_page_are_the_same_bytes_again(results, tmp_path):
     page = results / "notebooks" / "comparison.html"
     report.write_report(make_study(), results / "tables", [page], tmp_path / "report.html")
@@ -513,12 +658,12 @@ def test_names_are_text(tmp_path):
 
 
 def test_page_of_a_hostile_notebook_can_run_and_load_nothing(tmp_path):
-    html = {"text/html": "<p>table</p>"}
+    table = {"text/html": "<p>table</p>"}
     script = {"application/javascript": "alert(1)"}
     cells = [
         nbformat.v4.new_markdown_cell("# A </title><script>alert(1)</script> title"),
         nbformat.v4.new_code_cell(
-            "1", outputs=[nbformat.v4.new_output("display_data", data=data) for data in (html, script)]
+            "1", outputs=[nbformat.v4.new_output("display_data", data=data) for data in (table, script)]
         ),
     ]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "a.ipynb")
@@ -538,6 +683,40 @@ def test_what_is_not_a_notebook_is_refused(tmp_path):
     assert not (tmp_path / "a.html").exists()
 
 
+def executed_notebook(folder):
+    """Return a small notebook as papermill leaves it after execution."""
+    cells = [
+        nbformat.v4.new_code_cell("value = 1", id="parameters", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(
+            "import warnings\nfrom IPython.display import Markdown\n"
+            "warnings.warn('log' * 5)\nprint('seen')\nMarkdown(f'# {value}')",
+            id="show",
+        ),
+    ]
+    stored, executed = folder / "stored.ipynb", folder / "executed.ipynb"
+    folder.mkdir()
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"language_info": {"name": "python"}}), stored)
+    papermill.execute_notebook(stored, executed, {"value": 2}, kernel_name="python3", progress_bar=False)
+    return executed
+
+
+def test_a_notebook_that_is_executed_again_gives_the_same_bytes(tmp_path):
+    found = []
+    for run in ("first", "second"):
+        executed = executed_notebook(tmp_path / run)
+        assert "start_time" in executed.read_text(encoding="utf-8")
+        report.write_page(executed, executed.with_suffix(".html"))
+        found.append([executed.with_suffix(suffix).read_bytes() for suffix in (".ipynb", ".html")])
+    assert found[0] == found[1]
+    node = nbformat.read(executed, as_version=4)
+    nbformat.validate(node)
+    assert [cell.id for cell in node.cells] == ["parameters", "injected-parameters", "show"]
+    assert [cell.execution_count for cell in node.cells] == [1, 2, 3]
+    assert [output.output_type for output in node.cells[-1].outputs] == ["stream", "execute_result"]
+    assert node.cells[-1].outputs[0].text == "seen\n"
+    assert b"loglog" not in b"".join(found[0])
+
+
 # figures and stored notebooks
 
 
@@ -549,6 +728,34 @@ def test_figures_are_the_same_text_again():
     )
     assert first == second
     assert "<title>A &amp; B</title>" in first
+
+
+def test_paths_lose_what_no_pixel_shows():
+    lines = 'd="M 1.23999 2 \nL 30.5 4.004 \nL 5 6.12 \nz\n"'
+    assert plots._shorter([lines]) == 'd="M 1.23 2 30.5 4.00 5 6.12 \nz\n"'
+    curve = 'd="M 1 2 \nQ 1 3.339 2 3 \nL 5 6 \nz\n"'
+    assert plots._shorter([curve]) == curve.replace("3.339", "3.33")
+
+
+def test_learning_curves_draw_few_seeds_and_epochs_but_average_all():
+    study = make_study(seeds=12)
+    epochs = make_epochs(study, make_comparisons(study), epochs=60)
+    iris = epochs[(epochs["dataset"] == "iris") & (epochs["strategy"] == "standard")]
+    figure = plots.learning_curves(epochs, "iris", metrics=["validation_accuracy"], strategies=["standard"])
+    thin, mean = figure.axes[0].lines
+    drawn = pd.DataFrame({"epoch": thin.get_xdata(), "value": thin.get_ydata()})
+    # a gap ends each line
+    drawn["seed"] = drawn["value"].isna().cumsum()
+    table = iris.assign(value=100 * iris["validation_accuracy"]).set_index(["seed", "epoch"])["value"]
+    drawn = drawn.dropna().set_index(["seed", "epoch"])["value"]
+    assert drawn.groupby("seed").size().to_dict() == dict.fromkeys(range(10), 25)
+    assert set(drawn.index.get_level_values("epoch")) >= {1, 60}
+    pd.testing.assert_series_equal(drawn, table.loc[drawn.index], check_names=False)
+    np.testing.assert_allclose(mean.get_ydata(), table.groupby("epoch").mean())
+    assert "Thin: seeds, the first 10, at 25 epochs each." in figure.legends[0].get_title().get_text()
+    few = plots.learning_curves(epochs[(epochs["seed"] < 2) & (epochs["epoch"] < 9)], "iris")
+    assert few.legends[0].get_title().get_text().endswith("Thin: seeds.")
+    assert np.isfinite(few.axes[0].lines[0].get_xdata()).sum() == 2 * 8
 
 
 def test_paired_differences_leave_out_runs_that_diverged():

@@ -114,6 +114,12 @@ def _report(arguments):
     write_report(_study(arguments), arguments.tables, arguments.pages, arguments.output)
 
 
+def _crate(arguments):
+    from altfreeze.crate import write_crate
+
+    write_crate(_study(arguments), arguments.results, arguments.checkout)
+
+
 def _count(text):
     if not re.fullmatch(r"[1-9][0-9]{0,3}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: 1 to 9999")
@@ -213,6 +219,11 @@ def parser():
     argument("--tables", type=Path, help="folder of the tables")
     argument("--pages", type=Path, nargs="+", help="pages to link")
     argument("--output", type=_output_file, help="HTML to write")
+
+    argument = command("crate", _crate, "describe a finished study and its code as an RO-Crate")
+    argument("--study", help="JSON: the whole configuration")
+    argument("--results", type=Path, help="folder of results; ro-crate-metadata.json and code are written to it")
+    argument("--checkout", type=Path, help="folder of the workflow, with the Snakefile")
     return top
 
 

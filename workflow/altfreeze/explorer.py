@@ -230,9 +230,13 @@ def _pairs():
                 "encoding": {"x": difference, "y": row, "tooltip": tooltip},
             },
             {
-                "transform": [mean],
-                "mark": {"type": "rule", "strokeWidth": 3, "color": "@accent"},
-                "encoding": {"x": difference | {"field": "low"}, "x2": {"field": "high"}, "y": row},
+                # pairs have no interval, data sets have
+                "mark": "rule",
+                "encoding": {"x": difference | {"field": "low"}, "x2": {"field": "high"}, "y": row}
+                | {
+                    channel: {"condition": {"test": "datum.mean", "value": of_mean}, "value": of_others}
+                    for channel, of_mean, of_others in (("color", "@accent", "@grey"), ("strokeWidth", 3, 1.5))
+                },
             },
             {
                 "transform": [mean],

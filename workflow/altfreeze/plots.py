@@ -3,6 +3,7 @@
 import html
 import io
 import itertools
+import re
 
 import matplotlib
 import numpy as np
@@ -45,6 +46,9 @@ _COLORS = [color for place, color in enumerate(sns.color_palette("colorblind").a
 _COLORS.append("#7f3b08")
 _MARKERS = "osD^v"
 _STEPS = [1, 2, 5, 10]
+# of a panel's seed lines, so that a page of many strategies stays small
+_SEED_LINES = 10
+_SEED_POINTS = 25
 _GREY = "#555555"
 _LIGHT_GREY = "#d4d4d4"
 _FALSE_ALARM = _COLORS[3]
@@ -141,8 +145,15 @@ def figure_svg(figure, title):
         # the resolution is that of heat maps, all else is vectors
         figure.savefig(buffer, format="svg", dpi=200, metadata=dict.fromkeys(["Date", "Creator", "Format", "Type"]))
     text = buffer.getvalue()
-    text = text[text.index("<svg") :]
+    text = re.sub(r'\bd="[^"]*"', _shorter, text[text.index("<svg") :])
     return text.replace(">", f' role="img">\n <title>{html.escape(title)}</title>', 1)
+
+
+def _shorter(path):
+    """Return a path in hundredths of a point, less than a pixel shows, its lines without their letter."""
+    text = re.sub(r"(\.\d\d)\d+", r"\1", path[0])
+    # after a curve, points without a letter are another curve's
+    return text if re.search("[CQ]", text) else text.replace(" \nL ", " ")
 
 
 def show(figure, title):
@@ -182,9 +193,9 @@ def mean_interval(values):
 def learning_curves(epochs, dataset, metrics=("train_loss", "validation_accuracy"), x="epoch", strategies=None):
     """Draw the course of training on one data set, one column of axes per depth.
 
-    Thin lines are seeds, the bold line is their mean, the band is the 95 % t interval of
-    that mean. Losses are drawn on a logarithmic axis, with mean and interval of their
-    logarithms (a geometric mean).
+    Thin lines are seeds, the first ten of them and each at 25 of its epochs at most; the bold
+    line is the mean of all, the band the 95 % t interval of that mean. Losses are drawn on
+    a logarithmic axis, with mean and interval of their logarithms (a geometric mean).
 
     Parameters
     ----------
@@ -234,9 +245,10 @@ def learning_curves(epochs, dataset, metrics=("train_loss", "validation_accuracy
             axes[0, column].set_title(f"Depth {depth}")
         figure.supxlabel(LABELS[x], fontsize="medium")
         handles = [Line2D([], [], label=label, linewidth=2, **look) for label, look in looks.items()]
-        _legend(
-            figure, handles, "Bold: mean over seeds (of a loss: geometric). Band: its 95 % t interval. Thin: seeds."
-        )
+        words = "Bold: mean over seeds (of a loss: geometric). Band: its 95 % t interval. Thin: seeds"
+        words += f", the first {_SEED_LINES}" if chosen["seed"].nunique() > _SEED_LINES else ""
+        words += f", at {_SEED_POINTS} epochs each" if chosen["epoch"].nunique() > _SEED_POINTS else ""
+        _legend(figure, handles, f"{words}.")
     return figure
 
 
@@ -283,7 +295,14 @@ def _draw_curves(axes, rows, metric, x, looks):
             mean, low, high = map(np.exp, mean_interval(np.log(values)))
         else:
             mean, low, high = mean_interval(values)
-        axes.plot(position, values, color=look["color"], linewidth=0.4, alpha=0.25)
+        few = np.linspace(0, len(values) - 1, min(len(values), _SEED_POINTS)).round().astype(int)
+        seeds = values.iloc[few, :_SEED_LINES].to_numpy()
+        # one path of all lines, with a gap after each
+        lines = [
+            np.pad(each, ((0, 1), (0, 0)), constant_values=np.nan).ravel("F")
+            for each in (np.broadcast_to(np.asarray(position, dtype=float)[few, None], seeds.shape), seeds)
+        ]
+        axes.plot(*lines, color=look["color"], linewidth=0.4, alpha=0.25)
         axes.fill_between(position, low, high, color=look["color"], alpha=0.18, linewidth=0)
         axes.plot(position, mean, linewidth=2, **look)
     axes.grid(True)
@@ -768,6 +787,79 @@ def gradient_flow_figure(flow, dataset, depth, strategies):
         ]
         _legend(figure, handles, "Layers (1 is the bottom) by epochs. Means over seeds, of norms geometric.")
     return figure
+
+
+def schedule_figure(epochs, workload, until):
+    """Draw which layers learn when, as heat maps.
+
+    Parameters
+    ----------
+    epochs : list of altfreeze.plans.Epoch
+        The plan of a training.
+    workload : altfreeze.plans.Workload
+    until : float
+        Epochs on the horizontal axis.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Layers by epochs: the learning-rate factor, mean over the epoch's steps. Where the
+        layers that learn change more than once in some epoch, beside it layers by steps,
+        up to two changes per layer.
+    """
+    depth, batches = workload.depth, len(workload.batches)
+    factors = np.array([step.factors for epoch in epochs for step in epoch.steps])
+    lengths = [len(epoch.steps) for epoch in epochs]
+    ends = np.cumsum(lengths)
+    by_epoch = np.array([part.mean(axis=0) for part in np.split(factors, ends[:-1])])
+    changes = 1 + np.flatnonzero((np.diff(factors > 0, axis=0)).any(axis=1))
+    # a change at the start of an epoch is none within
+    within = changes[~np.isin(changes, ends)]
+    by_step = len(within) and np.bincount(np.searchsorted(ends, within, side="right")).max() > 1
+    look = {"cmap": sns.color_palette("crest", as_cmap=True), "norm": Normalize(0, max(1, by_epoch.max()))}
+    with style():
+        height = float(np.clip(0.2 * depth, 0.8, 3.2))
+        figure = Figure(figsize=(8.6, height + 0.9), layout="constrained")
+        axes = figure.subplots(
+            1, 1 + bool(by_step), sharey=True, squeeze=False, width_ratios=[5, 3][: 1 + bool(by_step)]
+        )[0]
+        mesh = _draw_factors(axes[0], 0.5 + np.array([0, *ends]) / batches, by_epoch, look)
+        axes[0].set_xlim(0.5, until + 0.5)
+        axes[0].set_xlabel("Epochs")
+        cached = [epoch.cached for epoch in epochs]
+        if any(cached):
+            axes[0].fill_between(
+                0.5 + np.array([0, *ends]) / batches,
+                0.5,
+                0.5 + np.array([*cached, cached[-1]]),
+                step="post",
+                facecolor="none",
+                edgecolor=_GREY,
+                hatch="////",
+                linewidth=0,
+            )
+        if by_step:
+            last = int(changes[min(2 * depth, len(changes)) - 1])
+            _draw_factors(axes[1], 0.5 + np.arange(last + 1), factors[:last], look)
+            axes[1].set_xlabel(f"The first {last} steps")
+        axes[0].set_ylabel("Layer")
+        axes[0].yaxis.set_major_locator(MaxNLocator(min(depth, 12), integer=True, min_n_ticks=1))
+        for panel in axes:
+            panel.xaxis.set_major_locator(MaxNLocator(8, steps=_STEPS, integer=True, min_n_ticks=1))
+        if not np.isin(by_epoch, (0, 1)).all():
+            bar = figure.colorbar(mesh, ax=axes, aspect=12, pad=0.01, label="Learning-rate\nfactor")
+            bar.ax.yaxis.set_major_locator(MaxNLocator(3))
+    return figure
+
+
+def _draw_factors(axes, edges, factors, look):
+    """Draw factors of the learning rate, shape (times, layers), as a heat map; frozen layers are grey."""
+    layers = np.arange(factors.shape[1] + 1) + 0.5
+    axes.set_facecolor("white")
+    axes.grid(False)
+    frozen = np.ma.masked_where(factors.T > 0, np.ones(factors.T.shape))
+    axes.pcolormesh(edges, layers, frozen, cmap=ListedColormap([_LIGHT_GREY]), rasterized=True)
+    return axes.pcolormesh(edges, layers, np.ma.masked_equal(factors.T, 0), rasterized=True, **look)
 
 
 def _flow_look(quantity, values):

@@ -13,7 +13,9 @@ NUMERIC_MODULES = ("cost", "data", "gradient_flow", "models", "plans", "randomne
 # those that make the tables of the runs, and those that make pages of the tables
 TABLE_MODULES = ("config", "cost", "data", "plans", "randomness", "reference", "schedules", "statistics", "tables")
 COMPARISON_MODULES = ("comparisons", "inference", *TABLE_MODULES)
-PAGE_MODULES = (*COMPARISON_MODULES, "explorer", "plots", "report")
+PAGE_MODULES = (*COMPARISON_MODULES, "discussion", "explorer", "failures", "methods", "plots", "report")
+# those whose docstrings are on pages
+DOCUMENTED_MODULES = (*NUMERIC_MODULES, "comparisons", "reference", "statistics")
 
 
 def _without_docstrings(tree):
@@ -36,13 +38,15 @@ def _structure(node):
     return repr(node)
 
 
-def fingerprint(*modules):
-    """Return a hash of the code of some modules that ignores comments, docstrings and layout.
+def fingerprint(*modules, docstrings=False):
+    """Return a hash of the code of some modules that ignores comments and layout.
 
     Parameters
     ----------
     *modules : str
         Names of modules or subpackages of this package.
+    docstrings : bool
+        Whether a change of a docstring changes the hash.
 
     Returns
     -------
@@ -53,7 +57,8 @@ def fingerprint(*modules):
     for module in sorted(set(modules)):
         for path in sorted((PACKAGE / module).glob("*.py")) or [PACKAGE / f"{module}.py"]:
             source = path.read_text(encoding="utf-8")
-            digest.update(repr(_structure(_without_docstrings(ast.parse(source)))).encode())
+            tree = ast.parse(source)
+            digest.update(repr(_structure(tree if docstrings else _without_docstrings(tree))).encode())
     return digest.hexdigest()[:16]
 
 

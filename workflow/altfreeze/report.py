@@ -1,5 +1,7 @@
 """The report of a study and the pages of its notebooks: single files that load nothing from outside."""
 
+import base64
+import copy
 import json
 import math
 import os
@@ -13,7 +15,9 @@ from markupsafe import Markup
 
 from altfreeze import InputError
 from altfreeze.config import primary_comparison, primary_strategy, strategies
+from altfreeze.discussion import count, discuss, margin_in_words
 from altfreeze.explorer import content_hash, explorer_data, json_in_html, library
+from altfreeze.failures import OK, by_strategy, failures
 from altfreeze.files import atomic_output
 from altfreeze.plots import BUDGETS, comparison_rows, figure_svg, main_figure, signed_points
 from altfreeze.schedules import STRATEGIES, split_index
@@ -22,6 +26,10 @@ from altfreeze.tables import read_table
 TEMPLATES = Path(__file__).parent / "templates"
 # the logs hold nine digits of an accuracy; below this a difference is rounding
 _DIGITS = 6
+# most cells with failed runs that the report lists; the table runs has all
+_LISTED = 200
+# most job logs that it links of one of them
+_LOGS = 5
 
 
 # id and label of each filter of the report; its script fills them
@@ -56,8 +64,8 @@ _CHARTS = (
     (
         "pairs",
         "Paired differences",
-        "Dots: one pair of runs each. Diamond and bar: their mean and its 95 % bootstrap interval, "
-        "strategy minus reference. Band: the margin of equivalence,",
+        "Diamond and bar: the mean of all and its 95 % bootstrap interval, strategy minus reference. "
+        "Band: the margin of equivalence,",
     ),
     (
         "times",
@@ -148,7 +156,7 @@ def reason(study, comparisons):
     operations = _overall(comparisons, "flops_ratio", depth, strategy, budget="own").strategy_mean
     sentences = [f"It ended {', and '.join(parts)}."] if parts else []
     if not math.isnan(operations):
-        epochs = f"{study['epochs_alternating']} and {_count(study['epochs_standard'], 'epoch')}"
+        epochs = f"{study['epochs_alternating']} and {count(study['epochs_standard'], 'epoch')}"
         share = f"{100 * operations:.0f} % of the operations of standard training"
         sentences.append(f"Its whole training took {share} ({epochs}).")
     return " ".join(sentences)
@@ -188,18 +196,13 @@ def generalisation(study, across):
 def _opening(study, row):
     if row.verdict == "undecided":
         return "Undecided"
-    margin = _margin(study)
+    margin = margin_in_words(study)
     small = f", by less than {margin}" if row.verdict == "equivalent" else ""
     if round(row.high, _DIGITS) < 0:
         return f"Alternating freezing lost{small}"
     if round(row.low, _DIGITS) > 0:
         return f"Alternating freezing won{small}"
     return f"Alternating freezing made no difference of {margin} or more"
-
-
-def _margin(study):
-    points = f"{100 * study['equivalence_margin']:g}"
-    return f"{points} accuracy point{'' if points == '1' else 's'}"
 
 
 def _in_brackets(row):
@@ -252,15 +255,11 @@ def _interval(low, high):
     return " to ".join(_side(end, places=places).removesuffix(" from") for end in (low, high))
 
 
-def _count(number, word):
-    return f"{number} {word}{'' if number == 1 else 's'}"
-
-
 def _pairs(study, row):
-    grid = f"{_count(len(study['datasets']), 'data set')} × {_count(study['seeds'], 'seed')}"
+    grid = f"{count(len(study['datasets']), 'data set')} × {count(study['seeds'], 'seed')}"
     if row.dropped:
-        return f"{row.pairs} of {_count(row.pairs + row.dropped, 'pair')}: {grid}, {row.dropped} left out"
-    return f"{_count(row.pairs, 'pair')}: {grid}"
+        return f"{row.pairs} of {count(row.pairs + row.dropped, 'pair')}: {grid}, {row.dropped} left out"
+    return f"{count(row.pairs, 'pair')}: {grid}"
 
 
 def left_out(study, runs, comparisons):
@@ -286,7 +285,7 @@ def left_out(study, runs, comparisons):
     here = cells["family"] == "primary"
     others = ~here & (cells["budget"] == "own") & (cells["reference"] == "standard")
     parts = [
-        f"{_count(int(rows['dropped'].sum()), 'pair')} in {_count(len(rows), 'cell')} of {where}"
+        f"{count(int(rows['dropped'].sum()), 'pair')} in {count(len(rows), 'cell')} of {where}"
         for rows, where in ((cells[here], "this comparison"), (cells[others], "the others"))
         if len(rows)
     ]
@@ -300,13 +299,14 @@ def left_out(study, runs, comparisons):
 def write_page(notebook, output):
     """Write an executed notebook as one HTML page that loads nothing.
 
-    The code is hidden until a check box shows it; scripts, widgets and what went to
-    standard error are left out.
+    The code is hidden until a check box shows it; scripts and widgets are left out. The
+    notebook is stored again by `without_traces`, so that notebook and page are the same
+    bytes each time.
 
     Parameters
     ----------
     notebook : path
-        Executed notebook.
+        Executed notebook, read and written.
     output : path
         HTML to write; it links to ``../report.html``.
 
@@ -324,6 +324,7 @@ def write_page(notebook, output):
         node = nbformat.read(notebook, as_version=4)
     except (OSError, ValueError, AttributeError, nbformat.ValidationError) as error:
         raise InputError(f"{notebook}: not a notebook: {' '.join(str(error).split())[:200]}") from None
+    node = without_traces(node)
     exporter = HTMLExporter(
         template_name="page",
         extra_template_basedirs=[str(TEMPLATES)],
@@ -334,12 +335,40 @@ def write_page(notebook, output):
     # of a progress bar only the last state stays
     exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)
     light, dark = (HtmlFormatter(style=name).get_style_defs(".highlight") for name in ("xcode", "github-dark"))
-    style = f"{_style()}\n{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}"
+    style = f"{_style()}\n{light}\n@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}"
     html, _ = exporter.from_notebook_node(
         node, resources={"page_title": _title(node) or Path(notebook).stem, "page_style": style}
     )
+    with atomic_output(notebook) as file:
+        file.write(nbformat.writes(node) + "\n")
     with atomic_output(output) as file:
         file.write(html if html.endswith("\n") else html + "\n")
+
+
+def without_traces(node):
+    """Return an executed notebook without what only tells when and where it was executed.
+
+    Parameters
+    ----------
+    node : nbformat.NotebookNode
+        As papermill left it: with times of its start and end, paths, a random id of the cell
+        that it injected, and warnings, which its log has too.
+
+    Returns
+    -------
+    nbformat.NotebookNode
+        A valid notebook, equal for equal code, parameters and outputs.
+    """
+    node = copy.deepcopy(node)
+    node.metadata.pop("papermill", None)
+    for cell in node.cells:
+        for name in ("papermill", "execution"):
+            cell.metadata.pop(name, None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.id = "injected-parameters"
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    return node
 
 
 def _style():
@@ -392,7 +421,8 @@ def write_report(study, tables, pages, output):
         Complete configuration; see `altfreeze.config.validate`.
     tables : path
         Folder with ``runs.csv``, ``comparisons.csv``, ``pairs.csv``, ``across_datasets.csv``, ``epochs.parquet``,
-        ``times_to_target.csv``, ``packs.csv`` and ``study.json``.
+        ``times_to_target.csv``, ``packs.csv``, ``calibration.csv``, ``trends.csv``, ``speedups.csv`` and
+        ``study.json``.
     pages : sequence of path
         Pages to link, in this order.
     output : path
@@ -410,7 +440,9 @@ def write_report(study, tables, pages, output):
     }
     explored["epochs"] = read_table(tables / "epochs.parquet", "epochs")
     runs, comparisons = explored["runs"], explored["comparisons"]
-    across = read_table(tables / "across_datasets.csv", "across_datasets")
+    across, calibration, trends, speedups = (
+        read_table(tables / f"{name}.csv", name) for name in ("across_datasets", "calibration", "trends", "speedups")
+    )
     provenance = _provenance(tables / "study.json")
     sentence = answer(study, comparisons)
     svg = figure_svg(
@@ -429,13 +461,19 @@ def write_report(study, tables, pages, output):
         generalisation=generalisation(study, across),
         left_out=left_out(study, runs, comparisons),
         depth=study["primary_depth"],
-        margin=_margin(study),
+        margin=margin_in_words(study),
         figure=Markup(svg),
         budgets=BUDGETS.values(),
         budget_rows=_budget_rows(study, comparisons),
         rows=_ratio_rows(study, comparisons),
         pages=[_page_link(page, output.parent) for page in pages],
-        facts=_facts(study, provenance, len(runs)),
+        headline=_headline(study, provenance, runs),
+        discussed=_discussed(discuss(study, explored | {"trends": trends, "speedups": speedups})),
+        failed=_failed(failures(runs, calibration, explored["epochs"], explored["packs"])),
+        strategies=_ended(runs),
+        facts=_facts(study, len(runs)),
+        environment=_environment(provenance),
+        repeat=_repeat(study, provenance),
         filters=_FILTERS,
         letters=_LETTERS,
         charts=_CHARTS,
@@ -511,13 +549,112 @@ def _budget_rows(study, comparisons):
     return rows
 
 
-def _facts(study, provenance, runs):
-    """Return what was run, as pairs of a name and a text."""
-    commits = [
-        "no git checkout" if git["commit"] is None else git["commit"] + (" with changes" if git["dirty"] else "")
+def _headline(study, provenance, runs):
+    """Return grid, budget, machine and commit in few words, as pairs of a name and a text."""
+    rates = " × 2 learning rates" if study["tune"] else ""
+    ended = (runs["status"] == OK).sum()
+    return [
+        (
+            "Grid",
+            f"{count(len(study['datasets']), 'data set')} × {count(len(study['depths']), 'depth')} × "
+            f"{len(strategies(study))} strategies × {count(study['seeds'], 'seed')}{rates}: {count(len(runs), 'run')}, "
+            f"of which {'all' if ended == len(runs) else ended} ended well",
+        ),
+        ("Budget", f"{_epochs(study)}; compared at {BUDGETS[study['primary_budget']]}"),
+        ("Machine", f"{_machine(provenance)}, {provenance['training_seconds']:.0f} s of training"),
+        ("Commit", "; ".join(_commits(provenance, 12))),
+    ]
+
+
+def _epochs(study):
+    standard, others = study["epochs_standard"], study["epochs_alternating"]
+    return (
+        count(standard, "epoch") if standard == others else f"standard {standard}, the others {count(others, 'epoch')}"
+    )
+
+
+def _machine(provenance):
+    threads = " or ".join(map(str, provenance["threads"]))
+    devices = f"{', '.join(provenance['device'])} ({', '.join(provenance['device_name'])})"
+    return f"{count(provenance['hosts'], 'host')}, {devices}, {threads} thread{'' if threads == '1' else 's'} a job"
+
+
+def _commits(provenance, digits=None):
+    return [
+        "no git checkout"
+        if git["commit"] is None
+        else git["commit"][:digits] + (" with changes that are not in it" if git["dirty"] else "")
         for git in provenance["git"]
     ]
-    versions = [", ".join(f"{name} {version}" for name, version in found.items()) for found in provenance["versions"]]
+
+
+def _cells(table):
+    """Return a table's cells as text, numbers with five digits."""
+    return [
+        [f"{value:.5g}" if isinstance(value, float) else str(value) for value in row]
+        for row in table.astype(object).itertuples(index=False)
+    ]
+
+
+def _discussed(found):
+    """Return what the template shows of the discussion: findings, and the questions without one."""
+    return {
+        "findings": [
+            {
+                "question": rule.question,
+                "table": rule.table,
+                "sentence": finding.sentence,
+                "because": finding.because,
+                "columns": list(finding.rows),
+                "rows": _cells(finding.rows),
+            }
+            for rule, finding in found
+            if finding
+        ],
+        "open": [rule.question for rule, finding in found if not finding],
+    }
+
+
+def _failed(table):
+    """Return the rows of the table of failed runs, as far as it is listed, and what is not."""
+    rows = table.head(_LISTED).to_dict("records")
+    for row in rows:
+        row["more_logs"] = len(row["logs"][_LOGS:])
+        row["logs"] = [{"href": quote(log), "text": log} for log in row["logs"][:_LOGS]]
+    rest = table["count"].iloc[_LISTED:]
+    more = f"{count(len(rest), 'more cell')} with {count(rest.sum(), 'run')}" if len(rest) else ""
+    return {"rows": rows, "more": more}
+
+
+def _ended(runs):
+    """Return a table of how the runs of each strategy ended, as text, and none where all ended well."""
+    table = by_strategy(runs)
+    if table.shape[1] == 1:
+        return None
+    return {
+        "statuses": list(table)[1:],
+        "rows": [(row[0], [str(value) for value in row[1:]]) for row in table.itertuples()],
+    }
+
+
+def _repeat(study, provenance):
+    """Return the configuration as text and as a link to itself, and the commands that make the study again."""
+    text = json.dumps(study, indent=2, ensure_ascii=False) + "\n"
+    commits = list(dict.fromkeys(git["commit"] for git in provenance["git"] if git["commit"]))
+    name = re.sub(r"[^\w.-]+", "_", study["study"]) + ".json"
+    commands = [f"git checkout {commits[0]}"] if len(commits) == 1 else []
+    return {
+        "configuration": text,
+        "href": f"data:application/json;base64,{base64.b64encode(text.encode()).decode()}",
+        "name": name,
+        "commands": "\n".join([*commands, f"snakemake --cores all --configfile {name}"]),
+    }
+
+
+def _facts(study, runs):
+    """Return what was run, as pairs of a name and a text."""
+    shorter = [label for label, named in strategies(study).items() if STRATEGIES[named["name"]].budget != "epochs"]
+    earlier = f"; {' and '.join(shorter)} stop{'s' if len(shorter) == 1 else ''} earlier" if shorter else ""
     momentum = f", momentum {study['momentum']:g}" if study["optimizer"] == "sgd" else ""
     return [
         ("Study", f"{study['study']}, seed {study['seed']}"),
@@ -527,13 +664,10 @@ def _facts(study, provenance, runs):
         (
             "Seeds",
             f"{study['seeds']} in each cell, {runs} runs; {study['calibration_seeds']} more of standard training for "
-            f"calibration at each data set and depth; {provenance['packs']} packs",
+            "calibration at each data set and depth",
         ),
         ("Strategies", ", ".join(strategies(study))),
-        (
-            "Epochs",
-            f"standard {study['epochs_standard']}, the others {study['epochs_alternating']}; two controls stop earlier",
-        ),
+        ("Epochs", f"{_epochs(study)}{earlier}"),
         ("Network", f"width {study['width']}, dropout {study['dropout']:g}"),
         (
             "Optimizer",
@@ -542,11 +676,25 @@ def _facts(study, provenance, runs):
         ),
         (
             "Freezing",
-            f"phases of {_count(study['freeze_period'], study['freeze_unit'])}, the {study['first_to_learn']} learns "
+            f"phases of {count(study['freeze_period'], study['freeze_unit'])}, the {study['first_to_learn']} learns "
             f"first; optimizer state on thaw: {study['state_on_thaw']}; activation cache: {study['cache_activations']}",
         ),
-        ("Device", f"{', '.join(provenance['device'])} ({', '.join(provenance['device_name'])})"),
-        ("Training", f"{provenance['training_seconds']:.0f} s in total, packs side by side"),
-        ("Commit", "; ".join(commits)),
+    ]
+
+
+def _environment(provenance):
+    """Return where and with what it was run, as pairs of a name and a text."""
+    versions = [", ".join(f"{name} {version}" for name, version in found.items()) for found in provenance["versions"]]
+    return [
+        ("Machine", _machine(provenance)),
         ("Versions", "; ".join(versions)),
+        ("Commit", "; ".join(_commits(provenance))),
+        ("Code", f"fingerprint of what decides the numbers: {', '.join(provenance['code'])}"),
+        ("Jobs", f"{count(provenance['packs'], 'pack')} of seeds trained together"),
+        (
+            "Spent",
+            f"{provenance['training_seconds']:.0f} s of training, {provenance['wall_seconds']:.0f} s with start and "
+            f"evaluation, {provenance['cpu_seconds']:.0f} CPU seconds; sums over jobs, some of which ran side by side",
+        ),
+        ("Memory", f"{provenance['peak_memory_mib']:.0f} MiB at most in one job"),
     ]

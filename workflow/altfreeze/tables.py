@@ -440,6 +440,7 @@ def _provenance(manifests):
         "device": distinct("device"),
         "device_name": distinct("device_name"),
         "threads": distinct("threads"),
+        "hosts": len(distinct("host")),
         "training_seconds": sum(manifest["training_seconds"] for manifest in manifests),
         "wall_seconds": sum(manifest["wall_seconds"] for manifest in manifests),
         "cpu_seconds": sum(manifest["cpu_seconds"] for manifest in manifests),

@@ -14,6 +14,7 @@ from altfreeze import InputError
 from altfreeze import config as study
 from altfreeze.provenance import (
     COMPARISON_MODULES,
+    DOCUMENTED_MODULES,
     NUMERIC_MODULES,
     PAGE_MODULES,
     TABLE_MODULES,
@@ -28,6 +29,10 @@ try:
 except InputError as error:
     # a WorkflowError would print three lines
     sys.exit(f"altfreeze: {error}")
+
+
+# a param by a function alone: in text, Snakemake takes a column's name in braces for a wildcard
+STUDY = json.dumps(config, sort_keys=True)
 
 
 # what a training job writes beside its log
@@ -45,11 +50,6 @@ wildcard_constraints:
     strategy="|".join(map(re.escape, study.strategies(config))),
     rates="configured|tuned",
     seeds=r"\d+-\d+",
-
-
-def whole_study(wildcards):
-    """Return the configuration as JSON; as text, Snakemake would take a column's name in braces for a wildcard."""
-    return json.dumps(config, sort_keys=True)
 
 
 def source_of(wildcards):

@@ -54,7 +54,7 @@ rule dynamics:
         EXECUTE
 
 
-rule comparison:
+use rule dynamics as comparison with:
     input:
         runs="<results>/tables/runs.csv",
         comparisons="<results>/tables/comparisons.csv",
@@ -73,24 +73,13 @@ rule comparison:
         "<logs>/notebooks/comparison.log",
     benchmark:
         "<benchmarks>/notebooks/comparison.tsv"
-    retries: 1
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
-        notebook=1,
     params:
-        parameters=lambda wildcards, input: notebook_parameters(tables=str(Path(input.runs).parent)),
-        code=fingerprint(*PAGE_MODULES),
+        parameters=lambda wildcards, input: notebook_parameters(tables=str(Path(input.study).parent)),
     message:
         "Show all comparisons"
-    shell:
-        EXECUTE
 
 
-rule budgets:
+use rule dynamics as budgets with:
     input:
         runs="<results>/tables/runs.csv",
         comparisons="<results>/tables/comparisons.csv",
@@ -114,24 +103,13 @@ rule budgets:
         "<logs>/notebooks/budgets.log",
     benchmark:
         "<benchmarks>/notebooks/budgets.tsv"
-    retries: 1
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
-        notebook=1,
     params:
-        parameters=lambda wildcards, input: notebook_parameters(tables=str(Path(input.runs).parent)),
-        code=fingerprint(*PAGE_MODULES),
+        parameters=lambda wildcards, input: notebook_parameters(tables=str(Path(input.study).parent)),
     message:
         "Compare at equal epochs, updates, operations and seconds"
-    shell:
-        EXECUTE
 
 
-rule statistics:
+use rule dynamics as statistics with:
     input:
         runs="<results>/tables/runs.csv",
         comparisons="<results>/tables/comparisons.csv",
@@ -152,24 +130,13 @@ rule statistics:
         "<logs>/notebooks/statistics.log",
     benchmark:
         "<benchmarks>/notebooks/statistics.tsv"
-    retries: 1
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
-        notebook=1,
     params:
-        parameters=lambda wildcards, input: notebook_parameters(tables=str(Path(input.runs).parent)),
-        code=fingerprint(*PAGE_MODULES),
+        parameters=lambda wildcards, input: notebook_parameters(tables=str(Path(input.study).parent)),
     message:
         "Say what the numbers can and cannot show"
-    shell:
-        EXECUTE
 
 
-rule walkthrough:
+use rule dynamics as walkthrough with:
     input:
         notebook="workflow/notebooks/walkthrough.ipynb",
         templates=PAGE_TEMPLATES,
@@ -185,14 +152,6 @@ rule walkthrough:
         "<logs>/notebooks/walkthrough.log",
     benchmark:
         "<benchmarks>/notebooks/walkthrough.tsv"
-    retries: 1
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
-        notebook=1,
     params:
         parameters=notebook_parameters(
             depth=config["primary_depth"],
@@ -207,8 +166,58 @@ rule walkthrough:
         code=fingerprint(*NUMERIC_MODULES, "datasets", "plots", "report"),
     message:
         "Walk through one alternating run, step by step"
-    shell:
-        EXECUTE
+
+
+use rule dynamics as schedules with:
+    input:
+        data=expand("<results>/data/{dataset}.npz", dataset=config["datasets"]),
+        notebook="workflow/notebooks/schedules.ipynb",
+        templates=PAGE_TEMPLATES,
+    output:
+        notebook="<results>/notebooks/schedules.ipynb",
+        page=report(
+            "<results>/notebooks/schedules.html",
+            caption="../report/schedules.rst",
+            category="Notebooks",
+            labels={"notebook": "schedules", "data set": "all"},
+        ),
+    log:
+        "<logs>/notebooks/schedules.log",
+    benchmark:
+        "<benchmarks>/notebooks/schedules.tsv"
+    params:
+        parameters=lambda wildcards, input: notebook_parameters(study=STUDY, data=str(Path(input.data[0]).parent)),
+        docstrings=fingerprint(*DOCUMENTED_MODULES, docstrings=True),
+    message:
+        "Draw which layers learn when"
+
+
+use rule dynamics as methods with:
+    input:
+        study="<results>/tables/study.json",
+        data=expand("<results>/data/{dataset}.json", dataset=config["datasets"]),
+        schemas=["workflow/schemas/config.schema.yaml", "workflow/schemas/tables.schema.yaml"],
+        notebook="workflow/notebooks/methods.ipynb",
+        templates=PAGE_TEMPLATES,
+    output:
+        notebook="<results>/notebooks/methods.ipynb",
+        page=report(
+            "<results>/notebooks/methods.html",
+            caption="../report/methods.rst",
+            category="Notebooks",
+            labels={"notebook": "methods", "data set": "all"},
+        ),
+    log:
+        "<logs>/notebooks/methods.log",
+    benchmark:
+        "<benchmarks>/notebooks/methods.tsv"
+    params:
+        parameters=lambda wildcards, input: notebook_parameters(
+            tables=str(Path(input.study).parent), data=str(Path(input.data[0]).parent)
+        ),
+        docstrings=fingerprint(*DOCUMENTED_MODULES, docstrings=True),
+    message:
+        "Say what was done, in the words of the code"
 
 
 rule report:
@@ -220,13 +229,18 @@ rule report:
         epochs="<results>/tables/epochs.parquet",
         times="<results>/tables/times_to_target.csv",
         packs="<results>/tables/packs.csv",
+        calibration="<results>/tables/calibration.csv",
+        trends="<results>/tables/trends.csv",
+        speedups="<results>/tables/speedups.csv",
         study="<results>/tables/study.json",
         pages=[
             "<results>/notebooks/budgets.html",
             "<results>/notebooks/statistics.html",
             "<results>/notebooks/comparison.html",
             *expand("<results>/notebooks/dynamics-{dataset}.html", dataset=config["datasets"]),
+            "<results>/notebooks/schedules.html",
             "<results>/notebooks/walkthrough.html",
+            "<results>/notebooks/methods.html",
         ],
         templates=[
             "workflow/altfreeze/templates/report.html.j2",
@@ -259,7 +273,7 @@ rule report:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=30,
     params:
-        study=whole_study,
+        study=lambda wildcards: STUDY,
         tables=subpath(input.runs, parent=True),
         code=fingerprint(*PAGE_MODULES),
     message:

@@ -101,7 +101,7 @@ def seeds_needed(differences, seeds, difference):
       https://doi.org/10.2307/3002019): n - 1 on one data set, k (n - 1) where all s_d are equal;
     - expected half width t_nu sigma E[chi_nu] / sqrt(nu), where
       E[chi_nu] = sqrt(2) Gamma((nu + 1) / 2) / Gamma(nu / 2);
-    - power P(|T| > t_nu) of the two-sided t test, T noncentral t with nu degrees of
+    - power P(abs(T) > t_nu) of the two-sided t test, T noncentral t with nu degrees of
       freedom and noncentrality difference / sigma (J. Cohen, Statistical Power Analysis
       for the Behavioral Sciences, 1988, https://doi.org/10.4324/9780203771587, chapter 12),
 

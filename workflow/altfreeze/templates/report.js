@@ -61,6 +61,12 @@
   };
   const isRatio = (row) => row.metric.endsWith("ratio");
   const unit = (row) => (isRatio(row) ? "%" : "points");
+  const nameOf = (dataset) => (dataset === "all" ? "Mean of all data sets" : dataset);
+  // whether a row is about the same as another, but for some columns
+  const sameAs = (row, ...but) => {
+    const names = ["dataset", "depth", "rates", "strategy", "reference", "budget", "metric"];
+    return (other) => names.every((name) => but.includes(name) || other[name] === row[name]);
+  };
   const verdictOf = (row) => (row.difference === "" ? "no pair" : row.verdict);
   const ends = (row) => (row.low === "" ? "" : `${points(row.low)} to ${points(row.high)}`);
   const interval = (row) => (row.low === "" ? "no interval" : `95 % interval ${ends(row)}`);
@@ -73,8 +79,15 @@
 
   // the view
 
+  // a link to a part of the page leaves the view as it is
+  let viewed = "";
+  const address = () => {
+    const hash = location.hash.slice(1);
+    if (!hash || hash.includes("=")) viewed = hash;
+    return new URLSearchParams(viewed);
+  };
   const read = () => {
-    const view = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+    const view = Object.fromEntries(address());
     try {
       view.cell = JSON.parse(view.cell).map(String);
     } catch {
@@ -83,7 +96,7 @@
     return view;
   };
   const write = (changes) => {
-    const words = new URLSearchParams(location.hash.slice(1));
+    const words = address();
     for (const [name, value] of Object.entries(changes)) words.set(name, value);
     location.hash = words;
   };
@@ -149,10 +162,8 @@
     if (!row) return element("td");
     const verdict = verdictOf(row);
     const letter = LETTERS[verdict] + (row.dropped === "0" ? "" : "*");
-    const about = `${key[0] === "all" ? "mean of all data sets" : key[0]}, depth ${key[1]}, ${key[2]}: ${inWords(row)}`;
+    const about = `${nameOf(key[0])}, depth ${key[1]}, ${key[2]}: ${inWords(row)}`;
     const look = { class: `verdict ${verdict.replace(" ", "-")}`, title: about };
-    const words = element("span", { class: "hidden" }, ` ${inWords(row)}`);
-    if (key[0] === "all") return element("td", {}, element("span", look, letter, words));
     const open = JSON.stringify(view.cell) === JSON.stringify(key);
     // one stop of the tabulator for the whole matrix; arrows move in it
     const state = { type: "button", "aria-label": about, "aria-pressed": open, tabindex: -1 };
@@ -181,6 +192,7 @@
   // charts
 
   const figures = {};
+  const dark = matchMedia("(prefers-color-scheme: dark)");
   const drawChart = async (name, rows, words, alternative) => {
     const style = getComputedStyle(document.documentElement);
     const colour = (variable) => style.getPropertyValue(variable).trim();
@@ -208,6 +220,7 @@
     // to a reader of the page's words it is one picture
     target.querySelector("svg").setAttribute("aria-hidden", "true");
     target.setAttribute("role", "img");
+    target.classList.toggle("dark", dark.matches);
     target.setAttribute("aria-label", `${words.lines.join(": ")}. ${alternative}`);
   };
   const save = (blob, name) => {
@@ -232,15 +245,17 @@
   const drawCell = async (view, rows) => {
     const turn = ++drawn;
     const [dataset, depth, strategy] = view.cell ?? [];
+    const overall = dataset === "all";
     const tables = view.cell && (await place(dataset, depth));
     const row = rows.find((each) => [each.dataset, each.depth, each.strategy].join() === view.cell?.join());
     if (turn !== drawn) return;
-    byId("cell").hidden = !row || !tables.epochs;
+    byId("cell").hidden = !row || !(overall || tables.epochs);
     byId("choose").hidden = !byId("cell").hidden;
     if (byId("cell").hidden) return;
     const { reference, rates } = view;
-    const lines = [`${dataset}, depth ${depth}`, `${strategy} against ${reference}`];
+    const lines = [`${nameOf(dataset)}, depth ${depth}`, `${strategy} against ${reference}`];
     byId("cell").dataset.name = [dataset, `depth${depth}`, strategy].join("-").replace(/[^\w.-]+/g, "_");
+    byId("cell").className = overall ? "of-all" : "of-one";
     byId("cell-title").textContent = lines.join(": ");
     const what = `${data.metrics[view.metric]}, ${data.budgets[view.budget]}`;
     byId("cell-words").textContent = `${what}: ${inWords(row)}.`.replace(/^./, (letter) => letter.toUpperCase());
@@ -250,22 +265,31 @@
       reference, strategy, lines, clock: data.clocks[view.clock].label, format: data.clocks[view.clock].format,
       quantity: data.quantities[view.quantity],
     };
-    drawFailures(mine(tables.runs).rows, [reference, strategy], row);
-    await drawCurves(view, mine(tables.epochs), words, `${what}: ${inWords(row)}`);
-    await drawPairs(row, tables.pairs, words, what);
-    await drawTimes(view, mine(tables.times_to_target), words);
     drawTable(row);
-    drawPacks(mine(tables.packs));
+    if (overall) {
+      const each = comparisons.rows.filter((other) => sameAs(row, "dataset")(other) && other.dataset !== "all");
+      drawFailures(row, `Diverged: ${reference} ${row.diverged_reference}; ${strategy} ${row.diverged_strategy}`);
+      drawDatasets(each);
+      await drawPairs(row, comparisons.header, each, (other) => other.dataset, words, what);
+    } else {
+      const runs = mine(tables.runs).rows.filter((run) => run.status !== "ok");
+      const gone = [reference, strategy].map((label) => {
+        const seeds = runs.filter((run) => run.strategy === label).map((run) => `${run.seed} (${run.status})`);
+        return `${label} ${seeds.length ? `seeds ${seeds.join(", ")}` : "none"}`;
+      });
+      drawFailures(row, `Runs that failed: ${gone.join("; ")}`, runs.length);
+      const pairs = tables.pairs.rows.filter(sameAs(row));
+      drawPacks(mine(tables.packs));
+      await drawCurves(view, mine(tables.epochs), words, `${what}: ${inWords(row)}`);
+      await drawPairs(row, tables.pairs.header, pairs, (pair) => `seed ${pair.seed}`, words, what);
+      await drawTimes(view, mine(tables.times_to_target), words);
+    }
     byId("cell").dataset.ready = JSON.stringify(view);
   };
-  const drawFailures = (runs, labels, row) => {
-    const gone = labels.map((label) => {
-      const seeds = runs.filter((run) => run.strategy === label && run.status !== "ok").map((run) => run.seed);
-      return `${label} ${seeds.length ? `seeds ${seeds.join(", ")}` : "none"}`;
-    });
-    byId("failures").hidden = row.dropped === "0" && !runs.some((run) => run.status !== "ok");
+  const drawFailures = (row, gone, failed = 0) => {
+    byId("failures").hidden = row.dropped === "0" && !failed;
     const all = Number(row.pairs) + Number(row.dropped);
-    byId("failures").textContent = `${row.dropped} of ${all} pairs are left out. Diverged: ${gone.join("; ")}.`;
+    byId("failures").textContent = `${row.dropped} of ${all} pairs are left out. ${gone}.`;
   };
   const drawCurves = (view, table, words, about) => {
     files.curves = csv(table.header, table.rows);
@@ -277,13 +301,12 @@
     const subtitle = `${words.quantity} over ${words.clock}`;
     return drawChart("curves", values, { ...words, subtitle }, `Learning curves, ${subtitle}. ${about}.`);
   };
-  const drawPairs = (row, table, words, subtitle) => {
-    const same = ["rates", "strategy", "reference", "budget", "metric"];
-    const rows = table.rows.filter((each) => same.every((name) => each[name] === row[name]));
-    files.pairs = csv(table.header, rows);
-    const values = rows.map((each) => ({ row: `seed ${each.seed}`, difference: 100 * each.difference, mean: false }));
-    const numbers = ["difference", "low", "high"].map((name) => [name, row[name] === "" ? null : 100 * row[name]]);
-    if (row.difference !== "") values.push({ row: "mean", mean: true, ...Object.fromEntries(numbers) });
+  const drawPairs = (row, header, rows, label, words, subtitle) => {
+    files.pairs = csv(header, rows);
+    const scaled = (each) => Object.fromEntries(["difference", "low", "high"].map((name) =>
+      [name, (each[name] ?? "") === "" ? null : 100 * each[name]]));
+    const values = rows.filter((each) => each.difference !== "").map((each) => ({ row: label(each), mean: false, ...scaled(each) }));
+    if (row.difference !== "") values.push({ row: "mean", mean: true, ...scaled(row) });
     const margin = 100 * data.margins[isRatio(row) ? "ratio" : "accuracy"];
     const difference = `Difference (${isRatio(row) ? "% of the reference" : "percentage points"})`;
     const height = 17 * Math.max(values.length, 3);
@@ -309,21 +332,26 @@
     const subtitle = `Share of runs that reached a target over ${words.clock}`;
     return drawChart("times", values, { ...words, subtitle }, `${subtitle}. ${counts.join("; ")}.`);
   };
+  const percent = (text) => (text === "" ? "" : `${(100 * text).toFixed(2)} %`);
+  const figuresOf = (row) => [
+    verdictOf(row), row.difference === "" ? "" : points(row.difference) + (isRatio(row) ? " %" : ""), ends(row),
+    percent(row.reference_mean), percent(row.strategy_mean), row.pairs, row.dropped,
+  ];
+  const tableRow = (look, head, texts) =>
+    element("tr", look, element("th", { scope: "row" }, head), ...texts.map((text) => element("td", {}, text)));
   const drawTable = (current) => {
-    const same = ["dataset", "depth", "strategy", "reference", "rates"];
-    const rows = comparisons.rows.filter((row) => same.every((name) => row[name] === current[name]));
+    const rows = comparisons.rows.filter(sameAs(current, "metric", "budget"));
     files.comparison = csv(comparisons.header, rows);
-    const percent = (row, name) => (row[name] === "" ? "" : `${(100 * row[name]).toFixed(2)} %`);
-    const cells = (row) => [
-      data.metrics[row.metric], data.budgets[row.budget], verdictOf(row),
-      row.difference === "" ? "" : points(row.difference) + (isRatio(row) ? " %" : ""),
-      ends(row), percent(row, "reference_mean"), percent(row, "strategy_mean"), row.pairs, row.dropped,
-    ];
-    byId("rows").replaceChildren(...rows.map((row) => {
-      const [first, ...others] = cells(row);
-      const look = row === current ? { class: "primary" } : {};
-      const head = element("th", { scope: "row" }, first);
-      return element("tr", look, head, ...others.map((text) => element("td", {}, text)));
+    byId("rows").replaceChildren(...rows.map((row) =>
+      tableRow(row === current ? { class: "primary" } : {}, data.metrics[row.metric],
+        [data.budgets[row.budget], ...figuresOf(row)])));
+  };
+  const drawDatasets = (rows) => {
+    files.datasets = csv(comparisons.header, rows);
+    byId("dataset-rows").replaceChildren(...rows.map((row) => {
+      const words = address();
+      words.set("cell", JSON.stringify([row.dataset, row.depth, row.strategy]));
+      return tableRow({}, element("a", { href: `#${words}` }, row.dataset), figuresOf(row));
     }));
   };
   const drawPacks = ({ header, rows }) => {
@@ -358,7 +386,7 @@
   for (const name of CHOICES) byId(name).addEventListener("change", (event) => write({ [name]: event.target.value }));
   byId("reset").addEventListener("click", () => { location.hash = ""; });
   addEventListener("hashchange", show);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
+  dark.addEventListener("change", show);
   byId("explorer").hidden = false;
   await show();
 })();
