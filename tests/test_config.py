@@ -153,7 +153,7 @@ def test_every_key_is_documented():
         ({"results": "./"}, ["results", "the folder of the workflow"]),
         ({"seeds": 10**9}, ["seeds", "≤ 1000000"]),
         ({"sources": {"a": {"kind": "csv", "path": "a{b}.csv", "target": "c"}}}, ["sources.a.path", "a{b}.csv"]),
-        ({"results": "a b"}, ["results", '"a b"']),
+        ({"results": "~/a"}, ["results", '"~/a"', "none of { } < >"]),
         ({"results": "{dataset}"}, ["results"]),
         ({"study": "a\nb"}, ["study"]),
         ({"datasets": ["mnist"]}, ["datasets[0]", '"mnist"', "no entry in sources"]),

@@ -10,25 +10,38 @@ from pathlib import Path
 
 from altfreeze import InputError
 
+# of one pack; the schema of the configuration says the same
+MOST_SEEDS = 1_000_000
+
 
 def _json(text):
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{text[:80]!r} is not JSON: {error}") from None
 
 
+def _study(arguments):
+    from altfreeze.config import validate
+
+    return validate(_json(arguments.study), origin="--study")
+
+
 def _seeds(text):
-    match = re.fullmatch(r"(\d{1,9})-(\d{1,9})", text)
-    if not match or int(match[1]) > int(match[2]):
-        raise InputError(f"--seeds: {text!r} is not allowed; allowed: FIRST-LAST, for example 0-9")
+    match = re.fullmatch(r"([0-9]{1,9})-([0-9]{1,9})", text)
+    if not match or not 0 <= int(match[2]) - int(match[1]) < MOST_SEEDS:
+        raise InputError(
+            f"--seeds: {text[:80]!r} is not allowed; allowed: FIRST-LAST, for example 0-9, {MOST_SEEDS} seeds at most"
+        )
     return range(int(match[1]), int(match[2]) + 1)
 
 
 def _data(arguments):
+    from altfreeze.config import validate_source
     from altfreeze.datasets import load_dataset, save_dataset
 
     source = _json(arguments.source)
+    validate_source(arguments.name, source, arguments.study_seed)
     dataset = load_dataset(arguments.name, source, arguments.study_seed)
     save_dataset(dataset, arguments.name, source, arguments.output, arguments.manifest)
 
@@ -68,22 +81,25 @@ def _tune(arguments):
 
 
 def _timing(arguments):
+    from altfreeze.config import validate_timed
+
+    study = validate_timed(_json(arguments.study))
     _limit_threads(arguments.threads)
     from altfreeze.timing import run
 
-    run(_json(arguments.study), arguments.data, arguments.output, arguments.device, arguments.threads)
+    run(study, arguments.data, arguments.output, arguments.device, arguments.threads)
 
 
 def _collect(arguments):
     from altfreeze.tables import collect
 
-    collect(_json(arguments.study), arguments.results, arguments.tables)
+    collect(_study(arguments), arguments.results, arguments.tables)
 
 
 def _compare(arguments):
     from altfreeze.comparisons import compare
 
-    compare(_json(arguments.study), arguments.tables)
+    compare(_study(arguments), arguments.tables)
 
 
 def _page(arguments):
@@ -95,19 +111,26 @@ def _page(arguments):
 def _report(arguments):
     from altfreeze.report import write_report
 
-    write_report(_json(arguments.study), arguments.tables, arguments.pages, arguments.output)
+    write_report(_study(arguments), arguments.tables, arguments.pages, arguments.output)
 
 
 def _crate(arguments):
     from altfreeze.crate import write_crate
 
-    write_crate(_json(arguments.study), arguments.results, arguments.checkout)
+    write_crate(_study(arguments), arguments.results, arguments.checkout)
 
 
 def _count(text):
-    if not re.fullmatch(r"[1-9]\d{0,3}", text):
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: 1 to 9999")
     return int(text)
+
+
+def _output_file(text):
+    # before hours of work, not after
+    if not text or Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is a folder; allowed: a file to write")
+    return Path(text)
 
 
 def _learning_rate(text):
@@ -145,8 +168,8 @@ def parser():
     argument("--name", help="name of the data set")
     argument("--source", help="JSON: its entry under sources in the configuration")
     argument("--study-seed", type=int, help="seed of the study")
-    argument("--output", type=Path, help="npz to write")
-    argument("--manifest", type=Path, help="JSON to write: what was done to the data")
+    argument("--output", type=_output_file, help="npz to write")
+    argument("--manifest", type=_output_file, help="JSON to write: what was done to the data")
 
     argument = command("train", _train, "train one pack: seeds of one cell, stacked")
     argument("--data", type=Path, help="stored data set (npz)")
@@ -154,11 +177,11 @@ def parser():
     argument("--seeds", help="first and last seed, for example 0-9")
     argument("--device", choices=["auto", "cpu", "cuda"], help="where to train")
     argument("--threads", type=_count, default=1, required=False, help="threads (1)")
-    argument("--output", type=Path, help="per-epoch log to write (CSV)")
-    argument("--manifest", type=Path, help="JSON to write: cell, versions, hashes, seconds")
+    argument("--output", type=_output_file, help="per-epoch log to write (CSV)")
+    argument("--manifest", type=_output_file, help="JSON to write: cell, versions, hashes, seconds")
     optional = {"type": Path, "nargs": "?", "required": False}
     argument("--tuning", **optional, help="JSON of a tuning: train at the learning rate that it chose")
-    argument("--gradient-flow", **optional, help="each layer's gradient flow to write (CSV)")
+    argument("--gradient-flow", **(optional | {"type": _output_file}), help="each layer's gradient flow to write (CSV)")
 
     argument = command("tune", _tune, "choose a cell's learning rate on calibration seeds")
     argument("--data", type=Path, help="stored data set (npz)")
@@ -167,14 +190,14 @@ def parser():
     argument("--seeds", help="first and last seed of calibration")
     argument("--device", choices=["auto", "cpu", "cuda"], help="where to train")
     argument("--threads", type=_count, default=1, required=False, help="threads (1)")
-    argument("--output", type=Path, help="JSON to write: the trials and the choice")
+    argument("--output", type=_output_file, help="JSON to write: the trials and the choice")
 
     argument = command("timing", _timing, "time each kind of work of a study, with nothing beside it")
     argument("--study", help="JSON: the whole configuration")
     argument("--data", type=Path, help="folder of the stored data sets")
     argument("--device", choices=["auto", "cpu", "cuda"], help="where to train")
     argument("--threads", type=_count, default=1, required=False, help="threads (1)")
-    argument("--output", type=Path, help="timing.csv to write")
+    argument("--output", type=_output_file, help="timing.csv to write")
 
     argument = command("collect", _collect, "gather all logs of a study into tables and check that none is missing")
     argument("--study", help="JSON: the whole configuration")
@@ -189,13 +212,13 @@ def parser():
 
     argument = command("page", _page, "turn an executed notebook into a page that needs no network")
     argument("--notebook", type=Path, help="executed notebook; stored again without times and paths")
-    argument("--output", type=Path, help="HTML to write")
+    argument("--output", type=_output_file, help="HTML to write")
 
     argument = command("report", _report, "write the report")
     argument("--study", help="JSON: the whole configuration")
     argument("--tables", type=Path, help="folder of the tables")
     argument("--pages", type=Path, nargs="+", help="pages to link")
-    argument("--output", type=Path, help="HTML to write")
+    argument("--output", type=_output_file, help="HTML to write")
 
     argument = command("crate", _crate, "describe a finished study and its code as an RO-Crate")
     argument("--study", help="JSON: the whole configuration")
@@ -205,7 +228,10 @@ def parser():
 
 
 def main(arguments=None):
-    """Run one command; a mistake of the user is one line on standard error and exit status 2.
+    """Run one command; what goes wrong is one line on standard error.
+
+    The exit status is 2 for a mistake of the user, and 1 for what the machine refuses: a
+    full disk, a folder that may not be written, no memory.
 
     Parameters
     ----------
@@ -214,11 +240,27 @@ def main(arguments=None):
     """
     try:
         chosen = parser().parse_args(arguments)
+        _refuse_same_outputs(chosen)
         chosen.function(chosen)
     except InputError as error:
-        sys.exit(_failure(error))
+        sys.exit(_failure(error, 2))
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        sys.exit(_failure(InputError(f"{where}{error.strerror or error}"), 1))
+    except (MemoryError, RuntimeError) as error:
+        # torch has no MemoryError of its own on a CPU, only the words
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        sys.exit(_failure(InputError(f"out of memory: {error}"), 1))
 
 
-def _failure(error):
-    print(f"altfreeze: {' '.join(str(error).split())}", file=sys.stderr)
-    return 2
+def _failure(error, status):
+    print(f"altfreeze: {error}", file=sys.stderr)
+    return status
+
+
+def _refuse_same_outputs(arguments):
+    outputs = [getattr(arguments, name, None) for name in ("output", "manifest", "gradient_flow")]
+    for path in filter(None, outputs):
+        if outputs.count(path) > 1:
+            raise InputError(f"{str(path)!r} is written twice; allowed: a file of its own for each output")

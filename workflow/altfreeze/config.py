@@ -1,9 +1,11 @@
 """Configuration of a study: validated, with one line for each mistake, and expanded into its grid."""
 
+import contextlib
 import difflib
 import functools
 import json
 import math
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -40,6 +42,9 @@ _TYPE_NAMES = {
     "boolean": "true or false",
 }
 _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+# no value of the configuration has as many levels of lists and keys; anchors of YAML can make endless ones
+_MOST_LEVELS = 8
+_LONGEST_FILE_NAME = 255
 
 
 class Pack(NamedTuple):
@@ -75,15 +80,26 @@ def load_schema():
 
 
 def _is_finite_number(_, value):
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        # a whole number beyond the largest float
+        return False
 
 
 def _is_whole_number(_, value):
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _whole_pattern(_, pattern, value, schema):
+    if isinstance(value, str) and not re.fullmatch(pattern, value):
+        yield jsonschema.ValidationError(f"{value!r} does not match {pattern!r}")
+
+
 _Validator = jsonschema.validators.extend(
     jsonschema.Draft202012Validator,
+    # Python's $ also matches before a last line end
+    {"pattern": _whole_pattern},
     # JSON Schema takes 4.0 for an integer and NaN for a number
     type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_whole_number).redefine(
         "number", _is_finite_number
@@ -92,8 +108,16 @@ _Validator = jsonschema.validators.extend(
 
 
 def _quoted(value):
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 80 else text[:77] + "..."
+    text = ""
+    try:
+        for part in json.JSONEncoder(ensure_ascii=False, default=str).iterencode(value):
+            text += part
+            if len(text) > 80:
+                return text[:77] + "..."
+    except (TypeError, ValueError):
+        # a value that contains itself, a key that is not text, a number of too many digits
+        return text + "..."
+    return text
 
 
 def _key(path):
@@ -111,7 +135,7 @@ def _allowed(schema):
     bounds = [f"{sign} {schema[keyword]}" for keyword, sign in _BOUNDS.items() if keyword in schema]
     words += [" and ".join(bounds)] if bounds else []
     if "pattern" in schema:
-        words.append(f"that matches {schema['pattern']}")
+        words.append(schema.get("$comment", f"that matches {schema['pattern']}"))
     if schema.get("minLength") == schema.get("maxLength", 0):
         words.append(f"of {schema['minLength']} character")
     elif "minLength" in schema:
@@ -139,9 +163,14 @@ def _sentence(error):
         return path, "allowed: either id, or name and version"
     if error.validator == "uniqueItems":
         return path, f"{_quoted(error.instance)} names an entry twice; allowed: each once"
-    if error.validator == "pattern" and "propertyNames" in error.absolute_schema_path:
+    if "propertyNames" in error.absolute_schema_path:
         return [*path, error.instance], f"this name is not allowed; allowed: {_allowed(error.schema)}"
-    return path, f"{_quoted(error.instance)} is not allowed; allowed: {_allowed(error.schema)}"
+    hint = ""
+    if error.validator == "type" and isinstance(error.instance, str):
+        with contextlib.suppress(ValueError):
+            number = float(error.instance)
+            hint = f" (text; as a number it is {number})" if math.isfinite(number) else ""
+    return path, f"{_quoted(error.instance)}{hint} is not allowed; allowed: {_allowed(error.schema)}"
 
 
 def _at(value, path):
@@ -155,15 +184,88 @@ def _at(value, path):
 
 
 def _origin(path, config, files):
-    """Return the last of `files` that sets the key at `path` as it stands, or the command line."""
+    """Return the last of `files` that sets the key at `path` as it stands, or None."""
     for file in reversed(files):
-        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        content = _read(file)
         if _at(content, path[:-1]) is not None and _quoted(_at(content, path)) == _quoted(_at(config, path)):
             return str(file)
-    return "--config"
+    return None
 
 
-def validate(config, files=()):
+class _Loader(yaml.SafeLoader):
+    """YAML, but a key that stands twice is a mistake: it would be the last one in silence."""
+
+    def construct_mapping(self, node, deep=False):
+        found = set()
+        for key, _ in node.value:
+            if (key.tag, str(key.value)) in found:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value} stands twice", key.start_mark)
+            found.add((key.tag, str(key.value)))
+        return super().construct_mapping(node, deep)
+
+
+def _parse(text):
+    """Return JSON or else YAML as Snakemake reads it, but for keys that stand twice."""
+    with contextlib.suppress(ValueError):
+        json.loads(text)
+        # JSON may be indented by tabs and YAML may not
+        text = text.replace("\t", " ")
+    return yaml.load(text, Loader=_Loader)
+
+
+def _read(file):
+    """Return what a configuration file holds, or refuse it in one line."""
+    try:
+        text = Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: cannot be read as YAML: {error}; allowed: a file with keys and values") from None
+    try:
+        content = _parse(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        reason = f"line {mark.line + 1}: {error.problem}" if mark else error
+        raise InputError(f"{file}: cannot be read as YAML: {reason}; allowed: each key once, with a value") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{file}: top level: {_quoted(content)} is not allowed; allowed: keys with values")
+    _refuse_endless(content, file)
+    return content
+
+
+def _refuse_endless(config, origin):
+    for key, value in config.items():
+        if isinstance(value, dict | list) and _is_endless(value):
+            raise InputError(
+                f"{origin}: {_key([key])}: has more than {_MOST_LEVELS} levels, or contains itself; "
+                "allowed: plain lists and keys"
+            )
+
+
+def _is_endless(value):
+    """Return whether lists and keys are nested in more levels than any value of the configuration has."""
+    level = [value]
+    for _ in range(_MOST_LEVELS):
+        parts = [part for each in level for part in (each.values() if isinstance(each, dict) else each)]
+        # each once: anchors can repeat a part without end
+        level = list({id(part): part for part in parts if isinstance(part, dict | list)}.values())
+        if not level:
+            return False
+    return True
+
+
+def _results_mistake(results):
+    """Return what is wrong with the folder of results and what is allowed, or None."""
+    here = Path.cwd()
+    folder = Path(os.path.normpath(here / results))
+    if folder in (here, *here.parents):
+        return "is the folder of the workflow, or one around it; allowed: another folder"
+    if folder.is_relative_to(here / "workflow"):
+        return "holds the workflow itself; allowed: another folder"
+    if any(len(os.fsencode(part)) > _LONGEST_FILE_NAME for part in folder.parts):
+        return f"has a name of more than {_LONGEST_FILE_NAME} bytes; allowed: shorter names"
+    return None
+
+
+def validate(config, files=(), origin="--config"):
     """Check a configuration and fill in the defaults of the keys it leaves out.
 
     Parameters
@@ -173,6 +275,8 @@ def validate(config, files=()):
     files : sequence of path
         The files it was merged from, later ones over earlier ones; used to name the
         origin of a mistake.
+    origin : str
+        Where a mistake comes from that is in none of the files.
 
     Returns
     -------
@@ -186,8 +290,13 @@ def validate(config, files=()):
     """
 
     def refuse(path, sentence):
-        raise InputError(f"{_origin(path, config, files)}: {_key(path)}: {sentence}")
+        raise InputError(f"{_origin(path, config, files) or origin}: {_key(path)}: {sentence}")
 
+    for file in files:
+        _read(file)
+    if not isinstance(config, dict):
+        raise InputError(f"{origin}: top level: {_quoted(config)} is not allowed; allowed: keys with values")
+    _refuse_endless(config, origin)
     schema = load_schema()
     if config.get("cache_activations") is False:
         # YAML reads the word off as false
@@ -202,8 +311,9 @@ def validate(config, files=()):
     }
     complete["freeze_ratios"] = [float(ratio) for ratio in complete["freeze_ratios"]]
     complete["results"] = str(Path(complete["results"]))
-    if complete["results"] == ".":
-        refuse(["results"], f"{_quoted(config['results'])} is the folder of the workflow; allowed: another folder")
+    mistake = _results_mistake(complete["results"])
+    if mistake:
+        refuse(["results"], f"{_quoted(complete['results'])} {mistake}")
     for position, name in enumerate(complete["datasets"]):
         if name == "all":
             refuse(["datasets", position], '"all" means all data sets in the tables; allowed: any other name')
@@ -218,11 +328,9 @@ def validate(config, files=()):
             ["freeze_ratios"],
             f"{_quoted(complete['freeze_ratios'])} has ratios alike in six digits; allowed: ratios that differ",
         )
-    for position, entry in enumerate(_entries(complete)):
-        mistake = _strategy_mistake(entry)
-        if mistake:
-            path, sentence = mistake
-            refuse(["strategies", position, *path], sentence)
+    mistake = _strategies_mistake(complete)
+    if mistake:
+        refuse(*mistake)
     labels = ["standard", *(label for label, _ in _labelled(complete))]
     for label in labels:
         if labels.count(label) > 1:
@@ -257,6 +365,16 @@ def _entries(config):
         if entry.get("freeze_ratio") == "primary":
             entry["freeze_ratio"] = config["primary_freeze_ratio"]
     return entries
+
+
+def _strategies_mistake(config):
+    """Return (path, what is wrong and what is allowed) of the first wrong entry of strategies, or None."""
+    for position, entry in enumerate(_entries(config)):
+        mistake = _strategy_mistake(entry)
+        if mistake:
+            path, sentence = mistake
+            return ["strategies", position, *path], sentence
+    return None
 
 
 def _strategy_mistake(named):
@@ -320,11 +438,12 @@ def check_files(config, files=()):
     """
     for name in config["datasets"]:
         path = config["sources"][name].get("path")
-        if path is not None and not Path(path).is_file():
+        # Path.is_file raises where a name is too long
+        if path is not None and not os.path.isfile(path):  # noqa: PTH113
             key = ["sources", name, "path"]
             place = _quoted(str(Path.cwd()))
             raise InputError(
-                f"{_origin(key, config, files)}: {_key(key)}: {_quoted(path)} is not a file; "
+                f"{_origin(key, config, files) or '--config'}: {_key(key)}: {_quoted(path)} is not a file; "
                 f"allowed: a file, its path relative to {place}"
             )
 
@@ -348,13 +467,7 @@ def load(*files):
     """
     merged = {}
     for file in files:
-        try:
-            content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise InputError(f"{file}: cannot be read as YAML: {' '.join(str(error).split())}") from None
-        if not isinstance(content, dict):
-            raise InputError(f"{file}: top level: {_quoted(content)} is not allowed; allowed: keys with values")
-        _merge(merged, content)
+        _merge(merged, _read(file))
     return validate(merged, files)
 
 
@@ -515,6 +628,56 @@ def timed(config):
     keys += (*_TRAINING_KEYS, *_GENERAL_PARAMETERS.values(), "state_on_thaw", "primary_freeze_ratio")
     keys += ("momentum",) if config["optimizer"] == "sgd" else ()
     return {key: config[key] for key in (*keys, "timing_rounds")}
+
+
+def validate_timed(study):
+    """Check a configuration that was given by hand to the timing study.
+
+    Parameters
+    ----------
+    study : dict
+        The part that `timed` returns, or more.
+
+    Returns
+    -------
+    dict
+        The same configuration.
+
+    Raises
+    ------
+    InputError
+        With one line that names the key, what stands there and what is allowed.
+    """
+    needed = timed({key: part["default"] for key, part in load_schema()["properties"].items()})
+    required = [*needed, "momentum"] if _at(study, ["optimizer"]) == "sgd" else list(needed)
+    schema = load_schema() | {"required": required}
+    error = jsonschema.exceptions.best_match(_Validator(schema).iter_errors(study))
+    path, sentence = _sentence(error) if error is not None else _strategies_mistake(study) or ([], None)
+    if sentence:
+        raise InputError(f"--study: {_key(path) or 'top level'}: {sentence}")
+    return study
+
+
+def validate_source(name, source, study_seed):
+    """Check the name and the source of a data set that were given by hand.
+
+    Parameters
+    ----------
+    name : str
+    source : dict
+        As under ``sources`` of the configuration.
+    study_seed : int
+
+    Raises
+    ------
+    InputError
+        With one line that names the key, what stands there and what is allowed.
+    """
+    given = {"datasets": [name], "sources": {name: source}, "seed": study_seed}
+    error = jsonschema.exceptions.best_match(_Validator(load_schema()).iter_errors(given))
+    if error is not None:
+        path, sentence = _sentence(error)
+        raise InputError(f"data set {_quoted(name)}: {_key(path)}: {sentence}")
 
 
 def validate_cell(cell):

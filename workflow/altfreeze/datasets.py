@@ -24,6 +24,7 @@ from altfreeze.randomness import stream_seed
 
 SMALLEST_CLASS = 5
 MOST_CATEGORIES = 100
+LARGEST_NUMBER = 1e100
 _MOST_NAMES_LISTED = 10
 _LONGEST_QUOTE = 100
 _LONGEST_REASON = 300
@@ -470,8 +471,10 @@ def _make(name, source, study_seed, where):
             X, y, classes = _MADE[kind](source, seed, noise_seed)
     except (ValueError, ArithmeticError, MemoryError) as error:
         raise InputError(f"{where}: no {kind} set can be made with these parameters: {_reason(error)}") from error
-    if not np.isfinite(X).all():
-        raise InputError(f"{where}: these parameters make a {kind} set with values that are not finite numbers")
+    if not (np.abs(X) <= LARGEST_NUMBER).all():
+        raise InputError(
+            f"{where}: these parameters make a {kind} set with values that are not finite or beyond {LARGEST_NUMBER:g}"
+        )
     return Dataset(
         X=X.astype(np.float64),
         y=y.astype(np.int64),
@@ -646,6 +649,12 @@ def _numbers(column, where):
         raise InputError(
             f"{where} has {infinite.sum()} infinite {_plural(infinite.sum(), 'value')}, the first in data row "
             f"{infinite.argmax() + 1}; finite numbers are needed, and an empty field where a value is missing"
+        )
+    beyond = np.abs(values) > LARGEST_NUMBER
+    if beyond.any():
+        raise InputError(
+            f"{where} holds {values[beyond][0]:g} in data row {beyond.argmax() + 1}, of which no variance can be "
+            f"computed; {LARGEST_NUMBER:g} is the largest that is allowed: take another unit, or logarithms"
         )
     return values
 

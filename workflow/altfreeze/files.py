@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import glob
 import hashlib
 import json
 import math
@@ -15,7 +16,8 @@ def atomic_output(path, mode="w"):
     """Open a temporary file that becomes `path` only when the block succeeds.
 
     The data is synced before the rename and the directory after it, so that a
-    crash leaves the old file or the new one, never a part.
+    crash leaves the old file or the new one, never a part. The temporary file that a
+    killed process left is removed by the next one that writes the same path.
 
     Parameters
     ----------
@@ -27,11 +29,21 @@ def atomic_output(path, mode="w"):
     Yields
     ------
     file object
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written; its ``filename`` is `path`.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".tmp")
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):
+            left.unlink(missing_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
     try:
         with os.fdopen(descriptor, mode, **text) as file:
             yield file
@@ -42,9 +54,12 @@ def atomic_output(path, mode="w"):
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+        # a write error has no name of its own, and nobody knows the temporary one
+        if isinstance(error, OSError) and error.filename in (None, temporary):
+            error.filename = str(path)
         raise
     directory = os.open(path.parent, os.O_RDONLY)
     try:

@@ -231,6 +231,11 @@ def learning_curves(epochs, dataset, metrics=("train_loss", "validation_accuracy
             for column, depth in enumerate(depths):
                 _draw_curves(axes[row, column], chosen[chosen["depth"] == depth], metric, x, looks)
             axes[row, 0].set_ylabel(LABELS[metric])
+            if not np.isfinite(chosen.loc[chosen["strategy"].isin(looks), metric]).any():
+                # all diverged: a logarithmic axis has no limits of its own
+                axes[row, 0].set_ylim(0.1, 1)
+                for panel in axes[row]:
+                    panel.text(0.5, 0.5, "every run diverged", ha="center", va="center", transform=panel.transAxes)
             low, high = axes[row, 0].get_ylim()
             if metric.endswith("loss"):
                 _label_plainly(axes[row, 0].yaxis, (low, high))

@@ -322,7 +322,7 @@ def write_page(notebook, output):
 
     try:
         node = nbformat.read(notebook, as_version=4)
-    except (OSError, ValueError, nbformat.ValidationError) as error:
+    except (OSError, ValueError, AttributeError, nbformat.ValidationError) as error:
         raise InputError(f"{notebook}: not a notebook: {' '.join(str(error).split())[:200]}") from None
     node = without_traces(node)
     exporter = HTMLExporter(

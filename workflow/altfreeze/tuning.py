@@ -119,4 +119,8 @@ def read_learning_rate(path, cell):
         raise InputError(f"{path}: not the record of a tuning: {type(error).__name__}: {error}") from None
     if of != cell:
         raise InputError(f"{path}: was tuned for another cell; delete it and run snakemake again")
+    if not (type(rate) in (int, float) and 0 < rate < math.inf):
+        raise InputError(
+            f"{path}: learning_rate is {rate!r}; a number > 0 is allowed; delete it and run snakemake again"
+        )
     return rate

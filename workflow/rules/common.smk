@@ -31,6 +31,7 @@ except InputError as error:
     sys.exit(f"altfreeze: {error}")
 
 
+# a param by a function alone: in text, Snakemake takes a column's name in braces for a wildcard
 STUDY = json.dumps(config, sort_keys=True)
 
 

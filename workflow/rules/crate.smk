@@ -15,7 +15,7 @@ rule crate:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=60,
     params:
-        study=STUDY,
+        study=lambda wildcards: STUDY,
         results=subpath(input.report, parent=True),
         code=fingerprint("crate"),
     message:

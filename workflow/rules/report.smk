@@ -274,7 +274,7 @@ rule report:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=30,
     params:
-        study=STUDY,
+        study=lambda wildcards: STUDY,
         tables=subpath(input.runs, parent=True),
         code=fingerprint(*PAGE_MODULES),
     message:

@@ -56,7 +56,7 @@ rule collect:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,
     params:
-        study=STUDY,
+        study=lambda wildcards: STUDY,
         code=fingerprint(*TABLE_MODULES),
         tables=subpath(output.runs, parent=True),
         results=subpath(output.runs, ancestor=2),
@@ -104,7 +104,7 @@ rule compare:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,
     params:
-        study=STUDY,
+        study=lambda wildcards: STUDY,
         code=fingerprint(*COMPARISON_MODULES),
         tables=subpath(input.runs, parent=True),
     message:

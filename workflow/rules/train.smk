@@ -28,7 +28,7 @@ rule train:
     shell:
         "python -m altfreeze train --data {input.data:q} --cell {params.cell:q} --seeds {wildcards.seeds} "
         "--device {params.device} --threads {threads} --output {output.log:q} --manifest {output.manifest:q} "
-        "--tuning {input.tuning} --gradient-flow {params.flow} 2> {log:q}"
+        "--tuning {input.tuning:q} --gradient-flow {params.flow:q} 2> {log:q}"
 
 
 rule tune:
