@@ -37,6 +37,11 @@ rule all:
 
 
 onsuccess:
+    print(progress.success(), file=sys.stderr)
     if Path(config["results"], "report.html").exists():
         print(Path(config["results"], "answer.txt").read_text(), file=sys.stderr)
         print(f"The report: {Path(config['results'], 'report.html').resolve()}", file=sys.stderr)
+
+
+onerror:
+    print(progress.failure(log, workflow.execution_settings.keep_going), file=sys.stderr)

@@ -21,6 +21,25 @@ CHROME_FLAGS = [
 ]
 
 
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def copy_clone():
+    """Return a function that copies what a clone holds to a new folder."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+
+    def copy(folder):
+        for name in filter(None, listed.stdout.split("\0")):
+            if (ROOT / name).exists():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, folder / name)
+        return folder
+
+    return copy
+
+
 def _programs():
     return shutil.which("chromium"), shutil.which("chromedriver")
 

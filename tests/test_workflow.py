@@ -2,9 +2,7 @@
 
 import os
 import re
-import shutil
 import subprocess
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,7 +10,6 @@ import yaml
 from altfreeze.provenance import NUMERIC_MODULES
 from test_report import REPORT_SCRIPTS, assert_loads_nothing, open_page
 
-ROOT = Path(__file__).parents[1]
 SMOKE = "config/studies/smoke.yaml"
 # two data sets, one depth, standard and six strategies, two blocks of seeds
 COMPARED = 2 * 7 * 2
@@ -25,20 +22,9 @@ def snakemake(folder, *arguments):
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory):
+def clone(tmp_path_factory, copy_clone):
     """A copy of what a clone holds, with the smoke study run once."""
-    folder = tmp_path_factory.mktemp("clone") / "altfreeze"
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).exists():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
+    folder = copy_clone(tmp_path_factory.mktemp("clone") / "altfreeze")
     done = snakemake(folder, "--configfile", SMOKE)
     assert done.returncode == 0, done.stderr
     answer = (folder / "results/smoke/answer.txt").read_text()

@@ -86,6 +86,14 @@ def _compare(arguments):
     compare(_json(arguments.study), arguments.tables)
 
 
+def _notebook(arguments):
+    # the kernel inherits them
+    _limit_threads(arguments.threads)
+    from altfreeze.notebooks import execute
+
+    execute(arguments.notebook, _json(arguments.parameters), arguments.executed)
+
+
 def _page(arguments):
     from altfreeze.report import write_page
 
@@ -180,6 +188,12 @@ def parser():
     )
     argument("--study", help="JSON: the whole configuration")
     argument("--tables", type=Path, help="folder of the tables, read and written")
+
+    argument = command("notebook", _notebook, "execute a notebook")
+    argument("--notebook", type=Path, help="notebook with a cell that is tagged parameters")
+    argument("--parameters", help="JSON: values of the names in that cell")
+    argument("--threads", type=_count, default=1, required=False, help="threads (1)")
+    argument("--executed", type=Path, help="executed copy to write; up to the failure, if a cell fails")
 
     argument = command("page", _page, "turn an executed notebook into a page that needs no network")
     argument("--notebook", type=Path, help="executed notebook")

@@ -13,7 +13,7 @@ NUMERIC_MODULES = ("cost", "data", "gradient_flow", "models", "plans", "randomne
 # those that make the tables of the runs, and those that make pages of the tables
 TABLE_MODULES = ("config", "cost", "data", "plans", "randomness", "reference", "schedules", "statistics", "tables")
 COMPARISON_MODULES = ("comparisons", "inference", *TABLE_MODULES)
-PAGE_MODULES = (*COMPARISON_MODULES, "explorer", "plots", "report")
+PAGE_MODULES = (*COMPARISON_MODULES, "explorer", "notebooks", "plots", "report")
 
 
 def _without_docstrings(tree):

@@ -5,9 +5,8 @@ PAGE_TEMPLATES = [
 ]
 # the executed copy is the log's until it succeeded
 EXECUTE = (
-    "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} OPENBLAS_NUM_THREADS={threads} && "
-    "papermill -k python3 --log-output --no-progress-bar {params.parameters} "
-    "{input.notebook:q} {log:q}.ipynb > {log:q} 2>&1 && "
+    "python -m altfreeze notebook --notebook {input.notebook:q} --parameters {params.parameters:q} "
+    "--threads {threads} --executed {log:q}.ipynb 2> {log:q} && "
     "cp {log:q}.ipynb {output.notebook:q} && "
     "python -m altfreeze page --notebook {output.notebook:q} --output {output.page:q} 2>> {log:q}"
 )
@@ -31,7 +30,6 @@ rule dynamics:
         "<logs>/notebooks/dynamics-{dataset}.log",
     benchmark:
         "<benchmarks>/notebooks/dynamics-{dataset}.tsv"
-    retries: 1
     conda:
         "../../environment.yml"
     threads: 1
@@ -73,7 +71,6 @@ rule comparison:
         "<logs>/notebooks/comparison.log",
     benchmark:
         "<benchmarks>/notebooks/comparison.tsv"
-    retries: 1
     conda:
         "../../environment.yml"
     threads: 1
@@ -114,7 +111,6 @@ rule budgets:
         "<logs>/notebooks/budgets.log",
     benchmark:
         "<benchmarks>/notebooks/budgets.tsv"
-    retries: 1
     conda:
         "../../environment.yml"
     threads: 1
@@ -152,7 +148,6 @@ rule statistics:
         "<logs>/notebooks/statistics.log",
     benchmark:
         "<benchmarks>/notebooks/statistics.tsv"
-    retries: 1
     conda:
         "../../environment.yml"
     threads: 1
@@ -185,7 +180,6 @@ rule walkthrough:
         "<logs>/notebooks/walkthrough.log",
     benchmark:
         "<benchmarks>/notebooks/walkthrough.tsv"
-    retries: 1
     conda:
         "../../environment.yml"
     threads: 1
@@ -204,7 +198,7 @@ rule walkthrough:
             optimizer=config["optimizer"],
             seed=config["seed"],
         ),
-        code=fingerprint(*NUMERIC_MODULES, "datasets", "plots", "report"),
+        code=fingerprint(*NUMERIC_MODULES, "datasets", "notebooks", "plots", "report"),
     message:
         "Walk through one alternating run, step by step"
     shell:
@@ -251,7 +245,6 @@ rule report:
         "<logs>/report.log",
     benchmark:
         "<benchmarks>/report.tsv"
-    retries: 1
     conda:
         "../../environment.yml"
     threads: 1
