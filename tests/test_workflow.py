@@ -80,6 +80,7 @@ def study_with(clone, **keys):
 
 
 after_tables = {"collect": 1, "compare": 1, "comparison": 1, "budgets": 1, "statistics": 1, "report": 1}
+after_tables["figures"] = 1
 
 
 @pytest.mark.parametrize(

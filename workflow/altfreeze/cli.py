@@ -100,6 +100,12 @@ def _page(arguments):
     write_page(arguments.notebook, arguments.output)
 
 
+def _figures(arguments):
+    from altfreeze.figures import write_figures
+
+    write_figures(_json(arguments.study), arguments.tables, arguments.output)
+
+
 def _report(arguments):
     from altfreeze.report import write_report
 
@@ -198,6 +204,11 @@ def parser():
     argument = command("page", _page, "turn an executed notebook into a page that needs no network")
     argument("--notebook", type=Path, help="executed notebook")
     argument("--output", type=Path, help="HTML to write")
+
+    argument = command("figures", _figures, "draw alternating against standard training, a figure a depth and ratio")
+    argument("--study", help="JSON: the whole configuration")
+    argument("--tables", type=Path, help="folder of the tables")
+    argument("--output", type=Path, help="folder to write the SVG files to")
 
     argument = command("report", _report, "write the report")
     argument("--study", help="JSON: the whole configuration")

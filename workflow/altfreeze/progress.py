@@ -163,7 +163,7 @@ class Progress(logging.Handler):
             if self._usual and self._is_told(record, event):
                 self._hide()
                 self._usual.handle(record)
-            if event in {"progress", "job_error", "group_error"}:
+            if event in {"job_finished", "job_error", "group_error"}:
                 self._show()
         except Exception:
             self.handleError(record)
@@ -217,13 +217,12 @@ class Progress(logging.Handler):
         self._failed.pop(record.group_id, None)
 
     def _note_job_finished(self, record):
+        # counted here: under --until, the total that Snakemake tells with its progress is another than that of its jobs
+        self._done += 1
         self._runs_done += self._runs.get(record.job_id, 0)
         if record.job_id in self._begun:
             rule, begun = self._begun.pop(record.job_id)
             self._seconds.setdefault(rule, []).append(time.monotonic() - begun)
-
-    def _note_progress(self, record):
-        self._done, self._total = record.done, record.total
 
     def _note_job_error(self, record):
         # the jobs of a group that failed come with the group
