@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 from altfreeze.provenance import NUMERIC_MODULES
+from conftest import ROOT
 from test_explorer import AXE, emulate
 from test_report import REPORT_SCRIPTS, assert_loads_nothing, open_page
 
@@ -136,7 +137,7 @@ def study_with(clone, **keys):
 described = {"report": 1, "crate": 1}
 after_tables = {"collect": 1, "compare": 1, "comparison": 1, "budgets": 1, "statistics": 1, "methods": 1} | described
 # it is drawn of the configuration alone, so any change of it draws it again
-after_tables |= {"schedules": 1}
+after_tables |= {"schedules": 1, "figures": 1}
 
 
 @pytest.mark.parametrize(

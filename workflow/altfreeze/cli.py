@@ -102,10 +102,24 @@ def _compare(arguments):
     compare(_study(arguments), arguments.tables)
 
 
+def _notebook(arguments):
+    # the kernel inherits them
+    _limit_threads(arguments.threads)
+    from altfreeze.notebooks import execute
+
+    execute(arguments.notebook, _json(arguments.parameters), arguments.executed)
+
+
 def _page(arguments):
     from altfreeze.report import write_page
 
     write_page(arguments.notebook, arguments.output)
+
+
+def _figures(arguments):
+    from altfreeze.figures import write_figures
+
+    write_figures(_json(arguments.study), arguments.tables, arguments.output)
 
 
 def _report(arguments):
@@ -210,9 +224,20 @@ def parser():
     argument("--study", help="JSON: the whole configuration")
     argument("--tables", type=Path, help="folder of the tables, read and written")
 
+    argument = command("notebook", _notebook, "execute a notebook")
+    argument("--notebook", type=Path, help="notebook with a cell that is tagged parameters")
+    argument("--parameters", help="JSON: values of the names in that cell")
+    argument("--threads", type=_count, default=1, required=False, help="threads (1)")
+    argument("--executed", type=Path, help="executed copy to write; up to the failure, if a cell fails")
+
     argument = command("page", _page, "turn an executed notebook into a page that needs no network")
     argument("--notebook", type=Path, help="executed notebook; stored again without times and paths")
     argument("--output", type=_output_file, help="HTML to write")
+
+    argument = command("figures", _figures, "draw alternating against standard training, a figure a depth and ratio")
+    argument("--study", help="JSON: the whole configuration")
+    argument("--tables", type=Path, help="folder of the tables")
+    argument("--output", type=Path, help="folder to write the SVG files to")
 
     argument = command("report", _report, "write the report")
     argument("--study", help="JSON: the whole configuration")

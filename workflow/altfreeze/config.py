@@ -484,6 +484,26 @@ def primary_strategy(config):
     return f"alternating-{config['primary_freeze_ratio']:g}"
 
 
+def alternating_strategies(config):
+    """Return the alternating strategies of a study.
+
+    Parameters
+    ----------
+    config : dict
+        Complete configuration; see `validate`.
+
+    Returns
+    -------
+    dict of str to float
+        Label to freeze ratio.
+    """
+    return {
+        label: strategy["freeze_ratio"]
+        for label, strategy in strategies(config).items()
+        if strategy["name"] == "alternating"
+    }
+
+
 def primary_comparison(config):
     """Return what the primary comparison is.
 

@@ -13,7 +13,7 @@ NUMERIC_MODULES = ("cost", "data", "gradient_flow", "models", "plans", "randomne
 # those that make the tables of the runs, and those that make pages of the tables
 TABLE_MODULES = ("config", "cost", "data", "plans", "randomness", "reference", "schedules", "statistics", "tables")
 COMPARISON_MODULES = ("comparisons", "inference", *TABLE_MODULES)
-PAGE_MODULES = (*COMPARISON_MODULES, "discussion", "explorer", "failures", "methods", "plots", "report")
+PAGE_MODULES = (*COMPARISON_MODULES, "discussion", "explorer", "failures", "methods", "notebooks", "plots", "report")
 # those whose docstrings are on pages
 DOCUMENTED_MODULES = (*NUMERIC_MODULES, "comparisons", "reference", "statistics")
 

@@ -31,6 +31,13 @@ except InputError as error:
     sys.exit(f"altfreeze: {error}")
 
 
+# one line of progress for the person who called; a job's process and a dry run print as Snakemake does
+if workflow.is_main_process and not workflow.output_settings.dryrun:
+    from altfreeze.progress import Progress
+
+    progress = Progress(workflow.logger_manager.logger, workflow.output_settings, lambda: workflow.dag.needrun_jobs())
+
+
 # a param by a function alone: in text, Snakemake takes a column's name in braces for a wildcard
 STUDY = json.dumps(config, sort_keys=True)
 
@@ -90,6 +97,5 @@ def tuning_files():
 
 
 def notebook_parameters(**parameters):
-    """Return parameters of a notebook as options of papermill: text as it is, numbers as numbers."""
-    options = [["-r" if isinstance(value, str) else "-p", name, str(value)] for name, value in parameters.items()]
-    return shlex.join(word for option in options for word in option)
+    """Return parameters of a notebook as JSON."""
+    return json.dumps(parameters, sort_keys=True)

@@ -2,6 +2,7 @@ rule crate:
     input:
         report="<results>/report.html",
         study="<results>/tables/study.json",
+        figures=rules.figures.output,
     output:
         "<results>/ro-crate-metadata.json",
     log:

@@ -5,9 +5,8 @@ PAGE_TEMPLATES = [
 ]
 # the executed copy is the log's until it succeeded
 EXECUTE = (
-    "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} OPENBLAS_NUM_THREADS={threads} && "
-    "papermill -k python3 --log-output --no-progress-bar {params.parameters} "
-    "{input.notebook:q} {log:q}.ipynb > {log:q} 2>&1 && "
+    "python -m altfreeze notebook --notebook {input.notebook:q} --parameters {params.parameters:q} "
+    "--threads {threads} --executed {log:q}.ipynb 2> {log:q} && "
     "cp {log:q}.ipynb {output.notebook:q} && "
     "python -m altfreeze page --notebook {output.notebook:q} --output {output.page:q} 2>> {log:q}"
 )
@@ -31,7 +30,6 @@ rule dynamics:
         "<logs>/notebooks/dynamics-{dataset}.log",
     benchmark:
         "<benchmarks>/notebooks/dynamics-{dataset}.tsv"
-    retries: 1
     conda:
         "../../environment.yml"
     threads: 1
@@ -163,7 +161,7 @@ use rule dynamics as walkthrough with:
             optimizer=config["optimizer"],
             seed=config["seed"],
         ),
-        code=fingerprint(*NUMERIC_MODULES, "datasets", "plots", "report"),
+        code=fingerprint(*NUMERIC_MODULES, "datasets", "notebooks", "plots", "report"),
     message:
         "Walk through one alternating run, step by step"
 
@@ -266,7 +264,6 @@ rule report:
         "<logs>/report.log",
     benchmark:
         "<benchmarks>/report.tsv"
-    retries: 1
     conda:
         "../../environment.yml"
     threads: 1

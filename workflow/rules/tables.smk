@@ -22,9 +22,24 @@ rule collect:
             category="Tables",
             labels={"table": "targets"},
         ),
-        packs="<results>/tables/packs.csv",
-        calibration="<results>/tables/calibration.csv",
-        times="<results>/tables/times_to_target.csv",
+        packs=report(
+            "<results>/tables/packs.csv",
+            caption="../report/packs.rst",
+            category="Tables",
+            labels={"table": "training jobs"},
+        ),
+        calibration=report(
+            "<results>/tables/calibration.csv",
+            caption="../report/calibration.rst",
+            category="Tables",
+            labels={"table": "calibration"},
+        ),
+        times=report(
+            "<results>/tables/times_to_target.csv",
+            caption="../report/times_to_target.rst",
+            category="Tables",
+            labels={"table": "times to target"},
+        ),
         reached=report(
             "<results>/tables/reached.csv",
             caption="../report/reached.rst",
@@ -89,10 +104,15 @@ rule compare:
             category="Tables",
             labels={"table": "across data sets"},
         ),
-        others=expand(
-            "<results>/tables/{table}.csv",
-            table=["trends", "times", "profiles", "matrix", "self_comparison", "variance", "seeds_needed"],
-        ),
+        others=[
+            report(
+                f"<results>/tables/{table}.csv",
+                caption="../report/others.rst",
+                category="Tables",
+                labels={"table": table.replace("_", " ")},
+            )
+            for table in ["trends", "times", "profiles", "matrix", "self_comparison", "variance", "seeds_needed"]
+        ],
     log:
         "<logs>/compare.log",
     benchmark:
