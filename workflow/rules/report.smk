@@ -37,7 +37,7 @@ rule dynamics:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
+        runtime=lambda wildcards, attempt: 60 * attempt,
         notebook=1,
     params:
         parameters=lambda wildcards, input: notebook_parameters(
@@ -79,7 +79,7 @@ rule comparison:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
+        runtime=lambda wildcards, attempt: 60 * attempt,
         notebook=1,
     params:
         parameters=lambda wildcards, input: notebook_parameters(tables=str(Path(input.runs).parent)),
@@ -120,7 +120,7 @@ rule budgets:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
+        runtime=lambda wildcards, attempt: 60 * attempt,
         notebook=1,
     params:
         parameters=lambda wildcards, input: notebook_parameters(tables=str(Path(input.runs).parent)),
@@ -158,7 +158,7 @@ rule statistics:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
+        runtime=lambda wildcards, attempt: 60 * attempt,
         notebook=1,
     params:
         parameters=lambda wildcards, input: notebook_parameters(tables=str(Path(input.runs).parent)),
@@ -191,7 +191,7 @@ rule walkthrough:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
+        runtime=lambda wildcards, attempt: 60 * attempt,
         notebook=1,
     params:
         parameters=notebook_parameters(
@@ -257,7 +257,7 @@ rule report:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=30,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         study=STUDY,
         tables=subpath(input.runs, parent=True),

@@ -54,7 +54,7 @@ rule collect:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         study=STUDY,
         code=fingerprint(*TABLE_MODULES),
@@ -102,7 +102,7 @@ rule compare:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         study=STUDY,
         code=fingerprint(*COMPARISON_MODULES),
