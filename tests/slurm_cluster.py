@@ -72,7 +72,7 @@ def _free_ports(number):
         return [one.getsockname()[1] for one in sockets]
 
 
-def _wait(condition, what, seconds=30):
+def wait_until(condition, what, seconds=30):
     """Return what `condition` returns as soon as it is true."""
     until = time.monotonic() + seconds
     while not (value := condition()):
@@ -107,7 +107,7 @@ class SlurmCluster:
             self._start_munge()
             self.start("slurmctld", "-D", "-i")
             self.start("slurmd", "-D")
-            _wait(lambda: self.node_state() == "IDLE", "starting the node")
+            wait_until(lambda: self.node_state() == "IDLE", "starting the node")
         except BaseException:
             self.__exit__()
             raise
@@ -142,9 +142,7 @@ class SlurmCluster:
         srun.chmod(0o755)
         # 23.02 brought the word; before, the plugin for version 1 is loaded and left unused
         version = tuple(map(int, re.search(r"(\d+)\.(\d+)", self.run("slurmd", "-V")).groups()))
-        (self.folder / "cgroup.conf").write_text(
-            f"CgroupPlugin={'disabled' if version >= (23, 2) else 'cgroup/v1'}\n"
-        )
+        (self.folder / "cgroup.conf").write_text(f"CgroupPlugin={'disabled' if version >= (23, 2) else 'cgroup/v1'}\n")
         for index in range(GPUS):
             (self.folder / f"gpu{index}").symlink_to("/dev/null")
         (self.folder / "gres.conf").write_text(
@@ -152,9 +150,7 @@ class SlurmCluster:
         )
         # Slurm counts a device by the number at the end of its name and tells the prolog which a job got
         prolog = self.folder / "prolog.sh"
-        prolog.write_text(
-            f'#!/bin/sh\necho "$SLURM_JOB_ID ${{CUDA_VISIBLE_DEVICES:-}}" >> {self.folder}/devices.txt\n'
-        )
+        prolog.write_text(f'#!/bin/sh\necho "$SLURM_JOB_ID ${{CUDA_VISIBLE_DEVICES:-}}" >> {self.folder}/devices.txt\n')
         prolog.chmod(0o700)
         (self.folder / "devices.txt").touch()
 
@@ -172,7 +168,7 @@ class SlurmCluster:
             f"--seed-file={self.folder}/munge/seed",
             f"--log-file={self.folder}/munge/log",
         )
-        _wait((self.folder / "munge" / "socket").exists, "starting munged")
+        wait_until((self.folder / "munge" / "socket").exists, "starting munged")
 
     def start(self, name, *arguments):
         """Start a daemon in the foreground of a process of its own."""
@@ -218,6 +214,22 @@ class SlurmCluster:
             for line in shown.splitlines()
             if "JobId" in (fields := dict(re.findall(r"(\w+)=(\S*)", line)))
         }
+
+    def processes(self, job, word):
+        """Return the processes of a job whose command holds a word, the youngest first."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                command = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                if word in command and f"SLURM_JOB_ID={job}\0" in (folder / "environ").read_text(errors="replace"):
+                    found.append(int(folder.name))
+        return sorted(found, reverse=True)
+
+    def restart_controller(self):
+        """Stop slurmctld and start it again; it goes on from its saved state."""
+        self.stop("slurmctld")
+        self.start("slurmctld", "-D", "-i")
+        wait_until(lambda: "UP" in self.run("scontrol", "ping", check=False), "restarting slurmctld")
 
     def devices(self):
         """Return what CUDA_VISIBLE_DEVICES was for each job that started."""

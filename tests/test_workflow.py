@@ -24,10 +24,8 @@ def snakemake(folder, *arguments):
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
 
 
-@pytest.fixture(scope="module")
-def clone(tmp_path_factory):
-    """A copy of what a clone holds, with the smoke study run once."""
-    folder = tmp_path_factory.mktemp("clone") / "altfreeze"
+def copy_clone(folder):
+    """Copy what a clone holds into a folder and return the folder."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -39,6 +37,13 @@ def clone(tmp_path_factory):
         if (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A copy of what a clone holds, with the smoke study run once."""
+    folder = copy_clone(tmp_path_factory.mktemp("clone") / "altfreeze")
     done = snakemake(folder, "--configfile", SMOKE)
     assert done.returncode == 0, done.stderr
     answer = (folder / "results/smoke/answer.txt").read_text()
