@@ -53,8 +53,8 @@ OverTimeLimit=0
 SlurmdTimeout=60
 MailProg=/bin/true
 NodeName={host} NodeAddr=127.0.0.1 Port={node_port} CPUs=2 RealMemory={memory} Gres=gpu:test:{gpus} State=UNKNOWN
-PartitionName=first Nodes={host} Default=YES MaxTime=INFINITE State=UP
-PartitionName=second Nodes={host} MaxTime=INFINITE State=UP
+PartitionName=cpu Nodes={host} Default=YES MaxTime=INFINITE State=UP
+PartitionName=gpu Nodes={host} MaxTime=INFINITE State=UP
 """
 
 

@@ -127,14 +127,14 @@ def local(clone):
 class Head:
     """A call of snakemake --profile slurm that goes on while the test meddles with its jobs."""
 
-    def __init__(self, cluster, clone, *arguments, config=(), targets=()):
+    def __init__(self, cluster, clone, *arguments, config=(), targets=(), **environment):
         self.output = clone / f"head-{time.monotonic_ns()}.txt"
         config = ["--config", *config] if config else []
         with open(self.output, "w") as file:
             self.process = subprocess.Popen(
                 ["snakemake", "--profile", "slurm", "--configfile", "tiny.yaml", *config, *arguments, "--", *targets],
                 cwd=clone,
-                env=cluster.environment,
+                env=cluster.environment | environment,
                 stdout=file,
                 stderr=subprocess.STDOUT,
             )
@@ -198,7 +198,8 @@ def test_the_literal_command_runs_the_study_and_its_numbers_are_those_of_a_local
 
 
 def test_a_cancelled_job_and_one_out_of_time_are_done_again_with_twice_the_memory_and_time(cluster, clone, local):
-    head = Head(cluster, clone, *ONE_PACK, config=["results=results/killed"], targets=files("killed", PACKS[:2]))
+    config, targets = ["results=results/killed"], files("killed", PACKS[:2])
+    head = Head(cluster, clone, *ONE_PACK, config=config, targets=targets)
     first, second = head.submits(cluster, 2)
     devices = cluster.devices()
     assert {devices[first], devices[second]} == {"0", "1"}
@@ -219,33 +220,31 @@ def test_a_cancelled_job_and_one_out_of_time_are_done_again_with_twice_the_memor
 
 
 def test_a_job_out_of_memory_is_reported_keeps_the_others_and_the_next_call_heals(cluster, clone, local):
-    config, target = ["results=results/memory", "device=cpu"], files("memory", PACKS[:1])
-    other = Head(cluster, clone, *ONE_PACK, config=config, targets=files("memory", PACKS[1:2]))
-    assert other.ends()[0] == 0
-    kept = [(clone / path).stat().st_mtime_ns for path in files("memory", PACKS[1:2])]
-    small = Head(
-        cluster,
-        clone,
-        *ONE_PACK,
-        *("--retries", "0", "--set-resources", "train:mem_mb=250"),
-        config=config,
-        targets=target,
-    )
-    status, output = small.ends()
+    config, targets = ["results=results/memory", "device=cpu"], files("memory", PACKS[:2])
+    little = ("--retries", "0", "--set-resources", "train:mem_mb=250 if wildcards.seeds == '0-1' else 2000")
+    (clone / "partitions.yaml").write_text("partitions: {cpu: {}, gpu: {max_gpu: 2}}\n")
+    before, site = set(cluster.jobs()), {"SNAKEMAKE_SLURM_PARTITIONS": str(clone / "partitions.yaml")}
+    status, output = Head(cluster, clone, *ONE_PACK, *little, config=config, targets=targets, **site).ends()
     assert status != 0
     assert "exceeded memory limit" in output
-    assert not (clone / target[0]).exists()
-    status, output = Head(cluster, clone, *ONE_PACK, config=config, targets=files("memory", PACKS[:2])).ends()
+    lost, kept = (clone / target for target in targets)
+    assert not lost.exists()
+    made = kept.stat().st_mtime_ns
+    status, output = Head(cluster, clone, *ONE_PACK, config=config, targets=targets, **site).ends()
     assert status == 0, output
-    # on a CPU no job asked for a GPU
-    number = max(cluster.jobs())
-    assert ["TresPerJob" in cluster.jobs()[job] for job in (number - 2, number - 1, number)] == [False] * 3
-    assert [(clone / path).stat().st_mtime_ns for path in files("memory", PACKS[1:2])] == kept
+    assert kept.stat().st_mtime_ns == made
+    # on a CPU no job asks for a GPU or for the partition that has them
+    jobs = {number: job for number, job in cluster.jobs().items() if number not in before}
+    assert [job["Partition"] for job in jobs.values()] == ["cpu", "cpu", "cpu"]
+    assert not [job for job in jobs.values() if "TresPerJob" in job]
+    assert {cluster.devices()[number] for number in jobs} == {""}
     assert_equal_to_local(clone, "memory", local, PACKS[:2])
 
 
 def test_a_node_that_goes_and_a_controller_that_restarts_cost_no_attempt(cluster, clone, local):
-    head = Head(cluster, clone, *ONE_PACK, config=["results=results/node"], targets=files("node"))
+    site = {"SBATCH_ACCOUNT": "lab", "SBATCH_PARTITION": "gpu", "GPU_MODEL": "test"}
+    config, targets = ["results=results/node"], files("node", PACKS[:2])
+    head = Head(cluster, clone, *ONE_PACK, config=config, targets=targets, **site)
     lost = head.submits(cluster, 2)
     cluster.run("scontrol", "update", f"NodeName={cluster.host}", "State=DOWN", "Reason=test")
     head.submits(cluster, 2, "PENDING")
@@ -256,26 +255,37 @@ def test_a_node_that_goes_and_a_controller_that_restarts_cost_no_attempt(cluster
     jobs = cluster.jobs()
     assert [(jobs[number]["JobState"], jobs[number]["Restarts"]) for number in lost] == [("COMPLETED", "1")] * 2
     assert "Trying to restart" not in output
-    assert_equal_to_local(clone, "node", local)
+    demands = [(jobs[number]["Account"], jobs[number]["Partition"], jobs[number]["TresPerJob"]) for number in lost]
+    assert demands == [("lab", "gpu", "gres:gpu:test:1")] * 2
+    assert_equal_to_local(clone, "node", local, PACKS[:2])
 
 
 def test_after_a_killed_head_the_next_call_goes_on(cluster, clone, local):
-    config, targets = ["results=results/head"], files("head")
+    config, targets = ["results=results/head"], files("head", PACKS[:3])
     head = Head(cluster, clone, *ONE_PACK, config=config, targets=targets)
+    head.submits(cluster, 2)
+    (waiting,) = head.submits(cluster, 1, "PENDING")
+    cluster.run("scontrol", "hold", str(waiting))
     wait_until(lambda: re.search(r"^2 of \d+ steps", head.text(), flags=re.M), "finishing a pack", 200)
     os.kill(head.process.pid, signal.SIGKILL)
     head.process.wait()
-    finished = {path: (clone / path).stat().st_mtime_ns for path in targets if (clone / path).exists()}
+    packs = {
+        job: pack for job, *pack in re.findall(r"Job (\d+): Train (\S+) on iris, depth 4, seeds (\S+),", head.text())
+    }
+    done = [packs[job] for job in re.findall(r"Finished jobid: (\d+) \(Rule: train\)", head.text())]
+    finished = {path: (clone / path).stat().st_mtime_ns for path in files("head", done)}
     assert finished
     status, output = Head(cluster, clone, *ONE_PACK, config=config, targets=targets).ends()
     assert status != 0
     assert "--unlock" in output
+    cluster.run("scontrol", "release", str(waiting))
+    wait_until(lambda: cluster.jobs()[waiting]["JobState"] == "RUNNING", "starting the last pack", 60)
     # as README.md says: stop the jobs that go on without it, unlock, call again
-    cluster.run("scancel", "--me")
-    wait_until(lambda: not cluster.run("squeue", "--noheader", "--me"), "cancelling the jobs", 60)
-    finished = {path: time for path, time in finished.items() if not (clone / path).stat().st_mtime_ns - time}
+    name = re.search(r"SLURM run ID: (\S+)", head.text())[1]
+    cluster.run("scancel", f"--name={name}")
+    wait_until(lambda: not cluster.run("squeue", "--noheader", f"--name={name}"), "cancelling the jobs", 60)
     assert Head(cluster, clone, "--unlock", config=config).ends()[0] == 0
     status, output = Head(cluster, clone, *ONE_PACK, config=config, targets=targets).ends()
     assert status == 0, output
     assert {path: (clone / path).stat().st_mtime_ns for path in finished} == finished
-    assert_equal_to_local(clone, "head", local)
+    assert_equal_to_local(clone, "head", local, PACKS[:3])
