@@ -14,7 +14,7 @@ rule crate:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=60,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         study=lambda wildcards: STUDY,
         results=subpath(input.report, parent=True),

@@ -10,10 +10,12 @@ rule data:
         "<benchmarks>/data/{dataset}.tsv"
     conda:
         "../../environment.yml"
+    # seconds of work that may need the network, which a cluster's nodes often lack
+    localrule: True
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=30,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         source=source_of,
         study_seed=config["seed"],

@@ -23,7 +23,7 @@ rule figures:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=30,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         study=STUDY,
         tables=subpath(input.runs, parent=True),

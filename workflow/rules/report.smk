@@ -35,7 +35,7 @@ rule dynamics:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
+        runtime=lambda wildcards, attempt: 60 * attempt,
         notebook=1,
     params:
         parameters=lambda wildcards, input: notebook_parameters(
@@ -269,7 +269,7 @@ rule report:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=30,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         study=lambda wildcards: STUDY,
         tables=subpath(input.runs, parent=True),

@@ -15,7 +15,7 @@ rule train:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        runtime=lambda wildcards, attempt: 15 * attempt,
         gpu=gpus,
     params:
         cell=cell_of,
