@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import glob
 import hashlib
 import json
 import math
@@ -30,7 +31,7 @@ def atomic_output(path, mode="w"):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".tmp")
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path), suffix=".tmp")
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     try:
         with os.fdopen(descriptor, mode, **text) as file:
@@ -51,6 +52,17 @@ def atomic_output(path, mode="w"):
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def _prefix(path):
+    return f".{path.name[:100]}."
+
+
+def remove_leftovers(path):
+    """Remove the temporary files of processes that were killed while they wrote `path`."""
+    path = Path(path)
+    for leftover in path.parent.glob(f"{glob.escape(_prefix(path))}*.tmp"):
+        leftover.unlink(missing_ok=True)
 
 
 def write_csv(path, columns, rows):

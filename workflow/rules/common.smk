@@ -30,7 +30,8 @@ except InputError as error:
     sys.exit(f"altfreeze: {error}")
 
 
-STUDY = json.dumps(config, sort_keys=True)
+# how often a job keeps its state changes no result
+STUDY = json.dumps({key: value for key, value in config.items() if key != "checkpoint_every"}, sort_keys=True)
 
 
 # what a training job writes beside its log
