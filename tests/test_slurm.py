@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 import yaml
 import yte
-from slurm_cluster import SlurmCluster, missing, wait_until
 from conftest import ROOT
+from slurm_cluster import SlurmCluster, missing, wait_until
 
 STUDY = {
     "study": "tiny",

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from altfreeze import InputError
+from altfreeze.devices import claim_gpu
 
 # of one pack; the schema of the configuration says the same
 MOST_SEEDS = 1_000_000
@@ -53,12 +54,13 @@ def _limit_threads(count):
 
 
 def _cell_and_seeds(arguments):
-    """Return what a job trains, checked, with its threads set before torch is imported."""
+    """Return what a job trains, checked, with its threads and its GPU set before torch is imported."""
     from altfreeze.config import validate_cell
 
     seeds = _seeds(arguments.seeds)
     cell = validate_cell(_json(arguments.cell))
     _limit_threads(arguments.threads)
+    claim_gpu(arguments.device)
     return cell, seeds
 
 
@@ -70,14 +72,16 @@ def _train(arguments):
     if arguments.tuning:
         cell = cell | {"learning_rate": read_learning_rate(arguments.tuning, cell)}
     outputs = (arguments.output, arguments.manifest, arguments.gradient_flow)
-    run(arguments.data, cell, seeds, arguments.device, arguments.threads, *outputs)
+    kept = (arguments.checkpoint, arguments.checkpoint_every)
+    run(arguments.data, cell, seeds, arguments.device, arguments.threads, *outputs, *kept, arguments.memory)
 
 
 def _tune(arguments):
     cell, seeds = _cell_and_seeds(arguments)
     from altfreeze.tuning import run
 
-    run(arguments.data, cell, arguments.learning_rates, seeds, arguments.device, arguments.threads, arguments.output)
+    where = (arguments.device, arguments.threads)
+    run(arguments.data, cell, arguments.learning_rates, seeds, *where, arguments.output, arguments.memory)
 
 
 def _timing(arguments):
@@ -85,6 +89,7 @@ def _timing(arguments):
 
     study = validate_timed(_json(arguments.study))
     _limit_threads(arguments.threads)
+    claim_gpu(arguments.device)
     from altfreeze.timing import run
 
     run(study, arguments.data, arguments.output, arguments.device, arguments.threads)
@@ -147,6 +152,12 @@ def _output_file(text):
     return Path(text)
 
 
+def _whole(text):
+    if not re.fullmatch(r"\d{1,9}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: a whole number ≥ 0")
+    return int(text)
+
+
 def _learning_rate(text):
     try:
         rate = float(text)
@@ -196,6 +207,11 @@ def parser():
     optional = {"type": Path, "nargs": "?", "required": False}
     argument("--tuning", **optional, help="JSON of a tuning: train at the learning rate that it chose")
     argument("--gradient-flow", **(optional | {"type": _output_file}), help="each layer's gradient flow to write (CSV)")
+    argument("--checkpoint", **optional, help="where a training keeps its state and, if it was killed, goes on from")
+    argument(
+        "--checkpoint-every", type=_whole, default=0, required=False, help="epochs between two checkpoints (0: none)"
+    )
+    argument("--memory", type=_whole, required=False, help="MiB of memory that the process may take; any without")
 
     argument = command("tune", _tune, "choose a cell's learning rate on calibration seeds")
     argument("--data", type=Path, help="stored data set (npz)")
@@ -205,6 +221,7 @@ def parser():
     argument("--device", choices=["auto", "cpu", "cuda"], help="where to train")
     argument("--threads", type=_count, default=1, required=False, help="threads (1)")
     argument("--output", type=_output_file, help="JSON to write: the trials and the choice")
+    argument("--memory", type=_whole, required=False, help="MiB of memory that the process may take; any without")
 
     argument = command("timing", _timing, "time each kind of work of a study, with nothing beside it")
     argument("--study", help="JSON: the whole configuration")

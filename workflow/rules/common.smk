@@ -38,8 +38,9 @@ if workflow.is_main_process and not workflow.output_settings.dryrun:
     progress = Progress(workflow.logger_manager.logger, workflow.output_settings, lambda: workflow.dag.needrun_jobs())
 
 
+# how often a job keeps its state changes no result
 # a param by a function alone: in text, Snakemake takes a column's name in braces for a wildcard
-STUDY = json.dumps(config, sort_keys=True)
+STUDY = json.dumps({key: value for key, value in config.items() if key != "checkpoint_every"}, sort_keys=True)
 
 
 # what a training job writes beside its log
