@@ -11,7 +11,18 @@ PACKAGE = Path(__file__).parent
 # the modules that decide a run's numbers: a change of code in one makes every run stale
 NUMERIC_MODULES = ("cost", "data", "gradient_flow", "models", "plans", "randomness", "schedules", "training")
 # those that make the tables of the runs, and those that make pages of the tables
-TABLE_MODULES = ("config", "cost", "data", "plans", "randomness", "reference", "schedules", "statistics", "tables")
+TABLE_MODULES = (
+    "config",
+    "cost",
+    "data",
+    "plans",
+    "processes",
+    "randomness",
+    "reference",
+    "schedules",
+    "statistics",
+    "tables",
+)
 COMPARISON_MODULES = ("comparisons", "inference", *TABLE_MODULES)
 PAGE_MODULES = (*COMPARISON_MODULES, "explorer", "plots", "report")
 

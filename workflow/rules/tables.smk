@@ -51,7 +51,7 @@ rule collect:
         "<benchmarks>/collect.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
+    threads: 4
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,
@@ -64,7 +64,7 @@ rule collect:
         "Collect all logs and check that none is missing"
     shell:
         "python -m altfreeze collect --study {params.study:q} --results {params.results:q} "
-        "--tables {params.tables:q} 2> {log:q}"
+        "--tables {params.tables:q} --threads {threads} 2> {log:q}"
 
 
 rule compare:
@@ -99,7 +99,7 @@ rule compare:
         "<benchmarks>/compare.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
+    threads: 4
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,
@@ -110,4 +110,4 @@ rule compare:
     message:
         "Compare every strategy with standard training and with its controls, seed by seed"
     shell:
-        "python -m altfreeze compare --study {params.study:q} --tables {params.tables:q} 2> {log:q}"
+        "python -m altfreeze compare --study {params.study:q} --tables {params.tables:q} --threads {threads} 2> {log:q}"
