@@ -99,6 +99,19 @@ def conform(frame, table, origin):
         raise InputError(f"{origin}: a value is not of its column's type: {error}") from None
 
 
+def read_categories(path, table, names):
+    """Return some columns of a Parquet table, texts as categories: many rows in little memory."""
+    texts = [name for name in names if columns(table)[name]["type"] == "str"]
+    try:
+        found = parquet.read_table(path, columns=names, read_dictionary=texts)
+        frame = found.unify_dictionaries().to_pandas()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a table: {' '.join(str(error).split())}") from None
+    if missing := set(names) - set(frame.columns):
+        raise InputError(f"{path}: columns differ from those of the table {table} in: {', '.join(sorted(missing))}")
+    return frame[names].astype(dict.fromkeys(texts, "category"))
+
+
 def read_table(path, table):
     """Read a table, CSV or Parquet by its suffix, and check it against its schema; see `conform`."""
     types = {name: "str" for name, column in columns(table).items() if column["type"] == "str"}
@@ -120,15 +133,16 @@ def _floats(table):
 def write_table(frame, path):
     """Write a table as CSV, atomically; floats as the shortest text that reads back the same."""
     with atomic_output(path, "wb") as file:
-        file.write(_header(frame.columns))
-        file.write(_csv(pa.Table.from_pandas(frame, preserve_index=False)))
+        file.write(csv_header(frame.columns))
+        file.write(csv_rows(pa.Table.from_pandas(frame, preserve_index=False)))
 
 
-def _header(names):
+def csv_header(names):
+    """Return the first line of a table as CSV."""
     return (",".join(names) + "\n").encode()
 
 
-def _csv(table):
+def csv_rows(table):
     """Return the rows of an Arrow table as CSV; its texts are quoted where one of them must be."""
     texts = [column for column in table.columns if pa.types.is_large_string(column.type)]
     quoted = any(compute.any(compute.match_substring_regex(each, '[",\r\n]')).as_py() for each in texts)
@@ -144,7 +158,7 @@ def _arrow_schema(table):
     return pa.schema([(name, ARROW[column["type"]]) for name, column in columns(table).items()])
 
 
-def _rows(table, count, values):
+def arrow_rows(table, count, values):
     """Return rows of a table in Arrow's form: of each column an array, or one value for all; NaN is no value."""
     schema = _arrow_schema(table)
     arrays = [
@@ -291,7 +305,7 @@ def _read_flow(stem, key, sha256):
     if sha256_of_file(path) != sha256:
         raise InputError(f"{path}: its SHA-256 is not the one in its manifest: it was changed; {heal}")
     rows = _read_rows(path, "gradient_flow", [name for name in columns("gradient_flow") if name not in key], heal)
-    return _rows("gradient_flow", len(rows), key | _arrays(rows))
+    return arrow_rows("gradient_flow", len(rows), key | _arrays(rows))
 
 
 def _arrays(rows):
@@ -374,7 +388,7 @@ def _present(task):
     workload, key = manifest["workload"], _key(pack) | {"freeze_ratio": task.freeze_ratio}
     clock = _clock(task, workload) if not pack.calibrates else np.nan
     values = key | _arrays(rows) | {"reference_seconds": np.resize(clock, len(rows))}
-    epochs = _rows("epochs", len(rows), values)
+    epochs = arrow_rows("epochs", len(rows), values)
     # by run and epoch
     logged = {name: value.reshape(len(seeds), -1) for name, value in values.items() if isinstance(value, np.ndarray)}
     status = rows["status"].to_pandas().to_numpy().reshape(len(seeds), -1)[:, -1]
@@ -386,7 +400,7 @@ def _present(task):
         _run_rows(key | {"device": manifest["device"]}, status, logged),
         _times(_key(pack), task.targets, logged),
         epochs,
-        b"" if pack.calibrates else _csv(epochs),
+        b"" if pack.calibrates else csv_rows(epochs),
         flow,
         {name: manifest[name] for name in RUN_FACTS},
         workload,
@@ -433,7 +447,7 @@ def _run_rows(key, status, logged):
         "seconds": last["seconds"] / len(runs),
         "pack_seeds": len(runs),
     }
-    return _rows("runs", len(runs), key | values)
+    return arrow_rows("runs", len(runs), key | values)
 
 
 def _times(key, targets, logged):
@@ -452,7 +466,7 @@ def _times(key, targets, logged):
         "reached": reached.ravel().astype(int),
         **{clock: logged[name][run, at].ravel() for clock, name in clocks.items()},
     }
-    return _rows("times_to_target", reached.size, key | values)
+    return arrow_rows("times_to_target", reached.size, key | values)
 
 
 def _missing(task, mistake):
@@ -468,7 +482,7 @@ def _missing(task, mistake):
     empty = {name: _arrow_schema(name).empty_table() for name in ("times_to_target", "epochs", "gradient_flow")}
     return _Rows(
         _pack_row(task, stated, mistake if there else _last_words(task)),
-        _rows("runs", count, run),
+        arrow_rows("runs", count, run),
         empty["times_to_target"],
         empty["epochs"],
         b"",
@@ -681,7 +695,7 @@ def collect(study, results, tables, threads=1, missing="refuse"):
         add_epochs = written.enter_context(_parquet(tables / "epochs.parquet", "epochs"))
         add_flow = written.enter_context(_parquet(tables / "gradient_flow.parquet", "gradient_flow"))
         text = written.enter_context(atomic_output(tables / "epochs.csv", "wb"))
-        text.write(_header(columns("epochs")))
+        text.write(csv_header(columns("epochs")))
         for rows in rows_of([task(pack, aims) for pack in compared]):
             runs.append(rows.runs)
             times.append(rows.times)
