@@ -40,3 +40,8 @@ onsuccess:
     if Path(config["results"], "report.html").exists():
         print(Path(config["results"], "answer.txt").read_text(), file=sys.stderr)
         print(f"The report: {Path(config['results'], 'report.html').resolve()}", file=sys.stderr)
+
+
+onerror:
+    if workflow.execution_settings.keep_going:
+        print(partial_report(), file=sys.stderr)

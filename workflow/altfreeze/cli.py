@@ -199,7 +199,7 @@ def parser():
     argument = command("report", _report, "write the report")
     argument("--study", help="JSON: the whole configuration")
     argument("--tables", type=Path, help="folder of the tables")
-    argument("--pages", type=Path, nargs="+", help="pages to link")
+    argument("--pages", type=Path, nargs="*", help="pages to link")
     argument("--output", type=Path, help="HTML to write")
     return top
 

@@ -1,5 +1,8 @@
 import json
+import os
 import shlex
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -85,6 +88,27 @@ def tuning_files():
     """Return the file of every strategy's tuning, none without tuning."""
     cells = {(pack.dataset, pack.depth, pack.strategy) for pack in study.packs(config) if pack.rates == "tuned"}
     return [f"<results>/tuning/{dataset}/depth{depth}/{strategy}.json" for dataset, depth, strategy in sorted(cells)]
+
+
+def partial_report():
+    """Write tables and report of what there is to a folder of their own; return what to print."""
+    folder = Path(config["results"], "partial")
+    python, given = [sys.executable, "-m", "altfreeze"], ["--study", STUDY, "--tables", str(folder / "tables")]
+    commands = [
+        ["collect", *given, "--results", config["results"], "--missing", "mark", "--threads", str(workflow.cores or 1)],
+        ["compare", *given, "--threads", str(workflow.cores or 1)],
+        ["report", *given, "--pages", "--output", str(folder / "report.html")],
+    ]
+    shutil.rmtree(folder, ignore_errors=True)
+    for command in commands:
+        done = subprocess.run(
+            [*python, *command], env=os.environ | {"PYTHONPATH": PACKAGE_ROOT}, capture_output=True, text=True
+        )
+        if done.returncode:
+            return f"No partial report: {(done.stderr.strip().splitlines() or ['it was stopped'])[-1]}"
+    missing = json.loads((folder / "tables" / "study.json").read_text())["provenance"]["missing_packs"]
+    count = f"{missing} of {len(study.packs(config))} training jobs have no result"
+    return f"A partial report, {count}: {(folder / 'report.html').resolve()}"
 
 
 def notebook_parameters(**parameters):

@@ -93,9 +93,15 @@ def resample_counts(seed, number):
     return counts.astype(np.min_scalar_type(number))
 
 
+@functools.lru_cache(maxsize=2)
+def _shares(seed, number):
+    """Return `resample_counts` over their sums, for the next sample of the same seed and number."""
+    return resample_counts(seed, number) / number
+
+
 def _resampled_mean(sample, seed):
     """Return the mean of each of RESAMPLES resamples of a sample."""
-    return resample_counts(seed, len(sample)).astype(float) @ sample / len(sample)
+    return _shares(seed, len(sample)) @ sample
 
 
 def _standard_error(samples, overlap=0.0):
