@@ -163,7 +163,7 @@ def write_study(folder, study):
 
 
 def measured(command, folder):
-    """Return the wall seconds of a command and the most memory that it and its processes held, in MiB."""
+    """Return the wall and CPU seconds of a command and the most memory that it and its processes held, in MiB."""
     environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
     peak, ended = 0, threading.Event()
     with tempfile.TemporaryFile() as output:
@@ -184,25 +184,27 @@ def measured(command, folder):
 
         thread = threading.Thread(target=watch)
         thread.start()
-        status = process.wait()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = status
         seconds = time.perf_counter() - start
         ended.set()
         thread.join()
         if status:
             output.seek(0)
             sys.exit(f"{' '.join(command)[:200]}: {output.read().decode()[-2000:]}")
-    return seconds, peak / 2**20
+    return seconds, usage.ru_utime + usage.ru_stime, peak / 2**20
 
 
 def steps(grid, threads, folder):
-    """Yield (step, seconds, MiB) of every step of a grid, in the order of the workflow."""
+    """Yield (step, wall seconds, CPU seconds, MiB) of every step of a grid, in the order of the workflow."""
     study = study_of(grid)
-    workflow = folder / "workflow"
+    workflow = folder / "clone"
+    workflow.mkdir()
     for name in ("Snakefile", "workflow", "config", "profiles"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
         copy(ROOT / name, workflow / name)
     (workflow / "study.yaml").write_text(yaml.safe_dump(study))
-    dry_run = ["snakemake", "--dry-run", "--quiet", "--cores", "2", "--configfile", "study.yaml"]
+    dry_run = ["snakemake", "--dry-run", "--quiet", "all", "--cores", "2", "--configfile", "study.yaml"]
     yield "graph of all jobs", *measured(dry_run, workflow)
     write_study(folder, study)
     tables, given = folder / study["results"] / "tables", ["--study", json.dumps(study)]
@@ -211,9 +213,7 @@ def steps(grid, threads, folder):
     collect = [*python, "collect", *given, "--results", str(tables.parent), "--tables", str(tables), *tasks]
     yield "collect", *measured(collect, folder)
     yield "compare", *measured([*python, "compare", *given, "--tables", str(tables), *tasks], folder)
-    page = folder / "page.html"
-    page.write_text("<title>A page</title>")
-    report = [*python, "report", *given, "--tables", str(tables), "--pages", str(page), "--output", "report.html"]
+    report = [*python, "report", *given, "--tables", str(tables), "--pages", "--output", "report.html"]
     yield "report", *measured(report, folder)
 
 
@@ -223,17 +223,17 @@ def main():
     parser.add_argument("--threads", type=int, default=2, help="processes of collect and compare (2)")
     parser.add_argument("--folder", type=Path, help="where the studies are written and kept (a temporary folder)")
     arguments = parser.parse_args()
-    print("| runs | packs | rows of epochs | step | seconds | MiB |", "| --- | --- | --- | --- | --- | --- |", sep="\n")
+    print("| runs | packs | step | seconds | CPU seconds | MiB |", "| --- | --- | --- | --- | --- | --- |", sep="\n")
     for grid in arguments.grids:
         with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
             study = study_of(grid)
             packs = config.packs(study)
             runs = math.prod(map(len, (study["datasets"], study["depths"], config.strategies(study)))) * study["seeds"]
-            for step, seconds, memory in steps(grid, arguments.threads, Path(folder)):
-                row = (f"{runs:,}", f"{len(packs):,}", step, f"{seconds:.1f}", f"{memory:,.0f}")
+            for step, seconds, cpu, memory in steps(grid, arguments.threads, Path(folder)):
+                row = (f"{runs:,}", f"{len(packs):,}", step, f"{seconds:.1f}", f"{cpu:.1f}", f"{memory:,.0f}")
                 print(f"| {' | '.join(row)} |", flush=True)
             size = (Path(folder) / "report.html").stat().st_size / 2**20
-            print(f"| {runs:,} | {len(packs):,} | size of report.html | | {size:.1f} |", flush=True)
+            print(f"| {runs:,} | {len(packs):,} | size of report.html | | | {size:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

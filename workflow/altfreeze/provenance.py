@@ -1,6 +1,7 @@
 """Where a result comes from: versions, commit, and a fingerprint of the code that decides numbers."""
 
 import ast
+import functools
 import hashlib
 import platform
 import subprocess
@@ -47,6 +48,12 @@ def _structure(node):
     return repr(node)
 
 
+@functools.cache
+def _code(source):
+    """Return the code of a module without comments, docstrings and layout; modules stand in many fingerprints."""
+    return repr(_structure(_without_docstrings(ast.parse(source)))).encode()
+
+
 def fingerprint(*modules):
     """Return a hash of the code of some modules that ignores comments, docstrings and layout.
 
@@ -63,8 +70,7 @@ def fingerprint(*modules):
     digest = hashlib.sha256()
     for module in sorted(set(modules)):
         for path in sorted((PACKAGE / module).glob("*.py")) or [PACKAGE / f"{module}.py"]:
-            source = path.read_text(encoding="utf-8")
-            digest.update(repr(_structure(_without_docstrings(ast.parse(source)))).encode())
+            digest.update(_code(path.read_text(encoding="utf-8")))
     return digest.hexdigest()[:16]
 
 

@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 import shlex
@@ -42,6 +43,8 @@ GRADIENT_FLOW = (
     if config["gradient_flow"]
     else {}
 )
+PACKS = study.packs(config)
+GPUS = int(config["device"] == "cuda" or (config["device"] == "auto" and (gpu_is_here() or workflow.non_local_exec)))
 CALIBRATION_SEEDS = f"{study.FIRST_CALIBRATION_SEED}-{study.FIRST_CALIBRATION_SEED + config['calibration_seeds'] - 1}"
 
 
@@ -63,9 +66,15 @@ def source_file(wildcards):
     return config["sources"][wildcards.dataset].get("path", [])
 
 
+@functools.cache
+def _cell(dataset, depth, strategy):
+    """Return a cell once for all of its packs."""
+    return json.dumps(study.cell(config, dataset, int(depth), strategy), sort_keys=True)
+
+
 def cell_of(wildcards):
     """Return all that decides a cell's numbers as JSON."""
-    return json.dumps(study.cell(config, wildcards.dataset, int(wildcards.depth), wildcards.strategy), sort_keys=True)
+    return _cell(wildcards.dataset, wildcards.depth, wildcards.strategy)
 
 
 def chosen_learning_rate(wildcards):
@@ -75,18 +84,17 @@ def chosen_learning_rate(wildcards):
 
 def gpus(wildcards):
     """Return how many GPUs a training job asks for."""
-    found = gpu_is_here() or workflow.non_local_exec
-    return int(config["device"] == "cuda" or (config["device"] == "auto" and found))
+    return GPUS
 
 
 def pack_files(suffix):
     """Return the files of all packs of the study."""
-    return [f"<results>/runs/{pack.stem}{suffix}" for pack in study.packs(config)]
+    return [f"<results>/runs/{pack.stem}{suffix}" for pack in PACKS]
 
 
 def tuning_files():
     """Return the file of every strategy's tuning, none without tuning."""
-    cells = {(pack.dataset, pack.depth, pack.strategy) for pack in study.packs(config) if pack.rates == "tuned"}
+    cells = {(pack.dataset, pack.depth, pack.strategy) for pack in PACKS if pack.rates == "tuned"}
     return [f"<results>/tuning/{dataset}/depth{depth}/{strategy}.json" for dataset, depth, strategy in sorted(cells)]
 
 
@@ -107,7 +115,7 @@ def partial_report():
         if done.returncode:
             return f"No partial report: {(done.stderr.strip().splitlines() or ['it was stopped'])[-1]}"
     missing = json.loads((folder / "tables" / "study.json").read_text())["provenance"]["missing_packs"]
-    count = f"{missing} of {len(study.packs(config))} training jobs have no result"
+    count = f"{missing} of {len(PACKS)} training jobs have no result"
     return f"A partial report, {count}: {(folder / 'report.html').resolve()}"
 
 
