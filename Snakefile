@@ -49,3 +49,5 @@ onsuccess:
 
 onerror:
     print(progress.failure(log, workflow.execution_settings.keep_going), file=sys.stderr)
+    if workflow.execution_settings.keep_going:
+        print(partial_report(), file=sys.stderr)

@@ -96,15 +96,17 @@ def _timing(arguments):
 
 
 def _collect(arguments):
+    _limit_threads(1)
     from altfreeze.tables import collect
 
-    collect(_study(arguments), arguments.results, arguments.tables)
+    collect(_study(arguments), arguments.results, arguments.tables, arguments.threads, arguments.missing)
 
 
 def _compare(arguments):
+    _limit_threads(1)
     from altfreeze.comparisons import compare
 
-    compare(_study(arguments), arguments.tables)
+    compare(_study(arguments), arguments.tables, arguments.threads)
 
 
 def _notebook(arguments):
@@ -232,14 +234,23 @@ def parser():
 
     argument = command("collect", _collect, "gather all logs of a study into tables and check that none is missing")
     argument("--study", help="JSON: the whole configuration")
-    argument("--results", type=Path, help="folder of results, with runs and data below it")
-    argument("--tables", type=Path, help="folder of the tables, with timing.csv in it")
+    argument("--results", type=Path, help="folder of results, with runs, data and tables/timing.csv below it")
+    argument("--tables", type=Path, help="folder of the tables to write")
+    argument("--threads", type=_count, default=1, required=False, help="processes (1)")
+    argument(
+        "--missing",
+        choices=["refuse", "mark"],
+        default="refuse",
+        required=False,
+        help="what to do without a pack's result: end with an error, or mark its runs as missing (refuse)",
+    )
 
     argument = command(
         "compare", _compare, "compare every strategy with standard training and with its controls, seed by seed"
     )
     argument("--study", help="JSON: the whole configuration")
     argument("--tables", type=Path, help="folder of the tables, read and written")
+    argument("--threads", type=_count, default=1, required=False, help="processes (1)")
 
     argument = command("notebook", _notebook, "execute a notebook")
     argument("--notebook", type=Path, help="notebook with a cell that is tagged parameters")
@@ -259,7 +270,7 @@ def parser():
     argument = command("report", _report, "write the report")
     argument("--study", help="JSON: the whole configuration")
     argument("--tables", type=Path, help="folder of the tables")
-    argument("--pages", type=Path, nargs="+", help="pages to link")
+    argument("--pages", type=Path, nargs="*", help="pages to link")
     argument("--output", type=_output_file, help="HTML to write")
 
     argument = command("crate", _crate, "describe a finished study and its code as an RO-Crate")

@@ -66,7 +66,7 @@ rule collect:
         "<benchmarks>/collect.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
+    threads: 4
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
@@ -79,7 +79,7 @@ rule collect:
         "Collect all logs and check that none is missing"
     shell:
         "python -m altfreeze collect --study {params.study:q} --results {params.results:q} "
-        "--tables {params.tables:q} 2> {log:q}"
+        "--tables {params.tables:q} --threads {threads} 2> {log:q}"
 
 
 rule compare:
@@ -119,7 +119,7 @@ rule compare:
         "<benchmarks>/compare.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
+    threads: 4
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
@@ -130,4 +130,4 @@ rule compare:
     message:
         "Compare every strategy with standard training and with its controls, seed by seed"
     shell:
-        "python -m altfreeze compare --study {params.study:q} --tables {params.tables:q} 2> {log:q}"
+        "python -m altfreeze compare --study {params.study:q} --tables {params.tables:q} --threads {threads} 2> {log:q}"
