@@ -313,7 +313,7 @@ def commands(results):
         ),
         "collect": ([given, f"--results={results}", f"--tables={results}/tables"], "epochs.parquet"),
         "compare": ([given, f"--tables={results}/tables"], ".csv"),
-        "page": ([f"--notebook={notebook}", f"--output={results}/new.html"], "new.html"),
+        "page": ([f"--notebook={notebook}", f"--output={results}/new.html"], "page.ipynb"),
         "report": (
             [given, f"--tables={results}/tables", f"--pages={results}/page.html", f"--output={results}/new.html"],
             "",
