@@ -23,6 +23,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/timing.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/crate.smk"
 
@@ -35,10 +36,18 @@ rule all:
         rules.collect.output,
         rules.compare.output,
         rules.crate.output,
+        rules.figures.output,
     localrule: True
 
 
 onsuccess:
+    print(progress.success(), file=sys.stderr)
     if Path(config["results"], "report.html").exists():
         print(Path(config["results"], "answer.txt").read_text(), file=sys.stderr)
         print(f"The report: {Path(config['results'], 'report.html').resolve()}", file=sys.stderr)
+
+
+onerror:
+    print(progress.failure(log, workflow.execution_settings.keep_going), file=sys.stderr)
+    if workflow.execution_settings.keep_going:
+        print(partial_report(), file=sys.stderr)

@@ -145,11 +145,16 @@ class Counts:
 ONE, NINE = "paired_comparison, one data set", "paired_comparison, mean of nine"
 
 
+def seeds(generator, count=DATASETS):
+    """Return seeds of resamples, so that no two studies share any."""
+    return generator.integers(2**62, size=count).tolist()
+
+
 def without_difference(counts, population, index, generator):
     """Simulate a study in which nothing differs; return what one data set and all nine could detect."""
     reference, strategy = draw(population, np.zeros(DATASETS), generator)
-    one = paired_comparison(reference[[index]], strategy[[index]], generator)
-    nine = paired_comparison(reference, strategy, generator)
+    one = paired_comparison(reference[[index]], strategy[[index]], seeds(generator, 1))
+    nine = paired_comparison(reference, strategy, seeds(generator))
     counts.null(THESE, population, ONE, one, (COVERAGE_OF_ONE, FALSE_POSITIVE_OF_ONE))
     counts.null(THESE, population, NINE, nine)
     again, _ = draw(population, np.zeros(DATASETS), generator)
@@ -166,11 +171,11 @@ def with_a_difference(counts, population, index, detectable, generator):
     for method, effects in ((ONE, np.where(np.arange(DATASETS) == index, one, 0)), (NINE, np.full(DATASETS, nine))):
         reference, strategy = draw(population, effects, generator)
         rows = [index] if method == ONE else range(DATASETS)
-        found = paired_comparison(reference[rows], strategy[rows], generator)
+        found = paired_comparison(reference[rows], strategy[rows], seeds(generator, len(rows)))
         event = "better, where the minimum detectable difference is true"
         counts.add(THESE, population, method, event, POWER, verdict(found.low, found.high, 0) == "better")
     reference, strategy = draw(population, np.full(DATASETS, MARGIN), generator)
-    found = paired_comparison(reference, strategy, generator)
+    found = paired_comparison(reference, strategy, seeds(generator))
     event = "equivalent, where the margin is true"
     said = verdict(found.low, found.high, MARGIN)
     counts.add(THESE, population, NINE, event, FALSE_EQUIVALENCE, said == "equivalent")
@@ -182,7 +187,7 @@ def overlapping(counts, generator):
     """Simulate a data set whose pairs correlate as much as test over test and training rows."""
     correlation = TEST_OVER_TRAIN / (1 + TEST_OVER_TRAIN)
     reference, strategy = draw("normal", np.zeros(DATASETS), generator, correlation)
-    found = paired_comparison(reference[:1], strategy[:1], generator, TEST_OVER_TRAIN)
+    found = paired_comparison(reference[:1], strategy[:1], seeds(generator, 1), TEST_OVER_TRAIN)
     corrected = Interval(found.mean_difference, found.nadeau_bengio_low, found.nadeau_bengio_high)
     population = f"normal, correlated {correlation:.2f}"
     counts.interval(THESE, population, "paired_comparison, one data set, Nadeau and Bengio", corrected, 0)
@@ -196,7 +201,7 @@ def timed(counts, generator):
     times = [-mean * special.log_ndtr((shared + each) / math.sqrt(2)) for mean, each in zip(means, own, strict=True)]
     observed = [part for each in times for part in (np.minimum(each, horizon), each <= horizon)]
     restricted = means * -np.expm1(-horizon / means)
-    found = compare_times(*observed, horizon, generator).difference
+    found = compare_times(*observed, horizon, *seeds(generator, 1)).difference
     population, truth = "exponential times, censored", np.diff(restricted)[0]
     counts.interval(THESE, population, "compare_times, one data set", found, truth, COVERAGE_OF_ONE)
 
@@ -210,7 +215,7 @@ def across(counts, population, differences, generator):
         counts.add(LIKE_THESE, population, f"across_datasets, {test}", event, FALSE_POSITIVE, happened)
     counts.interval(LIKE_THESE, population, "across_datasets, t interval", found, 0)
     for method in (cluster_mean, interquartile_mean):
-        counts.interval(LIKE_THESE, population, method.__name__, method(differences, generator), 0)
+        counts.interval(LIKE_THESE, population, method.__name__, method(differences, *seeds(generator, 1)), 0)
 
 
 def like_these(counts, population, generator):
@@ -223,7 +228,7 @@ def like_these(counts, population, generator):
     event = "p <= 0.05, though there is no trend"
     happened = page_trend(levels).p_value <= LEVEL
     counts.add(LIKE_THESE, drawn, "page_trend, three levels", event, FALSE_POSITIVE, happened)
-    found = paired_comparison(reference, strategy, generator)
+    found = paired_comparison(reference, strategy, seeds(generator))
     counts.interval(THESE, drawn, NINE, found, effects.mean())
     counts.interval(LIKE_THESE, drawn, NINE, found, 0, NOTHING)
 

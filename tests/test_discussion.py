@@ -382,6 +382,7 @@ def test_what_could_have_been_missed():
     )
     assert found.because == "minimum_detectable_difference = 1.6 points > 1 accuracy point"
     assert " difference of 1 point four" in sentence("detectable", with_detectable(0.01))
+    assert sentence("detectable", with_detectable(0.01)).startswith("Hardly one")
     assert find("detectable", with_detectable(np.nan)) is None
     assert find("detectable", with_detectable(0.01, low=np.nan)) is None
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from altfreeze.statistics import mean_difference, median_interval, paired, verdict
+from altfreeze.statistics import mean_difference, median_interval, paired, paired_comparisons, resample_counts, verdict
 from altfreeze.statistics.paired import (
     PairedComparison,
     hedges_correction,
@@ -25,7 +25,7 @@ samples = st.lists(st.lists(st.floats(-1, 1), min_size=5, max_size=8), min_size=
 
 
 def interval(differences, seed=0):
-    return mean_difference([np.array(values) for values in differences], np.random.default_rng(seed))
+    return mean_difference([np.array(values) for values in differences], range(seed, seed + len(differences)))
 
 
 @settings(max_examples=15, deadline=None)
@@ -68,7 +68,8 @@ def accuracy(generator, count):
 def test_the_interval_covers_the_truth_as_often_as_its_docstring_claims(draw, spreads, count, claimed):
     generator = np.random.default_rng(7)
     studies = 1000 if len(spreads) == 1 else 400
-    found = [mean_difference([s * draw(generator, count) for s in spreads], generator) for _ in range(studies)]
+    seeds = np.arange(studies * len(spreads)).reshape(studies, -1).tolist()
+    found = [mean_difference([s * draw(generator, count) for s in spreads], own) for own in seeds]
     covered = sum(low <= 0 <= high for _, low, high in found) / studies
     assert covered == pytest.approx(claimed, abs=0.02)
 
@@ -76,7 +77,7 @@ def test_the_interval_covers_the_truth_as_often_as_its_docstring_claims(draw, sp
 def test_the_detectable_difference_is_detected_in_four_studies_of_five():
     generator = np.random.default_rng(11)
     truth = noncentrality(9) / math.sqrt(10)
-    found = [mean_difference([generator.normal(truth, 1, 10)], generator) for _ in range(600)]
+    found = [mean_difference([generator.normal(truth, 1, 10)], [study]) for study in range(600)]
     assert np.mean([verdict(low, high, 0) == "better" for _, low, high in found]) == pytest.approx(0.8, abs=0.05)
 
 
@@ -193,7 +194,7 @@ def compare(reference, strategy, seed=0, **options):
     if np.ndim(reference[0]) == 0:
         reference, strategy = [reference], [strategy]
     arrays = [[np.array(values, float) for values in side] for side in (reference, strategy)]
-    return paired_comparison(*arrays, np.random.default_rng(seed), **options)
+    return paired_comparison(*arrays, range(seed, seed + len(arrays[0])), **options)
 
 
 def test_the_figures_of_five_pairs_are_those_by_hand():
@@ -232,6 +233,38 @@ def test_the_figures_of_one_data_set_agree_with_oracles(values):
         assert math.isnan(found.correlation)
 
 
+def resampled_means(samples):
+    """Return the mean of means of each resample, drawn within every sample."""
+    counts = [resample_counts(seed, len(sample)) for seed, sample in enumerate(samples)]
+    return np.mean([each @ sample / len(sample) for each, sample in zip(counts, samples, strict=True)], axis=0)
+
+
+@pytest.mark.parametrize("number", [1, 7, 300])
+def test_every_resample_draws_as_many_things_and_each_as_often_as_the_others(number):
+    counts = resample_counts(3, number)
+    assert counts.shape == (9999, number)
+    assert (counts.sum(axis=1) == number).all()
+    assert counts.mean(axis=0) == pytest.approx(np.ones(number), abs=0.06)
+    assert np.array_equal(counts, resample_counts(3, number))
+    assert number == 1 or not np.array_equal(counts, resample_counts(4, number))
+    # of each thing, binomial (number, 1 / number)
+    assert counts.var(axis=0).mean() == pytest.approx(1 - 1 / number, rel=0.02)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=4), st.integers(0, 99))
+def test_each_data_set_and_all_together_are_what_they_are_alone(sizes, seed):
+    generator = np.random.default_rng(seed)
+    reference, strategy = ([generator.normal(size=size) for size in sizes] for _ in range(2))
+    seeds = [seed + index for index in range(len(sizes))]
+    *each, together = paired_comparisons(reference, strategy, seeds, 0.25)
+    assert together == pytest.approx(paired_comparison(reference, strategy, seeds, 0.25), nan_ok=True, rel=0, abs=0)
+    for index, found in enumerate(each):
+        one = slice(index, index + 1)
+        alone = paired_comparison(reference[one], strategy[one], seeds[one], 0.25)
+        assert found == pytest.approx(alone, nan_ok=True, rel=0, abs=0)
+
+
 @pytest.mark.parametrize("sizes", [[10], [7, 12, 30]])
 def test_the_interval_is_scipys_bca_of_these_resamples_at_the_expanded_level(sizes):
     generator = np.random.default_rng(len(sizes))
@@ -240,7 +273,7 @@ def test_the_interval_is_scipys_bca_of_these_resamples_at_the_expanded_level(siz
     spreads = [sample.var(ddof=1) / len(sample) for sample in samples]
     freedom = sum(spreads) ** 2 / sum(v**2 / (size - 1) for v, size in zip(spreads, sizes, strict=True))
     z = math.sqrt(min(sizes) / (min(sizes) - 1)) * stats.t.ppf(0.975, freedom)
-    resampled = paired._resampled_means(samples, np.random.default_rng(5))
+    resampled = resampled_means(samples)
 
     def mean_of_means(*samples, axis=-1):
         return np.mean([sample.mean(axis=axis) for sample in samples], axis=0)
@@ -256,7 +289,7 @@ def test_the_interval_is_scipys_bca_of_these_resamples_at_the_expanded_level(siz
         confidence_level=1 - 2 * stats.norm.sf(z),
         method="BCa",
     ).confidence_interval
-    found = mean_difference(samples, np.random.default_rng(5))
+    found = mean_difference(samples, range(len(samples)))
     assert (found.low, found.high) == pytest.approx(tuple(oracle), abs=1e-12)
 
 
@@ -264,7 +297,7 @@ def test_the_interval_is_scipys_bca_of_these_resamples_at_the_expanded_level(siz
 def test_the_resamples_are_those_of_scipy_in_distribution(datasets):
     generator = np.random.default_rng(datasets)
     samples = [generator.normal(size=10) * (1 + index) for index in range(datasets)]
-    resampled = paired._resampled_means(samples, generator)
+    resampled = resampled_means(samples)
     mean = np.mean([sample.mean() for sample in samples])
     deviation = math.sqrt(sum(sample.var() / 10 for sample in samples)) / datasets
     assert len(resampled) == 9999

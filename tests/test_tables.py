@@ -94,7 +94,7 @@ def write_pack(results, study, pack, diverged, learning_rate, accuracies):
         "data_sha256": sha256_of_file(results / "data" / f"{pack.dataset}.npz"),
         "device": "cpu",
         **{key: 1.0 for key in ("training_seconds", "wall_seconds", "cpu_seconds", "peak_memory_mib")},
-        **{key: "same" for key in ("git", "code", "versions", "device_name")},
+        **{key: "same" for key in ("git", "code", "versions", "device_name", "host")},
         "threads": 1,
     }
     write_json(stem.with_name(stem.name + ".json"), manifest)

@@ -390,9 +390,10 @@ def switched():
     network(torch.randn(2, 7, 5)).sum().backward()
     optimizer.step()
     switch = PhaseSwitch(network, optimizer, "keep")
+    switch.remember((False, False, True, True))
     switch.to((False, False, True, True), 1)
-    switch.remember()
     switch.check()
+    switch.confirm()
     return switch
 
 
@@ -410,6 +411,42 @@ def test_the_check_at_a_switch_sees_a_frozen_layer_that_was_touched(kind):
         weight.requires_grad_()
     with pytest.raises(RuntimeError, match="frozen"):
         switch.check()
+        switch.confirm()
+
+
+@pytest.mark.parametrize("touched", ["at the first step", "at the last"])
+def test_an_epoch_in_which_a_frozen_layer_changed_ends_the_training(wine, monkeypatch, touched):
+    steps, original = [], training.StackedMLP.compute_gradients
+
+    def touch(network, *arguments):
+        steps.append(1)
+        frozen = next(weight for weight in network.weights if not weight.requires_grad)
+        if len(steps) == (1 if touched == "at the first step" else 4):
+            frozen.detach()[0, 0, 0] += 1e-3
+        return original(network, *arguments)
+
+    monkeypatch.setattr(training.StackedMLP, "compute_gradients", touch)
+    cell = make_cell(freeze_unit="step", epochs_alternating=3)
+    with pytest.raises(RuntimeError, match="changed during a phase"):
+        train_pack(*wine, cell, range(2))
+    assert len(steps) == (4 if touched == "at the first step" else 8), "the step after a phase has its check"
+
+
+def test_switches_within_an_epoch_do_not_wait_for_the_device(wine, monkeypatch):
+    waits = []
+
+    class Counted(training.Clock):
+        def __init__(self, device):
+            super().__init__(device)
+            self.wait = lambda: waits.append(1)
+
+    monkeypatch.setattr(training, "Clock", Counted)
+    train_pack(*wine, make_cell(freeze_unit="step", epochs_alternating=3), range(2))
+    assert len(waits) == 3 * 2, "one before and one after each epoch"
+    asked = []
+    monkeypatch.setattr(torch.Tensor, "item", lambda tensor, item=torch.Tensor.item: asked.append(1) or item(tensor))
+    train_pack(*wine, make_cell(freeze_unit="step", epochs_alternating=3), range(2))
+    assert len(asked) == 3 + 1, "the frozen layers' checks, once per epoch and at the end"
 
 
 @pytest.fixture

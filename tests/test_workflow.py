@@ -1,5 +1,6 @@
 """The workflow as a user calls it: a fresh clone, the smoke study, and what a change reruns."""
 
+import json
 import os
 import re
 import subprocess
@@ -8,6 +9,8 @@ import pandas as pd
 import pytest
 import yaml
 from altfreeze.provenance import NUMERIC_MODULES
+from conftest import ROOT
+from test_explorer import AXE, emulate
 from test_report import REPORT_SCRIPTS, assert_loads_nothing, open_page
 
 SMOKE = "config/studies/smoke.yaml"
@@ -67,8 +70,58 @@ def test_the_report_and_every_page_load_nothing_and_open_without_a_word_on_the_c
         assert_loads_nothing(path, scripts, cites=path.name == "methods.html")
         open_page(browser, path)
     browser.get((results / "report.html").as_uri())
-    linked = {link.get_attribute("href") for link in browser.find_elements("tag name", "a")}
-    assert linked == {page.as_uri() for page in pages}
+    links = [link.get_attribute("href") for link in browser.find_elements("tag name", "a")]
+    # beside the pages only parts of the report itself, and the configuration in it
+    assert {link for link in links if link.startswith("file:") and "#" not in link} == {page.as_uri() for page in pages}
+    others = [link for link in links if not link.startswith("file:")]
+    assert len(others) == 1 and others[0].startswith("data:application/json;base64,")
+
+
+@pytest.mark.parametrize("name", ["methods", "schedules"])
+@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])
+def test_nothing_serious_keeps_anyone_out_of_the_pages_on_what_was_done(clone, browser, name, width, theme):
+    emulate(browser, width, theme)
+    open_page(browser, clone / "results" / "smoke" / "notebooks" / f"{name}.html")
+    browser.execute_script(AXE)
+    violations = browser.execute_async_script("axe.run(document).then((found) => arguments[0](found.violations))")
+    assert [each["id"] for each in violations if each["impact"] in ("serious", "critical")] == []
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+
+
+def test_the_page_on_schedules_counts_the_operations_that_the_runs_spent(clone):
+    results = clone / "results" / "smoke"
+    text = (results / "notebooks" / "schedules.html").read_text()
+    spent = pd.read_csv(results / "tables" / "runs.csv").query("dataset == 'moons'").groupby("strategy")["flops"].mean()
+    assert len(spent) == 7
+    for label, share in (100 * spent / spent["standard"]).items():
+        assert (
+            f"{share:.1f} % of the operations of standard training" in text.partition(f"<h2>{label}</h2>")[2][:50_000]
+        )
+        (row,) = re.findall(rf"<th>{label}</th>(.*?)</tr>", text, re.DOTALL)
+        assert re.findall(r"[\d.]+ %", row)[0] == f"{share:.1f} %"
+        assert re.search(rf'alt="Layers that learn under {label} on moons, 4 layers by [^"]*{share:.1f} % of', text)
+
+
+def test_the_page_on_methods_names_every_strategy_source_and_version(clone):
+    results = clone / "results" / "smoke"
+    text = (results / "notebooks" / "methods.html").read_text()
+    study = json.loads((results / "tables" / "study.json").read_text())
+    for label in pd.read_csv(results / "tables" / "runs.csv")["strategy"].unique():
+        assert f"<th>{label}</th>" in text
+    for key in study["config"].keys() - {"study", "results", "sources", "strategies"}:
+        assert f"<th>{key}</th>" in text
+    for name, version in study["provenance"]["versions"][0].items():
+        assert f"{name} {version}" in text
+    cited = [url for path in ("paired", "across", "reach", "diagnostics") for url in sources_of(f"statistics/{path}")]
+    assert len(cited) > 20
+    assert [url for url in cited if f'href="{url}"' not in text] == []
+
+
+def sources_of(module):
+    """Return the addresses that a module's docstrings cite."""
+    text = (ROOT / "workflow" / "altfreeze" / f"{module}.py").read_text()
+    docstrings = "".join(re.findall(r'^    """.*?"""', text, re.DOTALL | re.MULTILINE))
+    return [url.rstrip(".,;:)") for url in re.findall(r"https://[^\s)]+", docstrings)]
 
 
 def test_the_second_call_has_nothing_to_do(clone):
@@ -84,7 +137,7 @@ def study_with(clone, **keys):
 described = {"report": 1, "crate": 1}
 after_tables = {"collect": 1, "compare": 1, "comparison": 1, "budgets": 1, "statistics": 1, "methods": 1} | described
 # it is drawn of the configuration alone, so any change of it draws it again
-after_tables |= {"schedules": 1}
+after_tables |= {"schedules": 1, "figures": 1}
 
 
 @pytest.mark.parametrize(

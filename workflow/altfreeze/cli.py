@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from altfreeze import InputError
+from altfreeze.devices import claim_gpu
 
 # of one pack; the schema of the configuration says the same
 MOST_SEEDS = 1_000_000
@@ -53,12 +54,13 @@ def _limit_threads(count):
 
 
 def _cell_and_seeds(arguments):
-    """Return what a job trains, checked, with its threads set before torch is imported."""
+    """Return what a job trains, checked, with its threads and its GPU set before torch is imported."""
     from altfreeze.config import validate_cell
 
     seeds = _seeds(arguments.seeds)
     cell = validate_cell(_json(arguments.cell))
     _limit_threads(arguments.threads)
+    claim_gpu(arguments.device)
     return cell, seeds
 
 
@@ -70,14 +72,16 @@ def _train(arguments):
     if arguments.tuning:
         cell = cell | {"learning_rate": read_learning_rate(arguments.tuning, cell)}
     outputs = (arguments.output, arguments.manifest, arguments.gradient_flow)
-    run(arguments.data, cell, seeds, arguments.device, arguments.threads, *outputs)
+    kept = (arguments.checkpoint, arguments.checkpoint_every)
+    run(arguments.data, cell, seeds, arguments.device, arguments.threads, *outputs, *kept, arguments.memory)
 
 
 def _tune(arguments):
     cell, seeds = _cell_and_seeds(arguments)
     from altfreeze.tuning import run
 
-    run(arguments.data, cell, arguments.learning_rates, seeds, arguments.device, arguments.threads, arguments.output)
+    where = (arguments.device, arguments.threads)
+    run(arguments.data, cell, arguments.learning_rates, seeds, *where, arguments.output, arguments.memory)
 
 
 def _timing(arguments):
@@ -85,27 +89,44 @@ def _timing(arguments):
 
     study = validate_timed(_json(arguments.study))
     _limit_threads(arguments.threads)
+    claim_gpu(arguments.device)
     from altfreeze.timing import run
 
     run(study, arguments.data, arguments.output, arguments.device, arguments.threads)
 
 
 def _collect(arguments):
+    _limit_threads(1)
     from altfreeze.tables import collect
 
-    collect(_study(arguments), arguments.results, arguments.tables)
+    collect(_study(arguments), arguments.results, arguments.tables, arguments.threads, arguments.missing)
 
 
 def _compare(arguments):
+    _limit_threads(1)
     from altfreeze.comparisons import compare
 
-    compare(_study(arguments), arguments.tables)
+    compare(_study(arguments), arguments.tables, arguments.threads)
+
+
+def _notebook(arguments):
+    # the kernel inherits them
+    _limit_threads(arguments.threads)
+    from altfreeze.notebooks import execute
+
+    execute(arguments.notebook, _json(arguments.parameters), arguments.executed)
 
 
 def _page(arguments):
     from altfreeze.report import write_page
 
     write_page(arguments.notebook, arguments.output)
+
+
+def _figures(arguments):
+    from altfreeze.figures import write_figures
+
+    write_figures(_json(arguments.study), arguments.tables, arguments.output)
 
 
 def _report(arguments):
@@ -131,6 +152,12 @@ def _output_file(text):
     if not text or Path(text).is_dir():
         raise argparse.ArgumentTypeError(f"{text!r} is a folder; allowed: a file to write")
     return Path(text)
+
+
+def _whole(text):
+    if not re.fullmatch(r"\d{1,9}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: a whole number ≥ 0")
+    return int(text)
 
 
 def _learning_rate(text):
@@ -182,6 +209,11 @@ def parser():
     optional = {"type": Path, "nargs": "?", "required": False}
     argument("--tuning", **optional, help="JSON of a tuning: train at the learning rate that it chose")
     argument("--gradient-flow", **(optional | {"type": _output_file}), help="each layer's gradient flow to write (CSV)")
+    argument("--checkpoint", **optional, help="where a training keeps its state and, if it was killed, goes on from")
+    argument(
+        "--checkpoint-every", type=_whole, default=0, required=False, help="epochs between two checkpoints (0: none)"
+    )
+    argument("--memory", type=_whole, required=False, help="MiB of memory that the process may take; any without")
 
     argument = command("tune", _tune, "choose a cell's learning rate on calibration seeds")
     argument("--data", type=Path, help="stored data set (npz)")
@@ -191,6 +223,7 @@ def parser():
     argument("--device", choices=["auto", "cpu", "cuda"], help="where to train")
     argument("--threads", type=_count, default=1, required=False, help="threads (1)")
     argument("--output", type=_output_file, help="JSON to write: the trials and the choice")
+    argument("--memory", type=_whole, required=False, help="MiB of memory that the process may take; any without")
 
     argument = command("timing", _timing, "time each kind of work of a study, with nothing beside it")
     argument("--study", help="JSON: the whole configuration")
@@ -201,23 +234,43 @@ def parser():
 
     argument = command("collect", _collect, "gather all logs of a study into tables and check that none is missing")
     argument("--study", help="JSON: the whole configuration")
-    argument("--results", type=Path, help="folder of results, with runs and data below it")
-    argument("--tables", type=Path, help="folder of the tables, with timing.csv in it")
+    argument("--results", type=Path, help="folder of results, with runs, data and tables/timing.csv below it")
+    argument("--tables", type=Path, help="folder of the tables to write")
+    argument("--threads", type=_count, default=1, required=False, help="processes (1)")
+    argument(
+        "--missing",
+        choices=["refuse", "mark"],
+        default="refuse",
+        required=False,
+        help="what to do without a pack's result: end with an error, or mark its runs as missing (refuse)",
+    )
 
     argument = command(
         "compare", _compare, "compare every strategy with standard training and with its controls, seed by seed"
     )
     argument("--study", help="JSON: the whole configuration")
     argument("--tables", type=Path, help="folder of the tables, read and written")
+    argument("--threads", type=_count, default=1, required=False, help="processes (1)")
+
+    argument = command("notebook", _notebook, "execute a notebook")
+    argument("--notebook", type=Path, help="notebook with a cell that is tagged parameters")
+    argument("--parameters", help="JSON: values of the names in that cell")
+    argument("--threads", type=_count, default=1, required=False, help="threads (1)")
+    argument("--executed", type=Path, help="executed copy to write; up to the failure, if a cell fails")
 
     argument = command("page", _page, "turn an executed notebook into a page that needs no network")
-    argument("--notebook", type=Path, help="executed notebook")
+    argument("--notebook", type=Path, help="executed notebook; stored again without times and paths")
     argument("--output", type=_output_file, help="HTML to write")
+
+    argument = command("figures", _figures, "draw alternating against standard training, a figure a depth and ratio")
+    argument("--study", help="JSON: the whole configuration")
+    argument("--tables", type=Path, help="folder of the tables")
+    argument("--output", type=Path, help="folder to write the SVG files to")
 
     argument = command("report", _report, "write the report")
     argument("--study", help="JSON: the whole configuration")
     argument("--tables", type=Path, help="folder of the tables")
-    argument("--pages", type=Path, nargs="+", help="pages to link")
+    argument("--pages", type=Path, nargs="*", help="pages to link")
     argument("--output", type=_output_file, help="HTML to write")
 
     argument = command("crate", _crate, "describe a finished study and its code as an RO-Crate")

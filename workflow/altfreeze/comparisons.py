@@ -10,6 +10,8 @@ import pandas as pd
 from altfreeze import InputError, inference
 from altfreeze.config import packs, primary_comparison, share_parameters, strategies
 from altfreeze.data import TEST_SHARE, VALIDATION_SHARE
+from altfreeze.files import atomic_output
+from altfreeze.processes import in_order
 from altfreeze.randomness import stream_seed
 from altfreeze.statistics import (
     PairedComparison,
@@ -18,11 +20,23 @@ from altfreeze.statistics import (
     cluster_mean,
     holm,
     interquartile_mean,
-    paired_comparison,
+    paired_comparisons,
     two_one_sided_tests,
     verdict,
 )
-from altfreeze.tables import CELL, DIGITS, ROUNDING, columns, conform, read_table, write_table
+from altfreeze.tables import (
+    CELL,
+    DIGITS,
+    ROUNDING,
+    arrow_rows,
+    columns,
+    conform,
+    csv_header,
+    csv_rows,
+    read_categories,
+    read_table,
+    write_table,
+)
 
 # the column of the table epochs that each budget is counted on
 CLOCKS = {"epochs": "epoch", "updates": "updates_mean", "flops": "flops", "seconds": "reference_seconds"}
@@ -34,10 +48,18 @@ TEST_OVER_TRAIN = TEST_SHARE / (1 - VALIDATION_SHARE - TEST_SHARE)
 CONTROLS = ("standard_half_updates", "standard_matched_flops", "frozen_bottom", "frozen_top", "random_half")
 
 
-class _Cell(NamedTuple):
-    """The runs of a cell, by seed: ``clocks`` by budget, shape (epochs,), and ``accuracy``, shape (runs, epochs)."""
+# what is read of the table runs
+_READ = ("seed", "status", "best_test_accuracy", "best_epoch", "epochs", *RATIOS.values())
 
-    runs: pd.DataFrame
+
+class _Cell(NamedTuple):
+    """The runs of a cell, by seed: ``clocks`` by budget, shape (epochs,), and ``accuracy``, shape (runs, epochs).
+
+    ``runs`` are columns of the table runs, shape (runs,). A missing run has no accuracies, and a cell of which
+    every run is missing no epochs.
+    """
+
+    runs: dict
     clocks: dict
     accuracy: np.ndarray
 
@@ -54,10 +76,13 @@ def rows_at_common_end(*clocks):
     -------
     list of int
         Of each strategy the last row that does not exceed the smallest of the last values,
-        and -1 where none does. Values that differ by less than the digits of the logs are
-        the same.
+        and -1 where none does, or where what was spent is not known. Values that differ by less
+        than the digits of the logs are the same.
     """
-    end = min(clock[-1] for clock in clocks) * (1 + ROUNDING)
+    ends = [clock[-1] if len(clock) else np.nan for clock in clocks]
+    if np.isnan(ends).any():
+        return [-1] * len(ends)
+    end = min(ends) * (1 + ROUNDING)
     return [int(np.searchsorted(clock, end, side="right")) - 1 for clock in clocks]
 
 
@@ -90,12 +115,12 @@ def comparisons_of(study):
     return found
 
 
-def compare(study, tables):
+def compare(study, tables, threads=1):
     """Write every table that compares.
 
     These are ``comparisons.csv``, ``pairs.csv``, ``across_datasets.csv`` and those of `altfreeze.inference`.
 
-    Runs are paired by seed. A seed of which a run diverged is left out of the pairs of
+    Runs are paired by seed. A seed of which a run diverged or is missing is left out of the pairs of
     that comparison and counted in ``dropped``, and so are all seeds where a strategy's
     first epoch exceeds the common budget.
 
@@ -105,6 +130,8 @@ def compare(study, tables):
         Complete configuration; see `altfreeze.config.validate`.
     tables : path
         Folder with what `altfreeze.tables.collect` wrote; it is written to, too.
+    threads : int
+        Processes at work; no table depends on it.
 
     Raises
     ------
@@ -116,43 +143,38 @@ def compare(study, tables):
         read_table(tables / f"{name}.csv", name) for name in ("runs", "times_to_target", "reached", "calibration")
     )
     cells = _cells(study, tables, runs)
-    for name, table, each in (("times_to_target", times, study["seeds"]), ("reached", reached, 1)):
-        if table.value_counts(CELL).to_dict() != dict.fromkeys(cells, each * len(study["target_levels"])):
+    there = {key: (cell.runs["status"] != "missing").sum() for key, cell in cells.items()}
+    for name, table, each in (("times_to_target", times, there), ("reached", reached, dict.fromkeys(cells, 1))):
+        expected = {key: count * len(study["target_levels"]) for key, count in each.items() if count}
+        if table.value_counts(CELL).to_dict() != expected:
             raise InputError(f"{tables / name}.csv: its rows are not those of the study; run snakemake again")
-    ratios = {label: parameters.get("freeze_ratio", np.nan) for label, parameters in strategies(study).items()}
-    names = ("depth", "rates", "strategy", "reference", "budget", "metric")
-    primary = primary_comparison(study)
-    pairs, seeds, across, primary_differences = [], [], [], {}
-    for depth, rates, (strategy, reference, readings) in itertools.product(
-        study["depths"], dict.fromkeys(pack.rates for pack in packs(study)), comparisons_of(study)
-    ):
-        for budget, metric in readings:
-            key = (depth, rates, strategy, reference, budget, metric)
-            stated = {"freeze_ratio": ratios[strategy], "family": _family(study, primary, *key)} | dict(
-                zip(names, key, strict=True)
-            )
-            values = {
-                name: _read(*(cells[name, depth, label, rates] for label in (reference, strategy)), budget, metric)
-                for name in study["datasets"]
-            }
-            seeds += [
-                _pairs(reading).assign(dataset=name, **dict(zip(names, key, strict=True)))
-                for name, reading in values.items()
-            ]
-            for name in (*study["datasets"], "all"):
-                chosen = list(values.values()) if name == "all" else [values[name]]
-                # the same draws for each, so that of one data set 'all' says the same
-                compared = _compared(chosen, metric, study, _generator(study, *key))
-                pairs.append({"dataset": name} | stated | compared)
-            if metric == "final_test_accuracy":
-                across.append(stated | _across(list(values.values()), study, _generator(study, "across", *key)))
-                if rates == "configured" and (strategy, reference, budget) == primary:
-                    primary_differences[depth] = [reading.strategy - reading.reference for reading in values.values()]
+    tasks = [
+        _Task(
+            study,
+            depth,
+            rates,
+            *compared,
+            {
+                (name, label): cells[name, depth, label, rates]
+                for name, label in itertools.product(study["datasets"], compared[:2])
+            },
+        )
+        for depth, rates, compared in itertools.product(
+            study["depths"], dict.fromkeys(pack.rates for pack in packs(study)), comparisons_of(study)
+        )
+    ]
+    pairs, across, primary_differences = [], [], {}
+    with atomic_output(tables / "pairs.csv", "wb") as text:
+        text.write(csv_header(columns("pairs")))
+        for compared in in_order(_comparison, tasks, threads):
+            pairs += compared.comparisons
+            across += compared.across
+            primary_differences |= compared.primary_differences
+            text.write(compared.pairs)
     comparisons = _write(tables, "comparisons", pairs)
-    _write(tables, "pairs", pd.concat(seeds, ignore_index=True))
     _write(tables, "across_datasets", _adjusted(pd.DataFrame(across)))
     _write(tables, "trends", inference.trends(study, comparisons))
-    _write(tables, "times", inference.times(study, runs, times))
+    _write(tables, "times", inference.times(study, runs, times, threads))
     _write(tables, "profiles", inference.profiles(study, reached))
     _write(tables, "matrix", inference.matrix(study, runs))
     _write(tables, "self_comparison", inference.self_comparison(study, runs, calibration))
@@ -160,8 +182,58 @@ def compare(study, tables):
     _write(tables, "seeds_needed", inference.seeds(study, primary_differences))
 
 
-def _generator(study, *key):
-    return np.random.default_rng(stream_seed(study["seed"], *key, "bootstrap"))
+class _Task(NamedTuple):
+    """Two strategies that are compared at a depth and kind of learning rates; ``cells`` by data set and strategy."""
+
+    study: dict
+    depth: int
+    rates: str
+    strategy: str
+    reference: str
+    readings: list
+    cells: dict
+
+
+class _Compared(NamedTuple):
+    """What a task gives: rows of the tables, those of pairs as CSV, and the differences that the study is about."""
+
+    comparisons: list
+    across: list
+    pairs: bytes
+    primary_differences: dict
+
+
+def _comparison(task):
+    """Return the rows of two strategies, on each data set and on all together, at every budget; see `_Compared`."""
+    study, depth, rates, strategy, reference, readings, cells = task
+    names = ("depth", "rates", "strategy", "reference", "budget", "metric")
+    ratio = strategies(study)[strategy].get("freeze_ratio", np.nan)
+    primary = primary_comparison(study)
+    # a data set's seeds are resampled alike in all comparisons, so that of one data set 'all' says the same
+    seeds = [stream_seed(study["seed"], name, "bootstrap") for name in study["datasets"]]
+    compared = _Compared([], [], bytearray(), {})
+    for budget, metric in readings:
+        key = (depth, rates, strategy, reference, budget, metric)
+        named = dict(zip(names, key, strict=True))
+        stated = {"freeze_ratio": ratio, "family": _family(study, primary, *key)} | named
+        values = {
+            name: _read(*(cells[name, label] for label in (reference, strategy)), budget, metric)
+            for name in study["datasets"]
+        }
+        every = list(values.values())
+        sides = [[getattr(reading, name) for reading in every] for name in ("reference", "strategy")]
+        found = paired_comparisons(*sides, seeds, TEST_OVER_TRAIN)
+        for name, chosen, each in zip(
+            (*study["datasets"], "all"), (*([reading] for reading in every), every), found, strict=True
+        ):
+            compared.comparisons.append({"dataset": name} | stated | _compared(chosen, each, metric, study))
+        for name, reading in values.items():
+            compared.pairs.extend(csv_rows(_pairs(reading, named | {"dataset": name})))
+        if metric == "final_test_accuracy":
+            compared.across.append(stated | _across(every, study))
+            if rates == "configured" and (strategy, reference, budget) == primary:
+                compared.primary_differences[depth] = [reading.strategy - reading.reference for reading in every]
+    return compared._replace(pairs=bytes(compared.pairs))
 
 
 def _write(tables, name, rows):
@@ -180,7 +252,7 @@ def _family(study, primary, depth, rates, strategy, reference, budget, metric):
     return "family" if member and (reference, budget) == ("standard", study["primary_budget"]) else "secondary"
 
 
-def _across(readings, study, generator):
+def _across(readings, study):
     """Return the columns of a comparison whose unit is the data set; those without a pair are counted."""
     differences = [reading.strategy - reading.reference for reading in readings]
     usable = [values for values in differences if len(values)]
@@ -191,9 +263,10 @@ def _across(readings, study, generator):
         return dict.fromkeys({*figures} - {"freeze_ratio", "adjusted_p"}, np.nan) | missing | counts
     means = [round(values.mean(), DIGITS) for values in usable]
     found = across_datasets(means)
-    middle, mean = (estimate(usable, generator) for estimate in (interquartile_mean, cluster_mean))
+    seed = stream_seed(study["seed"], "across", "bootstrap")
+    middle, mean = (estimate(usable, seed) for estimate in (interquartile_mean, cluster_mean))
     margin = study["equivalence_margin"]
-    believed = bayesian_signed_rank(means, margin, generator)
+    believed = bayesian_signed_rank(means, margin, seed)
     return {
         **missing,
         **found._asdict(),
@@ -223,25 +296,56 @@ def _adjusted(across):
 
 def _cells(study, tables, runs):
     """Return {(data set, depth, strategy, rates): _Cell} of a study's table runs and its table epochs."""
-    epochs = read_table(tables / "epochs.parquet", "epochs").sort_values(["seed", "epoch"])
-    runs = {key: frame.set_index("seed") for key, frame in runs.sort_values("seed").groupby(CELL)}
-    epochs = dict(list(epochs.groupby(CELL)))
+    path = tables / "epochs.parquet"
+    epochs = _in_order(read_categories(path, "epochs", [*CELL, "seed", *CLOCKS.values(), "test_accuracy"]))
+    numbers = {name: epochs[name].to_numpy() for name in ("seed", *CLOCKS.values(), "test_accuracy")}
+    starts = np.flatnonzero(np.r_[True, np.diff(epochs["cell"]) != 0]) if len(epochs) else []
+    places = {
+        tuple(key): slice(start, end)
+        for key, start, end in zip(
+            epochs[CELL].iloc[starts].itertuples(index=False, name=None),
+            starts,
+            [*starts[1:], len(epochs)],
+            strict=True,
+        )
+    }
+    runs = {key: frame for key, frame in runs.sort_values("seed").groupby(CELL)}
     cells = {}
     for pack in packs(study):
         key = tuple(getattr(pack, name) for name in CELL)
         if pack.calibrates or key in cells:
             continue
-        seeds = list(range(study["seeds"]))
-        for name, table in (("runs.csv", runs), ("epochs.parquet", epochs)):
-            if key not in table:
-                raise InputError(f"{tables / name}: no run of {' '.join(map(str, key))}; run snakemake again")
+        seeds = np.arange(study["seeds"])
+        lacking = InputError(f"{tables}: the seeds of {' '.join(map(str, key))} are not 0 to {seeds[-1]}, each whole")
+        if key not in runs:
+            raise InputError(f"{tables / 'runs.csv'}: no run of {' '.join(map(str, key))}; run snakemake again")
+        own = {name: runs[key][name].to_numpy() for name in _READ}
+        there = seeds[own["status"] != "missing"] if np.array_equal(own["seed"], seeds) else seeds
+        if len(there) and key not in places:
+            raise InputError(f"{path}: no run of {' '.join(map(str, key))}; run snakemake again")
+        rows = {name: values[places.get(key, slice(0))] for name, values in numbers.items()}
         # all seeds of a cell follow one plan, so that their clocks are the same
-        first = epochs[key][epochs[key]["seed"] == 0]
-        if runs[key].index.tolist() != seeds or epochs[key]["seed"].tolist() != np.repeat(seeds, len(first)).tolist():
-            raise InputError(f"{tables}: the seeds of {' '.join(map(str, key))} are not 0 to {seeds[-1]}, each whole")
-        clocks = {budget: first[column].to_numpy() for budget, column in CLOCKS.items()}
-        cells[key] = _Cell(runs[key], clocks, epochs[key]["test_accuracy"].to_numpy().reshape(len(seeds), -1))
+        first = rows["seed"] == there[0] if len(there) else np.empty(0, bool)
+        whole = np.array_equal(rows["seed"], np.repeat(there, first.sum()))
+        if not whole or not np.array_equal(own["seed"], seeds):
+            raise lacking
+        accuracy = np.full((len(seeds), first.sum()), np.nan)
+        accuracy[there] = rows["test_accuracy"].reshape(len(there), -1) if len(there) else np.nan
+        cells[key] = _Cell(own, {budget: rows[name][first] for budget, name in CLOCKS.items()}, accuracy)
     return cells
+
+
+def _in_order(epochs):
+    """Return the table epochs by cell, seed and epoch, its cells numbered in the column cell."""
+    cell = np.zeros(len(epochs), np.int64)
+    for name in CELL:
+        codes, values = pd.factorize(epochs[name])
+        cell = cell * len(values) + codes
+    cell = pd.factorize(cell)[0]
+    keys = [cell, epochs["seed"].to_numpy(), epochs["epoch"].to_numpy()]
+    order = np.lexsort(keys[::-1])
+    epochs = epochs.assign(cell=cell)
+    return epochs if (order[1:] > order[:-1]).all() else epochs.iloc[order]
 
 
 class _Reading(NamedTuple):
@@ -255,42 +359,52 @@ class _Reading(NamedTuple):
     seeds: int
     diverged_reference: int
     diverged_strategy: int
+    missing_reference: int
+    missing_strategy: int
 
 
 def _read(reference, strategy, budget, metric):
     """Read two cells at a budget; see `_Reading`."""
     pair = (reference, strategy)
-    diverged = [(each.runs["status"] == "diverged").to_numpy() for each in pair]
-    usable = ~(diverged[0] | diverged[1])
+    counts = [[(each.runs["status"] == status).sum() for each in pair] for status in ("diverged", "missing")]
+    usable = np.all([each.runs["status"] == "ok" for each in pair], axis=0)
     rows = [-1, -1]
     if budget != "own":
         rows = rows_at_common_end(*(each.clocks[budget] for each in pair))
         usable &= min(rows) >= 0
     epochs = [each.clocks["epochs"] for each in pair]
-    shares = [np.full(len(usable), made[row] / made[-1]) for made, row in zip(epochs, rows, strict=True)]
+    nothing = np.full(len(usable), np.nan)
+    shares = [
+        np.full(len(usable), made[row] / made[-1]) if len(made) else nothing
+        for made, row in zip(epochs, rows, strict=True)
+    ]
     if metric in RATIOS:
-        spent = [each.runs[RATIOS[metric]].to_numpy() for each in pair]
-        values = [np.ones(len(usable)), spent[1] / spent[0]]
+        spent = [each.runs[RATIOS[metric]] for each in pair]
+        # of runs that are not used, nothing may have been spent
+        values = [np.ones(len(usable)), np.divide(spent[1], spent[0], out=nothing.copy(), where=usable)]
+        # without timing there are no reference seconds
+        usable &= np.isfinite(values[1])
     elif metric == "best_test_accuracy":
-        values = [each.runs["best_test_accuracy"].to_numpy() for each in pair]
-        shares = [(each.runs["best_epoch"] / each.runs["epochs"]).to_numpy() for each in pair]
+        values = [each.runs["best_test_accuracy"] for each in pair]
+        shares = [each.runs["best_epoch"] / each.runs["epochs"] for each in pair]
     else:
-        values = [each.accuracy[:, row] for each, row in zip(pair, rows, strict=True)]
-    numbers = reference.runs.index.to_numpy()
-    read = (value[usable] for value in (*values, *shares, numbers))
-    return _Reading(*read, len(usable), *map(int, map(np.sum, diverged)))
+        values = [
+            each.accuracy[:, row] if each.accuracy.size else nothing for each, row in zip(pair, rows, strict=True)
+        ]
+    read = (value[usable] for value in (*values, *shares, reference.runs["seed"]))
+    return _Reading(*read, len(usable), *(int(count) for each in counts for count in each))
 
 
-def _pairs(reading):
-    """Return one row per pair of a reading, with the last columns of the table pairs."""
-    values = {"reference_value": reading.reference, "strategy_value": reading.strategy}
-    return pd.DataFrame({"seed": reading.used, **values, "difference": reading.strategy - reading.reference})
+def _pairs(reading, key):
+    """Return one row per pair of a reading, of the table pairs in Arrow's form."""
+    values = {"reference_value": reading.reference, "strategy_value": reading.strategy, "seed": reading.used}
+    values |= key | {"difference": reading.strategy - reading.reference}
+    return arrow_rows("pairs", len(reading.used), values)
 
 
-def _compared(readings, metric, study, generator):
-    """Return the columns of a comparison over the readings of one or of all data sets."""
+def _compared(readings, found, metric, study):
+    """Return the columns of a comparison over the readings of one or of all data sets, and what was found on them."""
     sides = [[getattr(reading, name) for reading in readings] for name in ("reference", "strategy")]
-    found = paired_comparison(*sides, generator, TEST_OVER_TRAIN)
     complete = all(len(values) for values in sides[0])
 
     def mean(values):
@@ -302,8 +416,10 @@ def _compared(readings, metric, study, generator):
     differences = [strategy - reference for reference, strategy in zip(*sides, strict=True)]
     return {
         "dropped": sum(reading.seeds for reading in readings) - found.pairs,
-        "diverged_reference": sum(reading.diverged_reference for reading in readings),
-        "diverged_strategy": sum(reading.diverged_strategy for reading in readings),
+        **{
+            f"{status}_{side}": sum(getattr(reading, f"{status}_{side}") for reading in readings)
+            for status, side in itertools.product(("diverged", "missing"), ("reference", "strategy"))
+        },
         "reference_mean": mean(sides[0]),
         "strategy_mean": mean(sides[1]),
         "difference": found.mean_difference,

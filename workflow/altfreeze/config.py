@@ -33,6 +33,8 @@ _TRAINING_KEYS = (
 _GENERAL_PARAMETERS = {"period": "freeze_period", "unit": "freeze_unit", "first": "first_to_learn"}
 # seeds of calibration are no seeds of the comparison: these are below
 FIRST_CALIBRATION_SEED = 1_000_000
+# with seeds_per_job auto, the most seeds of one job: its log is one file
+MOST_SEEDS_PER_JOB = 1000
 _TYPE_NAMES = {
     "integer": "a whole number",
     "number": "a number",
@@ -130,6 +132,8 @@ def _allowed(schema):
     """Return in words what a part of the schema allows."""
     if "enum" in schema:
         return ", ".join(map(str, schema["enum"]))
+    if "anyOf" in schema:
+        return " or ".join(map(_allowed, schema["anyOf"]))
     types = [schema["type"]] if isinstance(schema.get("type"), str) else schema.get("type", [])
     words = [" or ".join(_TYPE_NAMES[name] for name in types)] if types else []
     bounds = [f"{sign} {schema[keyword]}" for keyword, sign in _BOUNDS.items() if keyword in schema]
@@ -170,7 +174,9 @@ def _sentence(error):
         with contextlib.suppress(ValueError):
             number = float(error.instance)
             hint = f" (text; as a number it is {number})" if math.isfinite(number) else ""
-    return path, f"{_quoted(error.instance)}{hint} is not allowed; allowed: {_allowed(error.schema)}"
+    # of several alternatives, the error is about one
+    schema = error.parent.schema if error.parent and "anyOf" in error.parent.schema else error.schema
+    return path, f"{_quoted(error.instance)}{hint} is not allowed; allowed: {_allowed(schema)}"
 
 
 def _at(value, path):
@@ -484,6 +490,26 @@ def primary_strategy(config):
     return f"alternating-{config['primary_freeze_ratio']:g}"
 
 
+def alternating_strategies(config):
+    """Return the alternating strategies of a study.
+
+    Parameters
+    ----------
+    config : dict
+        Complete configuration; see `validate`.
+
+    Returns
+    -------
+    dict of str to float
+        Label to freeze ratio.
+    """
+    return {
+        label: strategy["freeze_ratio"]
+        for label, strategy in strategies(config).items()
+        if strategy["name"] == "alternating"
+    }
+
+
 def primary_comparison(config):
     """Return what the primary comparison is.
 
@@ -562,7 +588,7 @@ def packs(config):
     """
 
     def blocks(first, seeds):
-        size = config["seeds_per_job"]
+        size = MOST_SEEDS_PER_JOB if config["seeds_per_job"] == "auto" else config["seeds_per_job"]
         return [(start, min(start + size, first + seeds) - 1) for start in range(first, first + seeds, size)]
 
     calibration = blocks(FIRST_CALIBRATION_SEED, config["calibration_seeds"])

@@ -39,8 +39,7 @@ def atomic_output(path, mode="w"):
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):
-            left.unlink(missing_ok=True)
+        remove_leftovers(path)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
@@ -66,6 +65,12 @@ def atomic_output(path, mode="w"):
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def remove_leftovers(path):
+    """Remove the temporary files of processes that were killed while they wrote `path`."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):
+        leftover.unlink(missing_ok=True)
 
 
 def write_csv(path, columns, rows):

@@ -55,6 +55,22 @@ class GradientFlow:
         self.ages = [math.nan] * depth
         self.epoch_start = 0
 
+    def state_dict(self):
+        """Return what was noted up to the end of an epoch, for `load_state_dict`: dict."""
+        return {name: getattr(self, name) for name in ("rows", "last_change", "last_step", "active", "epoch_start")}
+
+    def load_state_dict(self, state):
+        """Go on from what `state_dict` returned; the network is as it was then, and `begin` was called.
+
+        Parameters
+        ----------
+        state : dict
+        """
+        for name, value in state.items():
+            setattr(self, name, value)
+        device = self.before[0].device
+        self.last_change = [change if change is None else change.to(device) for change in self.last_change]
+
     def switch(self, active, step):
         """Note the gradients of the layers that freeze and the age of those that thaw.
 

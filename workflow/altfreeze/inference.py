@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 
 from altfreeze.config import primary_strategy, strategies
+from altfreeze.processes import in_order
 from altfreeze.randomness import stream_seed
 from altfreeze.statistics import (
     Interval,
@@ -20,6 +21,7 @@ from altfreeze.statistics import (
 )
 from altfreeze.statistics.across import PageTrend
 from altfreeze.statistics.diagnostics import VarianceComponents
+from altfreeze.statistics.reach import TimesComparison
 from altfreeze.tables import CELL, DIGITS, ROUNDING
 
 # the columns of the table runs that hold the ends of the clocks of times_to_target
@@ -83,7 +85,7 @@ def trends(study, comparisons):
     return rows
 
 
-def times(study, runs, reached_times):
+def times(study, runs, reached_times, threads=1):
     """Return the table times: the time to each target on each clock, every strategy against standard training.
 
     Parameters
@@ -92,46 +94,65 @@ def times(study, runs, reached_times):
         Complete configuration; see `altfreeze.config.validate`.
     runs, reached_times : pandas.DataFrame
         The tables runs and times_to_target.
+    threads : int
+        Processes at work.
 
     Returns
     -------
     list of dict
         See `altfreeze.statistics.compare_times`; a diverged run counts as one that did not
-        reach its target unless it did so before.
+        reach its target unless it did so before. A seed of which a run is missing is left out.
     """
-    ends = runs.groupby(CELL)[list(ENDS.values())].min()
-    cells = {key: frame.sort_values("seed") for key, frame in reached_times.groupby([*CELL, "level"])}
-    rows = []
-    for dataset, depth, rates, strategy, level in itertools.product(
-        study["datasets"],
-        study["depths"],
-        sorted(runs["rates"].unique()),
-        list(strategies(study))[1:],
-        study["target_levels"],
+    there = runs[runs["status"] != "missing"]
+    ends = there.groupby(CELL)[list(ENDS.values())].min()
+    cells = {key: frame.sort_values(["seed", "level"]) for key, frame in reached_times.groupby(CELL)}
+    tasks = []
+    for dataset, depth, rates, strategy in itertools.product(
+        study["datasets"], study["depths"], sorted(runs["rates"].unique()), list(strategies(study))[1:]
     ):
-        standard, found = (cells[dataset, depth, label, rates, level] for label in ("standard", strategy))
-        for clock, end in ENDS.items():
-            horizon = min(ends.loc[(dataset, depth, label, rates), end] for label in ("standard", strategy))
-            key = (dataset, depth, rates, strategy, level, clock)
-            compared = compare_times(
-                standard[clock].to_numpy(float),
-                standard["reached"].to_numpy(bool),
-                found[clock].to_numpy(float),
-                found["reached"].to_numpy(bool),
-                float(horizon),
-                np.random.default_rng(stream_seed(study["seed"], *key, "times")),
-            )._asdict()
-            interval = compared.pop("difference")
-            expected = {
-                name: compared.pop(name) for name in ("reference_expected_runtime", "strategy_expected_runtime")
-            }
-            rows.append(
-                dict(zip(("dataset", "depth", "rates", "strategy", "level", "clock"), key, strict=True))
-                | compared
-                # where no run succeeded the expected runtime is infinite: empty in the table
-                | {name: value if np.isfinite(value) else np.nan for name, value in expected.items()}
-                | {"difference": interval.estimate, "low": interval.low, "high": interval.high}
-            )
+        keys = [(dataset, depth, label, rates) for label in ("standard", strategy)]
+        found = [cells.get(key, reached_times[:0]) for key in keys]
+        shared = set(found[0]["seed"]) & set(found[1]["seed"])
+        arms = [
+            {name: rows[name].to_numpy() for name in ("level", "reached", *ENDS)}
+            for rows in (each[each["seed"].isin(shared)] for each in found)
+        ]
+        # without a run there is no end
+        horizons = {
+            clock: min(float(ends.loc[key, end]) for key in keys) if shared else np.nan for clock, end in ENDS.items()
+        }
+        tasks.append((study["seed"], study["target_levels"], (dataset, depth, rates, strategy), arms, horizons))
+    return [row for rows in in_order(_times_of, tasks, threads) for row in rows]
+
+
+def _times_of(task):
+    """Return the rows of the table times of one strategy at a data set and depth."""
+    study_seed, levels, (dataset, depth, rates, strategy), arms, horizons = task
+    # the resamples of the comparisons on the data set
+    seed = stream_seed(study_seed, dataset, "bootstrap")
+    rows = []
+    for level, clock in itertools.product(levels, ENDS):
+        at = [arm["level"] == level for arm in arms]
+        key = {"dataset": dataset, "depth": depth, "rates": rates, "strategy": strategy, "level": level, "clock": clock}
+        given = [
+            values
+            for arm, chosen in zip(arms, at, strict=True)
+            for values in (arm[clock][chosen].astype(float), arm["reached"][chosen].astype(bool))
+        ]
+        if np.isnan(horizons[clock]):
+            # neither without runs nor without reference seconds is there a time
+            compared = TimesComparison(len(given[0]), *[np.nan] * 7, Interval(np.nan, np.nan, np.nan))._asdict()
+        else:
+            compared = compare_times(*given, horizons[clock], seed)._asdict()
+        interval = compared.pop("difference")
+        expected = {name: compared.pop(name) for name in ("reference_expected_runtime", "strategy_expected_runtime")}
+        rows.append(
+            key
+            | compared
+            # where no run succeeded the expected runtime is infinite: empty in the table
+            | {name: value if np.isfinite(value) else np.nan for name, value in expected.items()}
+            | {"difference": interval.estimate, "low": interval.low, "high": interval.high}
+        )
     return rows
 
 

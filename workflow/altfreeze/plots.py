@@ -150,10 +150,11 @@ def figure_svg(figure, title):
 
 
 def _shorter(path):
-    """Return a path in hundredths of a point, less than a pixel shows, its lines without their letter."""
-    text = re.sub(r"(\.\d\d)\d+", r"\1", path[0])
-    # after a curve, points without a letter are another curve's
-    return text if re.search("[CQ]", text) else text.replace(" \nL ", " ")
+    """Return a path of lines in tenths of a point, less than a pixel, without the letter of each line."""
+    # after a curve, points without a letter would be another curve's
+    if re.search("[CQ]", path[0]):
+        return path[0]
+    return re.sub(r"(\.\d)\d+", r"\1", path[0]).replace(" \nL ", " ")
 
 
 def show(figure, title):

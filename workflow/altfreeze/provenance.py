@@ -1,6 +1,7 @@
 """Where a result comes from: versions, commit, and a fingerprint of the code that decides numbers."""
 
 import ast
+import functools
 import hashlib
 import platform
 import subprocess
@@ -11,9 +12,20 @@ PACKAGE = Path(__file__).parent
 # the modules that decide a run's numbers: a change of code in one makes every run stale
 NUMERIC_MODULES = ("cost", "data", "gradient_flow", "models", "plans", "randomness", "schedules", "training")
 # those that make the tables of the runs, and those that make pages of the tables
-TABLE_MODULES = ("config", "cost", "data", "plans", "randomness", "reference", "schedules", "statistics", "tables")
+TABLE_MODULES = (
+    "config",
+    "cost",
+    "data",
+    "plans",
+    "processes",
+    "randomness",
+    "reference",
+    "schedules",
+    "statistics",
+    "tables",
+)
 COMPARISON_MODULES = ("comparisons", "inference", *TABLE_MODULES)
-PAGE_MODULES = (*COMPARISON_MODULES, "discussion", "explorer", "failures", "methods", "plots", "report")
+PAGE_MODULES = (*COMPARISON_MODULES, "discussion", "explorer", "failures", "methods", "notebooks", "plots", "report")
 # those whose docstrings are on pages
 DOCUMENTED_MODULES = (*NUMERIC_MODULES, "comparisons", "reference", "statistics")
 
@@ -38,6 +50,13 @@ def _structure(node):
     return repr(node)
 
 
+@functools.cache
+def _code(source, docstrings):
+    """Return the code of a module without comments and layout; modules stand in many fingerprints."""
+    tree = ast.parse(source)
+    return repr(_structure(tree if docstrings else _without_docstrings(tree))).encode()
+
+
 def fingerprint(*modules, docstrings=False):
     """Return a hash of the code of some modules that ignores comments and layout.
 
@@ -56,9 +75,7 @@ def fingerprint(*modules, docstrings=False):
     digest = hashlib.sha256()
     for module in sorted(set(modules)):
         for path in sorted((PACKAGE / module).glob("*.py")) or [PACKAGE / f"{module}.py"]:
-            source = path.read_text(encoding="utf-8")
-            tree = ast.parse(source)
-            digest.update(repr(_structure(tree if docstrings else _without_docstrings(tree))).encode())
+            digest.update(_code(path.read_text(encoding="utf-8"), docstrings))
     return digest.hexdigest()[:16]
 
 

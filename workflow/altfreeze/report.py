@@ -258,7 +258,9 @@ def _interval(low, high):
 def _pairs(study, row):
     grid = f"{count(len(study['datasets']), 'data set')} × {count(study['seeds'], 'seed')}"
     if row.dropped:
-        return f"{row.pairs} of {count(row.pairs + row.dropped, 'pair')}: {grid}, {row.dropped} left out"
+        missing = row.missing_reference + row.missing_strategy
+        whose = f" ({count(missing, 'run')} missing)" if missing else ""
+        return f"{row.pairs} of {count(row.pairs + row.dropped, 'pair')}: {grid}, {row.dropped} left out{whose}"
     return f"{count(row.pairs, 'pair')}: {grid}"
 
 
@@ -291,9 +293,14 @@ def left_out(study, runs, comparisons):
     ]
     if not parts:
         return ""
-    standard = runs.loc[runs["status"] == "diverged", "strategy"] == "standard"
-    whose = f"diverged runs: {standard.sum()} of standard training, {(~standard).sum()} of the other strategies"
-    return f"Left out ({whose}): {', and '.join(parts)}."
+    whose = []
+    for status in ("diverged", "missing"):
+        standard = runs.loc[runs["status"] == status, "strategy"] == "standard"
+        if status == "diverged" or len(standard):
+            whose.append(
+                f"{status} runs: {standard.sum()} of standard training, {(~standard).sum()} of the other strategies"
+            )
+    return f"Left out ({'; '.join(whose)}): {', and '.join(parts)}."
 
 
 def write_page(notebook, output):
@@ -558,7 +565,7 @@ def _headline(study, provenance, runs):
             "Grid",
             f"{count(len(study['datasets']), 'data set')} × {count(len(study['depths']), 'depth')} × "
             f"{len(strategies(study))} strategies × {count(study['seeds'], 'seed')}{rates}: {count(len(runs), 'run')}, "
-            f"of which {'all' if ended == len(runs) else ended} ended well",
+            f"{'all' if ended == len(runs) else ended} of which ended well",
         ),
         ("Budget", f"{_epochs(study)}; compared at {BUDGETS[study['primary_budget']]}"),
         ("Machine", f"{_machine(provenance)}, {provenance['training_seconds']:.0f} s of training"),

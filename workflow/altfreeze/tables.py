@@ -1,26 +1,38 @@
 """Collect what a study made into tables, and check that nothing is missing, doubled or changed."""
 
+import contextlib
 import functools
 import io
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import yaml
+from pyarrow import compute, csv, parquet
 
 from altfreeze import InputError
-from altfreeze.config import cell, packs, strategies
+from altfreeze.config import Pack, cell, packs, strategies
 from altfreeze.data import split_of_seed
 from altfreeze.files import atomic_output, sha256_of_file, write_json
 from altfreeze.plans import Workload, plan
+from altfreeze.processes import in_order
 from altfreeze.reference import median_seconds, reference_seconds, speedups
 
 SCHEMA_PATH = Path(__file__).parents[1] / "schemas" / "tables.schema.yaml"
 CELL = ["dataset", "depth", "strategy", "rates"]
 KEY = [*CELL, "seed"]
-# what the table packs takes of a manifest as it is
+# what the table packs takes of a manifest as it is, and what study.json takes beside it
 PACK_FACTS = ("data_sha256", "code", "device", "threads", "training_seconds", "peak_memory_mib")
+RUN_FACTS = (*PACK_FACTS, "git", "versions", "device_name", "host", "wall_seconds", "cpu_seconds")
+# the columns of the table epochs that no log has
+ADDED = ("dataset", "depth", "strategy", "freeze_ratio", "rates", "reference_seconds")
+ARROW = {"int": pa.int64(), "float": pa.float64(), "str": pa.large_string()}
+# rows that are read and written at a time
+GROUP_ROWS = 2**18
+NO_LOG = "no log: the job did not run"
 # logs hold nine digits: a share is exact to 1e-9, any number to 1e-8 of itself
 SHARE_ROUNDING = 1e-9
 ROUNDING = 1e-8
@@ -87,6 +99,19 @@ def conform(frame, table, origin):
         raise InputError(f"{origin}: a value is not of its column's type: {error}") from None
 
 
+def read_categories(path, table, names):
+    """Return some columns of a Parquet table, texts as categories: many rows in little memory."""
+    texts = [name for name in names if columns(table)[name]["type"] == "str"]
+    try:
+        found = parquet.read_table(path, columns=names, read_dictionary=texts)
+        frame = found.unify_dictionaries().to_pandas()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a table: {' '.join(str(error).split())}") from None
+    if missing := set(names) - set(frame.columns):
+        raise InputError(f"{path}: columns differ from those of the table {table} in: {', '.join(sorted(missing))}")
+    return frame[names].astype(dict.fromkeys(texts, "category"))
+
+
 def read_table(path, table):
     """Read a table, CSV or Parquet by its suffix, and check it against its schema; see `conform`."""
     types = {name: "str" for name, column in columns(table).items() if column["type"] == "str"}
@@ -107,15 +132,63 @@ def _floats(table):
 
 def write_table(frame, path):
     """Write a table as CSV, atomically; floats as the shortest text that reads back the same."""
-    with atomic_output(path) as file:
-        frame.to_csv(file, index=False, lineterminator="\n")
-
-
-def _write_parquet(frame, path):
-    buffer = io.BytesIO()
-    frame.to_parquet(buffer, index=False)
     with atomic_output(path, "wb") as file:
-        file.write(buffer.getvalue())
+        file.write(csv_header(frame.columns))
+        file.write(csv_rows(pa.Table.from_pandas(frame, preserve_index=False)))
+
+
+def csv_header(names):
+    """Return the first line of a table as CSV."""
+    return (",".join(names) + "\n").encode()
+
+
+def csv_rows(table):
+    """Return the rows of an Arrow table as CSV; its texts are quoted where one of them must be."""
+    texts = [column for column in table.columns if pa.types.is_large_string(column.type)]
+    quoted = any(compute.any(compute.match_substring_regex(each, '[",\r\n]')).as_py() for each in texts)
+    buffer = io.BytesIO()
+    options = csv.WriteOptions(include_header=False, quoting_style="needed" if quoted else "none")
+    # pyarrow 26 writes what its memory held for a chunk without rows
+    if len(table):
+        csv.write_csv(table.combine_chunks(), buffer, options)
+    return buffer.getvalue()
+
+
+def _arrow_schema(table):
+    return pa.schema([(name, ARROW[column["type"]]) for name, column in columns(table).items()])
+
+
+def arrow_rows(table, count, values):
+    """Return rows of a table in Arrow's form: of each column an array, or one value for all; NaN is no value."""
+    schema = _arrow_schema(table)
+    arrays = [
+        pa.array(values[field.name], field.type, from_pandas=True)
+        if isinstance(values[field.name], np.ndarray | pa.Array)
+        else pa.repeat(pa.scalar(values[field.name], field.type, from_pandas=True), count)
+        for field in schema
+    ]
+    return pa.table(arrays, schema)
+
+
+def _frame(table, parts, origin):
+    """Return parts of a table in Arrow's form as one frame; see `conform`."""
+    return conform(pa.concat_tables([_arrow_schema(table).empty_table(), *parts]).to_pandas(), table, origin)
+
+
+@contextlib.contextmanager
+def _parquet(path, table):
+    """Yield a function that adds rows in Arrow's form to a Parquet file, written atomically and group by group."""
+    schema, waiting = _arrow_schema(table), []
+    with atomic_output(path, "wb") as file, parquet.ParquetWriter(file, schema) as writer:
+
+        def add(rows, last=False):
+            waiting.append(rows)
+            if last or sum(map(len, waiting)) >= GROUP_ROWS:
+                writer.write_table(pa.concat_tables(waiting))
+                waiting.clear()
+
+        yield add
+        add(schema.empty_table(), last=True)
 
 
 def _read_json(path, words, names, heal):
@@ -134,16 +207,40 @@ def _check_stated(path, heal, **stated):
             raise InputError(f"{path}: {name} is not what the study says; {heal}")
 
 
-def _check_rows(path, frame, grid, heal):
-    """Refuse a frame whose rows are not those of a grid, a frame of the same key columns."""
-    names = list(grid.columns)
-    if frame.duplicated(names).any():
-        row = frame[frame.duplicated(names)].iloc[0]
-        raise InputError(f"{path}: {', '.join(f'{name} {row[name]:g}' for name in names)} stands twice; {heal}")
-    found = frame.sort_values(names, ignore_index=True)
-    if len(found) != len(grid) or not np.allclose(found[names], grid, rtol=ROUNDING):
+def _read_rows(path, table, names, heal):
+    """Return columns of a CSV file, typed as those of a table, in Arrow's form."""
+    types = {name: ARROW[columns(table)[name]["type"]] for name in names}
+    try:
+        # processes read beside each other already
+        rows = csv.read_csv(
+            path,
+            read_options=csv.ReadOptions(use_threads=False),
+            convert_options=csv.ConvertOptions(column_types=types, null_values=[""], include_columns=names),
+        )
+    except (pa.ArrowException, KeyError) as error:
+        raise InputError(f"{path}: not a log: {' '.join(str(error).split())}; {heal}") from None
+    for name, column in zip(rows.column_names, rows.columns, strict=True):
+        if column.null_count and not pa.types.is_floating(column.type):
+            raise InputError(f"{path}: column {name}: a value is missing; {heal}")
+    return rows
+
+
+def _order(path, seeds, made, grid, heal):
+    """Return where the rows of a log stand in the order of its seeds and epochs, which must be those of a grid."""
+    order = np.lexsort((made, seeds))
+    seeds, made = seeds[order], made[order]
+    twice = (seeds[1:] == seeds[:-1]) & (made[1:] == made[:-1])
+    if twice.any():
+        row = twice.argmax()
+        raise InputError(f"{path}: seed {seeds[row]}, epoch {made[row]:g} stands twice; {heal}")
+    whole = len(order) == len(grid[0]) * len(grid[1])
+    if not (
+        whole
+        and np.array_equal(seeds, np.repeat(grid[0], len(grid[1])))
+        and np.allclose(made, np.tile(grid[1], len(grid[0])), rtol=ROUNDING)
+    ):
         raise InputError(f"{path}: its rows are not those of the seeds and epochs of the study; {heal}")
-    return found
+    return order
 
 
 def read_pack(stem, expected_cell, seeds, data_sha256):
@@ -161,7 +258,7 @@ def read_pack(stem, expected_cell, seeds, data_sha256):
 
     Returns
     -------
-    rows : pandas.DataFrame
+    rows : pyarrow.Table
         The log, with the columns of `altfreeze.training.LOG_COLUMNS`, by seed and epoch.
     manifest : dict
         Its ``workload`` is an `altfreeze.plans.Workload`.
@@ -177,10 +274,14 @@ def read_pack(stem, expected_cell, seeds, data_sha256):
     for path in (log, manifest_path):
         if not path.is_file():
             raise InputError(f"{path}: missing; a cell of the study has no result; run snakemake again")
-    names = ("rows", "log_sha256", "flow_sha256", "workload", "cell", "seeds", "data_sha256")
+    names = ("rows", "log_sha256", "flow_sha256", "workload", "cell", "seeds", *RUN_FACTS)
     (rows, log_sha256, _, work, *stated), manifest = _read_json(manifest_path, "a manifest", names, heal)
     expected = (expected_cell, seeds, data_sha256)
-    _check_stated(manifest_path, heal, **dict(zip(names[4:], zip(stated, expected, strict=True), strict=True)))
+    _check_stated(manifest_path, heal, **dict(zip(names[4:7], zip(stated, expected, strict=False), strict=True)))
+    for name in RUN_FACTS:
+        number = name.endswith(("seconds", "_mib", "threads"))
+        if number and (not isinstance(manifest[name], int | float) or isinstance(manifest[name], bool)):
+            raise InputError(f"{manifest_path}: {name} is no number; {heal}")
     try:
         workload = Workload(**work | {"sizes": tuple(work["sizes"])})
         made = np.cumsum([len(epoch.steps) for epoch in plan(expected_cell, workload)]) / len(workload.batches)
@@ -188,87 +289,264 @@ def read_pack(stem, expected_cell, seeds, data_sha256):
         raise InputError(f"{manifest_path}: workload is none ({type(error).__name__}: {error}); {heal}") from None
     if sha256_of_file(log) != log_sha256:
         raise InputError(f"{log}: its SHA-256 is not the one in its manifest: the log was changed; {heal}")
-    frame = pd.read_csv(log, dtype={"status": "str", "active": "str", "updates": "str"})
-    if len(frame) != rows:
-        raise InputError(f"{log}: {len(frame)} rows, but its manifest says {rows}; {heal}")
-    grid = pd.MultiIndex.from_product([seeds, made], names=["seed", "epoch"]).to_frame(index=False)
-    return _check_rows(log, frame, grid, heal), manifest | {"workload": workload}
+    found = _read_rows(log, "epochs", [name for name in columns("epochs") if name not in ADDED], heal)
+    if len(found) != rows:
+        raise InputError(f"{log}: {len(found)} rows, but its manifest says {rows}; {heal}")
+    order = _order(log, found["seed"].to_numpy(), found["epoch"].to_numpy(), (seeds, made), heal)
+    return found.take(order), manifest | {"workload": workload}
 
 
 def _read_flow(stem, key, sha256):
-    """Return what was observed of each layer in a pack as the table gradient_flow."""
+    """Return what was observed of each layer in a pack as rows of the table gradient_flow."""
     path = stem.with_name(stem.name + ".flow.csv")
     heal = "delete all files of the pack and run snakemake again"
     if not path.is_file():
         raise InputError(f"{path}: missing; the study asks for gradient_flow; {heal}")
     if sha256_of_file(path) != sha256:
         raise InputError(f"{path}: its SHA-256 is not the one in its manifest: it was changed; {heal}")
-    return conform(pd.read_csv(path).assign(**key), "gradient_flow", str(path))
+    rows = _read_rows(path, "gradient_flow", [name for name in columns("gradient_flow") if name not in key], heal)
+    return arrow_rows("gradient_flow", len(rows), key | _arrays(rows))
 
 
-def _run_rows(frame, manifest):
-    """Return one row per run of a pack's log."""
-    last = frame.groupby("seed").last(skipna=False)
-    # a diverged run has no accuracies from that epoch on; it may have a best epoch before
-    valid = frame.dropna(subset="validation_accuracy")
-    best = frame.loc[valid.groupby("seed")["validation_accuracy"].idxmax()].set_index("seed").reindex(last.index)
-    return pd.DataFrame(
-        {
-            "status": last["status"],
-            "epochs": last["epoch"],
-            "best_epoch": best["epoch"],
-            "best_validation_accuracy": best["validation_accuracy"],
-            "best_test_accuracy": best["test_accuracy"],
-            "final_validation_accuracy": last["validation_accuracy"],
-            "final_test_accuracy": last["test_accuracy"],
-            **{name: last[name] for name in ("flops", "updates_mean", "updates_minimum", "reference_seconds")},
-            "seconds": last["seconds"] / len(last),
-            "pack_seeds": len(last),
-            "device": manifest["device"],
-        }
-    ).reset_index()
-
-
-def _pack_row(pack, manifest):
-    """Return what a pack's manifest says of how its runs came about; the log's path is that of the rule train."""
+def _arrays(rows):
+    """Return {name: values} of rows in Arrow's form, numbers as arrays with NaN for none."""
     return {
-        **{name: getattr(pack, name) for name in CELL},
-        "seeds": f"{pack.first_seed}-{pack.last_seed}",
-        "cell": json.dumps(manifest["cell"], sort_keys=True),
-        "log": f"logs/train/{pack.stem}.log",
-        **{name: manifest[name] for name in PACK_FACTS},
+        name: column.combine_chunks() if pa.types.is_large_string(column.type) else column.to_numpy()
+        for name, column in zip(rows.column_names, rows.columns, strict=True)
     }
 
 
-def _tuning(study, results, hashes):
+class _Task(NamedTuple):
+    """All that the rows of a pack are made of, but for its files.
+
+    ``targets`` are (level, target) and ``seconds`` those of each kind of work at the pack's data set and depth.
+    ``workload`` is that of calibration there, if known. Without a ``cell`` the learning rate was not chosen.
+    """
+
+    results: Path
+    pack: Pack
+    cell: dict | None
+    freeze_ratio: float
+    data_sha256: str | None
+    seconds: dict
+    workload: Workload | None
+    targets: list
+    flow: bool
+    missing: str
+
+
+class _Rows(NamedTuple):
+    """The rows of a pack in Arrow's form, and of its manifest the ``facts`` on its job; without facts it is missing."""
+
+    packs: dict
+    runs: pa.Table
+    times: pa.Table
+    epochs: pa.Table
+    csv: bytes
+    flow: pa.Table
+    facts: dict | None
+    workload: Workload | None
+
+
+def _collected(task):
+    """Return the `_Rows` of a pack, or without them those that say that it is missing, where that is allowed."""
+    try:
+        return _present(task)
+    except InputError as error:
+        if task.missing == "refuse":
+            raise
+        return _missing(task, str(error))
+
+
+def _key(pack):
+    return {name: getattr(pack, name) for name in CELL}
+
+
+def _stem(task):
+    return task.results / "runs" / task.pack.stem
+
+
+def _pack_row(task, stated, reason=""):
+    """Return the row of the table packs, with what the manifest states; the log's path is that of the rule train."""
+    return {
+        **_key(task.pack),
+        "seeds": task.pack.seeds,
+        "cell": "" if task.cell is None else json.dumps(task.cell, sort_keys=True),
+        "log": f"logs/train/{task.pack.stem}.log",
+        **stated,
+        "reason": reason,
+    }
+
+
+def _present(task):
+    pack, stem = task.pack, _stem(task)
+    if task.data_sha256 is None or task.cell is None:
+        raise InputError(f"{stem}: its data set or its learning rate is missing; run snakemake again")
+    seeds = list(range(pack.first_seed, pack.last_seed + 1))
+    rows, manifest = read_pack(stem, task.cell, seeds, task.data_sha256)
+    _check_workload(task, manifest["workload"], task.workload or manifest["workload"])
+    workload, key = manifest["workload"], _key(pack) | {"freeze_ratio": task.freeze_ratio}
+    clock = _clock(task, workload) if not pack.calibrates else np.nan
+    values = key | _arrays(rows) | {"reference_seconds": np.resize(clock, len(rows))}
+    epochs = arrow_rows("epochs", len(rows), values)
+    # by run and epoch
+    logged = {name: value.reshape(len(seeds), -1) for name, value in values.items() if isinstance(value, np.ndarray)}
+    status = rows["status"].to_pandas().to_numpy().reshape(len(seeds), -1)[:, -1]
+    flow = _arrow_schema("gradient_flow").empty_table()
+    if task.flow and not pack.calibrates:
+        flow = _read_flow(stem, _key(pack), manifest["flow_sha256"])
+    return _Rows(
+        _pack_row(task, {name: manifest[name] for name in PACK_FACTS}),
+        _run_rows(key | {"device": manifest["device"]}, status, logged),
+        _times(_key(pack), task.targets, logged),
+        epochs,
+        b"" if pack.calibrates else csv_rows(epochs),
+        flow,
+        {name: manifest[name] for name in RUN_FACTS},
+        workload,
+    )
+
+
+def _check_workload(task, workload, expected):
+    if workload != expected:
+        raise InputError(
+            f"{_stem(task)}.json: workload is not that of the packs before; delete it and run snakemake again"
+        )
+
+
+def _clock(task, workload):
+    """Return the reference seconds of a run after each epoch; NaN where its work was not timed and need not be."""
+    try:
+        return reference_seconds(plan(task.cell, workload), workload, task.seconds)
+    except InputError:
+        if task.missing == "refuse":
+            raise
+        return np.nan
+
+
+def _run_rows(key, status, logged):
+    """Return one row per run of a pack, from its logged numbers, shape (runs, epochs)."""
+    runs, last = np.arange(len(status)), {name: value[:, -1] for name, value in logged.items()}
+    # a diverged run has no accuracies from that epoch on; it may have a best epoch before
+    accuracy = np.nan_to_num(logged["validation_accuracy"], nan=-np.inf)
+    at = accuracy.argmax(axis=1)
+    best = {
+        name: np.where(np.isfinite(accuracy[runs, at]), logged[name][runs, at], np.nan)
+        for name in ("epoch", "validation_accuracy", "test_accuracy")
+    }
+    values = {
+        "status": status,
+        "seed": last["seed"],
+        "epochs": last["epoch"],
+        "best_epoch": best["epoch"],
+        "best_validation_accuracy": best["validation_accuracy"],
+        "best_test_accuracy": best["test_accuracy"],
+        "final_validation_accuracy": last["validation_accuracy"],
+        "final_test_accuracy": last["test_accuracy"],
+        **{name: last[name] for name in ("flops", "updates_mean", "updates_minimum", "reference_seconds")},
+        "seconds": last["seconds"] / len(runs),
+        "pack_seeds": len(runs),
+    }
+    return arrow_rows("runs", len(runs), key | values)
+
+
+def _times(key, targets, logged):
+    """Return rows of times_to_target: of each run and level that of its first epoch at the target, or else its last."""
+    accuracy = logged["validation_accuracy"]
+    levels, aims = (np.array(values, float) for values in zip(*targets, strict=True)) if targets else ([], np.empty(0))
+    hits = accuracy[:, None, :] >= aims[:, None] - SHARE_ROUNDING
+    reached = hits.any(axis=2)
+    at = np.where(reached, hits.argmax(axis=2), accuracy.shape[1] - 1)
+    run = np.arange(len(accuracy))[:, None]
+    clocks = {"epoch": "epoch", "updates": "updates_mean", "flops": "flops", "seconds": "reference_seconds"}
+    values = {
+        "seed": np.repeat(logged["seed"][:, 0], len(aims)),
+        "level": np.tile(levels, len(accuracy)),
+        "target": np.tile(aims, len(accuracy)),
+        "reached": reached.ravel().astype(int),
+        **{clock: logged[name][run, at].ravel() for clock, name in clocks.items()},
+    }
+    return arrow_rows("times_to_target", reached.size, key | values)
+
+
+def _missing(task, mistake):
+    """Return the `_Rows` of a pack without results: its runs without values, and the reason why."""
+    pack, path = task.pack, _stem(task)
+    there = any(path.with_name(path.name + suffix).exists() for suffix in (".csv", ".json"))
+    count = pack.last_seed - pack.first_seed + 1
+    nothing = {"int": 0, "float": np.nan, "str": ""}
+    stated = {name: nothing[columns("packs")[name]["type"]] for name in PACK_FACTS}
+    run = {name: nothing[column["type"]] for name, column in columns("runs").items()}
+    run |= _key(pack) | {"freeze_ratio": task.freeze_ratio, "status": "missing"}
+    run["seed"] = np.arange(pack.first_seed, pack.last_seed + 1)
+    empty = {name: _arrow_schema(name).empty_table() for name in ("times_to_target", "epochs", "gradient_flow")}
+    return _Rows(
+        _pack_row(task, stated, mistake if there else _last_words(task)),
+        arrow_rows("runs", count, run),
+        empty["times_to_target"],
+        empty["epochs"],
+        b"",
+        empty["gradient_flow"],
+        None,
+        None,
+    )
+
+
+def _last_words(task):
+    """Return the last line of the log of the job that failed, be it the pack's or one that it waited for."""
+    pack, job = task.pack, f"train/{task.pack.stem}"
+    if task.data_sha256 is None:
+        job = f"data/{pack.dataset}"
+    elif task.cell is None:
+        job = f"tune/{pack.dataset}/depth{pack.depth}/{pack.strategy}"
+    try:
+        log = (task.results / "logs" / f"{job}.log").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return NO_LOG
+    lines = log.split("\n")
+    words = [" ".join(line.split()) for line in lines if line.strip()]
+    return words[-1][:300] if words else f"the job was stopped: logs/{job}.log is empty"
+
+
+def _tuning(study, results, hashes, missing):
     """Return the table tuning, and the chosen learning rates by data set, depth and strategy."""
     rows, chosen = [], {}
-    heal = "delete it and run snakemake again"
     grid = [(*where, label) for where in _places(study) for label in strategies(study)] if study["tune"] else []
-    for dataset, depth, strategy in grid:
-        path = results / "tuning" / dataset / f"depth{depth}" / f"{strategy}.json"
-        if not path.is_file():
-            raise InputError(f"{path}: missing; a strategy of the study was not tuned; run snakemake again")
-        names = ("cell", "data_sha256", "learning_rate", "trials")
-        (stated, data, rate, trials), _ = _read_json(path, "a tuning", names, heal)
-        _check_stated(
-            path,
-            heal,
-            cell=(stated, cell(study, dataset, depth, strategy)),
-            data_sha256=(data, hashes[dataset]),
-        )
-        key = {"dataset": dataset, "depth": depth, "strategy": strategy}
+    for place in grid:
         try:
-            table = pd.DataFrame([{**key, **trial, "chosen": int(trial["learning_rate"] == rate)} for trial in trials])
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{path}: not a tuning ({type(error).__name__}: {error}); {heal}") from None
-        table = conform(table, "tuning", str(path))
-        _check_stated(path, heal, learning_rates=(sorted(table["learning_rate"]), sorted(map(float, study["tune"]))))
-        if table["chosen"].sum() != 1:
-            raise InputError(f"{path}: its learning rate is none of its trials; {heal}")
-        rows.append(table)
-        chosen[dataset, depth, strategy] = rate
+            table, chosen[place] = _tuned(study, results, hashes, *place)
+        except InputError:
+            if missing == "refuse":
+                raise
+        else:
+            rows.append(table)
     return conform(pd.concat(rows) if rows else pd.DataFrame(), "tuning", str(results / "tuning")), chosen
+
+
+def _tuned(study, results, hashes, dataset, depth, strategy):
+    """Return the rows of one strategy's tuning, and the learning rate that it chose."""
+    path = results / "tuning" / dataset / f"depth{depth}" / f"{strategy}.json"
+    heal = "delete it and run snakemake again"
+    if not path.is_file():
+        raise InputError(f"{path}: missing; a strategy of the study was not tuned; run snakemake again")
+    names = ("cell", "data_sha256", "learning_rate", "trials")
+    (stated, data, rate, trials), _ = _read_json(path, "a tuning", names, heal)
+    _check_stated(
+        path,
+        heal,
+        cell=(stated, cell(study, dataset, depth, strategy)),
+        data_sha256=(data, hashes[dataset]),
+    )
+    key = {"dataset": dataset, "depth": depth, "strategy": strategy}
+    try:
+        table = pd.DataFrame([{**key, **trial, "chosen": int(trial["learning_rate"] == rate)} for trial in trials])
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a tuning ({type(error).__name__}: {error}); {heal}") from None
+    table = conform(table, "tuning", str(path))
+    _check_stated(path, heal, learning_rates=(sorted(table["learning_rate"]), sorted(map(float, study["tune"]))))
+    if table["chosen"].sum() != 1:
+        raise InputError(f"{path}: its learning rate is none of its trials; {heal}")
+    return table, rate
 
 
 def _places(study):
@@ -289,160 +567,205 @@ def _median_accuracy(accuracies):
 
 
 def _targets(study, results, calibration):
-    """Return the table targets from the final validation accuracies of the calibration runs."""
-    accuracies = calibration.groupby(["dataset", "depth"])["final_validation_accuracy"].agg(list)
+    """Return the table targets from the final validation accuracies of the calibration runs.
+
+    Of a missing run nobody knows how good it was: without it there is no median, and no target.
+    """
+    places = {place: runs for place, runs in calibration.groupby(["dataset", "depth"])}
     rows = []
     for dataset, depth in _places(study):
-        with np.load(results / "data" / f"{dataset}.npz", allow_pickle=False) as stored:
-            chance = _chance(study, dataset, depth, stored["y"])
-        accuracy = _median_accuracy(accuracies[dataset, depth])
+        runs = places[dataset, depth]
+        chance = accuracy = np.nan
+        if (data := results / "data" / f"{dataset}.npz").is_file():
+            with np.load(data, allow_pickle=False) as stored:
+                chance = _chance(study, dataset, depth, stored["y"])
+        there = (runs["status"] != "missing").sum()
+        if there == len(runs):
+            accuracy = _median_accuracy(runs["final_validation_accuracy"].to_numpy())
         for level in study["target_levels"]:
             target = chance + level * (accuracy - chance)
-            rows.append((dataset, depth, level, len(accuracies[dataset, depth]), chance, accuracy, target))
+            rows.append((dataset, depth, level, there, chance, accuracy, target))
     return conform(pd.DataFrame(rows, columns=list(columns("targets"))), "targets", "targets")
 
 
-def _times_to_target(epochs, targets):
-    """Return the table times_to_target: of each run and level the first row at the target, or else the last."""
-    runs = epochs.groupby(KEY, sort=False).ngroup().to_numpy()
-    rows = pd.Series(range(len(epochs)))
-    last = rows.groupby(runs).max().to_numpy()
-    found = []
-    for level, table in targets.groupby("level", sort=False):
-        aims = epochs.loc[last, ["dataset", "depth"]].merge(table, how="left")["target"].to_numpy()
-        hits = epochs["validation_accuracy"].to_numpy() >= aims[runs] - SHARE_ROUNDING
-        first = rows.where(hits).groupby(runs).min().to_numpy()
-        reached = ~np.isnan(first)
-        at = epochs.loc[np.where(reached, first, last)].reset_index(drop=True)
-        found.append(at.assign(level=level, target=aims, reached=reached))
-    found = pd.concat(found).sort_index(kind="stable")
-    found = found.assign(updates=found["updates_mean"], seconds=found["reference_seconds"])
-    return conform(found[list(columns("times_to_target"))].reset_index(drop=True), "times_to_target", "epochs")
-
-
-def _reached(times):
+def _reached(times, cells):
     """Return the table reached: of each cell and level how many runs reached the target, and medians."""
     clocks = ["epoch", "updates", "flops", "seconds"]
     # a run that did not reach the target takes longer than any that did
     late = times.assign(**{name: times[name].astype("float64").where(times["reached"] == 1, np.inf) for name in clocks})
-    cells = late.groupby([*CELL, "level"], sort=False)
-    table = cells["reached"].agg(runs="size", reached="sum")
-    table = table.assign(censored=table["runs"] - table["reached"]).join(cells[clocks].median())
+    found = late.groupby([*CELL, "level"], sort=False)
+    table = found["reached"].agg(runs="size", reached="sum")
+    table = table.assign(censored=table["runs"] - table["reached"]).join(found[clocks].median())
+    # a cell of which every run is missing has rows of its own
+    table = table.reindex(pd.MultiIndex.from_tuples(cells, names=[*CELL, "level"]))
+    table = table.fillna(dict.fromkeys(("runs", "reached", "censored"), 0))
     return conform(table.replace(np.inf, np.nan).reset_index(), "reached", "times_to_target")
 
 
-def collect(study, results, tables):
+def _timing(results, missing):
+    """Return the table timing, empty where it is missing and may be."""
+    path = results / "tables" / "timing.csv"
+    if missing == "mark" and not path.is_file():
+        return conform(pd.DataFrame(), "timing", str(path))
+    return read_table(path, "timing")
+
+
+def collect(study, results, tables, threads=1, missing="refuse"):
     """Write the tables of the runs, and ``study.json``.
 
     These are ``epochs.parquet``, ``epochs.csv``, ``runs.csv``, ``packs.csv``, ``calibration.csv``, ``targets.csv``,
     ``times_to_target.csv``, ``reached.csv``, ``tuning.csv``, ``speedups.csv`` and
     ``gradient_flow.parquet``; the runs of calibration are in calibration, targets and tuning alone.
 
+    The logs are read by several processes and written as they come, so that what is held in
+    memory is a few packs and the rows of runs, not those of epochs.
+
     Parameters
     ----------
     study : dict
         Complete configuration; see `altfreeze.config.validate`.
     results : path
-        Folder with ``data``, ``runs`` and, where the study tunes, ``tuning``.
+        Folder with ``data``, ``runs``, ``tables/timing.csv`` and, where the study tunes, ``tuning``.
     tables : path
-        Folder to write to; ``timing.csv`` is in it.
+        Folder to write to.
+    threads : int
+        Processes at work; no table depends on it.
+    missing : {'refuse', 'mark'}
+        What to do with a pack that is not there or is not what the study says. ``mark``:
+        its runs have the status ``missing`` and no values, and ``packs.csv`` has the reason; without
+        all calibration runs there is no target, and without timing there are no reference seconds.
 
     Raises
     ------
     InputError
         With one line that names the file, if a pack or a tuning is missing or is not what
-        the study says (`read_pack`), a run stands twice, or a kind of work was not timed.
+        the study says (`read_pack`), or a kind of work was not timed.
     """
     results, tables = Path(results), Path(tables)
     ratios = {label: parameters.get("freeze_ratio", np.nan) for label, parameters in strategies(study).items()}
-    hashes = {name: _data_sha256(results / "data" / f"{name}.npz") for name in study["datasets"]}
-    timing = read_table(tables / "timing.csv", "timing")
+    hashes = {name: _data_sha256(results / "data" / f"{name}.npz", missing) for name in study["datasets"]}
+    timing = _timing(results, missing)
     seconds = median_seconds(timing)
-    tuning, chosen = _tuning(study, results, hashes)
-    epochs, runs, flows, manifests, workloads = [], [], [], [], {}
-    calibration, made = [], []
-    for pack in packs(study):
-        stem, where = results / "runs" / pack.stem, (pack.dataset, pack.depth)
-        rate = chosen[(*where, pack.strategy)] if pack.rates == "tuned" else None
-        expected = cell(study, *where, pack.strategy, rate)
-        seeds = list(range(pack.first_seed, pack.last_seed + 1))
-        frame, manifest = read_pack(stem, expected, seeds, hashes[pack.dataset])
-        manifests.append(manifest)
-        made.append(_pack_row(pack, manifest))
-        workload = workloads.setdefault(where, manifest["workload"])
-        if manifest["workload"] != workload:
-            raise InputError(
-                f"{stem}.json: workload is not that of the packs before; delete it and run snakemake again"
-            )
-        if pack.calibrates:
-            ended = _run_rows(frame.assign(reference_seconds=np.nan), manifest)
-            calibration.append(ended.assign(dataset=pack.dataset, depth=pack.depth)[list(columns("calibration"))])
-            continue
-        clock = reference_seconds(plan(expected, workload), workload, seconds.get(where, {}))
-        frame = frame.assign(reference_seconds=np.tile(clock, len(seeds)))
-        key = {name: getattr(pack, name) for name in CELL}
-        ratio = {"freeze_ratio": ratios[pack.strategy]}
-        epochs.append(frame.assign(**key, **ratio))
-        runs.append(_run_rows(frame, manifest).assign(**key, **ratio))
-        if study["gradient_flow"]:
-            flows.append(_read_flow(stem, key, manifest["flow_sha256"]))
-    origin = str(results / "runs")
-    epochs = conform(pd.concat(epochs, ignore_index=True), "epochs", origin)
-    runs = conform(pd.concat(runs, ignore_index=True), "runs", origin)
-    if runs.duplicated(KEY).any():
-        raise InputError(f"{origin}: a run stands twice: {runs[runs.duplicated(KEY)].iloc[0][KEY].to_dict()}")
-    flow = pd.concat(flows, ignore_index=True) if flows else conform(pd.DataFrame(), "gradient_flow", origin)
-    calibration = conform(pd.concat(calibration, ignore_index=True), "calibration", origin)
+    tuning, chosen = _tuning(study, results, hashes, missing)
+    cells = {(*where, label): cell(study, *where, label) for where in _places(study) for label in strategies(study)}
+
+    def task(pack, targets=None):
+        place, where = (pack.dataset, pack.depth), (pack.dataset, pack.depth, pack.strategy)
+        expected = cells[where]
+        if pack.rates == "tuned":
+            expected = expected | {"learning_rate": chosen[where]} if where in chosen else None
+        return _Task(
+            results=results,
+            pack=pack,
+            cell=expected,
+            freeze_ratio=ratios[pack.strategy],
+            data_sha256=hashes[pack.dataset],
+            seconds=seconds.get(place, {}),
+            workload=workloads.get(place),
+            targets=targets[place] if targets else [],
+            flow=bool(study["gradient_flow"]),
+            missing=missing,
+        )
+
+    origin, made, facts, workloads = str(results / "runs"), [], [], {}
+
+    def rows_of(tasks):
+        """Yield the rows of each pack, whose workload must be that of the packs before."""
+        for given, rows in zip(tasks, in_order(_collected, tasks, threads), strict=True):
+            where = (given.pack.dataset, given.pack.depth)
+            if rows.facts is not None:
+                try:
+                    _check_workload(given, rows.workload, workloads.setdefault(where, rows.workload))
+                except InputError as error:
+                    if missing == "refuse":
+                        raise
+                    rows = _missing(given, str(error))
+            made.append(rows.packs)
+            facts.extend([rows.facts] if rows.facts is not None else [])
+            yield rows
+
+    every = packs(study)
+    ended = [rows.runs for rows in rows_of([task(pack) for pack in every if pack.calibrates])]
+    calibration = _frame("runs", ended, origin)[list(columns("calibration"))]
     targets = _targets(study, results, calibration)
-    times = _times_to_target(epochs, targets)
-    written = {
-        "epochs": epochs,
-        "runs": runs,
-        "packs": conform(pd.DataFrame(made), "packs", origin),
-        "calibration": calibration,
-        "targets": targets,
-        "times_to_target": times,
-        "reached": _reached(times),
-        "tuning": tuning,
-        "speedups": conform(speedups(study, timing, workloads), "speedups", str(tables / "timing.csv")),
-    }
-    _write_parquet(epochs, tables / "epochs.parquet")
-    _write_parquet(flow, tables / "gradient_flow.parquet")
-    for name, table in written.items():
-        write_table(table, tables / f"{name}.csv")
-    write_json(tables / "study.json", {"config": study, "provenance": _provenance(manifests)})
+    aims = {place: list(zip(rows["level"], rows["target"], strict=True)) for place, rows in targets.groupby(CELL[:2])}
+    compared = [pack for pack in every if not pack.calibrates]
+    runs, times = [], []
+    with contextlib.ExitStack() as written:
+        add_epochs = written.enter_context(_parquet(tables / "epochs.parquet", "epochs"))
+        add_flow = written.enter_context(_parquet(tables / "gradient_flow.parquet", "gradient_flow"))
+        text = written.enter_context(atomic_output(tables / "epochs.csv", "wb"))
+        text.write(csv_header(columns("epochs")))
+        for rows in rows_of([task(pack, aims) for pack in compared]):
+            runs.append(rows.runs)
+            times.append(rows.times)
+            add_epochs(rows.epochs)
+            add_flow(rows.flow)
+            text.write(rows.csv)
+        times = _frame("times_to_target", times, origin)
+        levels = [(*key, level) for key in dict.fromkeys(map(_cell_key, compared)) for level in study["target_levels"]]
+        order = {tuple(getattr(pack, name) for name in (*CELL, "seeds")): n for n, pack in enumerate(every)}
+        made.sort(key=lambda row: order[tuple(row[name] for name in (*CELL, "seeds"))])
+        for name, table in {
+            "runs": _frame("runs", runs, origin),
+            "packs": conform(pd.DataFrame(made), "packs", origin),
+            "calibration": calibration,
+            "targets": targets,
+            "times_to_target": times,
+            "reached": _reached(times, levels),
+            "tuning": tuning,
+            "speedups": _speedups(study, timing, workloads, threads, missing),
+        }.items():
+            write_table(table, tables / f"{name}.csv")
+        write_json(tables / "study.json", {"config": study, "provenance": _provenance(facts, len(every))})
 
 
-def _data_sha256(path):
-    if not path.is_file():
-        raise InputError(f"{path}: missing; a data set of the study is not there; run snakemake again")
-    return sha256_of_file(path)
+def _cell_key(pack):
+    return tuple(getattr(pack, name) for name in CELL)
 
 
-def _provenance(manifests):
+def _speedups(study, timing, workloads, threads, missing):
+    """Return the table speedups of all data sets and depths that were timed."""
+    timed = dict(list(timing.groupby(CELL[:2])))
+    places = [place for place in _places(study) if place in workloads and place in timed]
+    tasks = [(study, timed[place], {place: workloads[place]}, missing) for place in places]
+    parts = list(in_order(_speedups_of, tasks, threads))
+    return conform(pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(), "speedups", "timing.csv")
+
+
+def _speedups_of(task):
+    *given, missing = task
+    try:
+        return speedups(*given)
+    except InputError:
+        if missing == "refuse":
+            raise
+        return pd.DataFrame(columns=list(columns("speedups")))
+
+
+def _data_sha256(path, missing):
+    if path.is_file():
+        return sha256_of_file(path)
+    if missing == "mark":
+        return None
+    raise InputError(f"{path}: missing; a data set of the study is not there; run snakemake again")
+
+
+def _provenance(facts, packs):
     """Return what the packs say of where they ran: each distinct value once, and sums."""
 
-    def distinct(*path):
+    def distinct(name):
         values = []
-        for manifest in manifests:
-            value = manifest
-            for part in path:
-                value = value[part]
-            if value not in values:
-                values.append(value)
+        for each in facts:
+            if each[name] not in values:
+                values.append(each[name])
         return values
 
     return {
-        "packs": len(manifests),
-        "git": distinct("git"),
-        "code": distinct("code"),
-        "versions": distinct("versions"),
-        "device": distinct("device"),
-        "device_name": distinct("device_name"),
-        "threads": distinct("threads"),
+        "packs": len(facts),
+        "missing_packs": packs - len(facts),
+        **{name: distinct(name) for name in ("git", "code", "versions", "device", "device_name", "threads")},
         "hosts": len(distinct("host")),
-        "training_seconds": sum(manifest["training_seconds"] for manifest in manifests),
-        "wall_seconds": sum(manifest["wall_seconds"] for manifest in manifests),
-        "cpu_seconds": sum(manifest["cpu_seconds"] for manifest in manifests),
-        "peak_memory_mib": max(manifest["peak_memory_mib"] for manifest in manifests),
+        **{name: sum(each[name] for each in facts) for name in ("training_seconds", "wall_seconds", "cpu_seconds")},
+        "peak_memory_mib": max((each["peak_memory_mib"] for each in facts), default=0.0),
     }

@@ -15,7 +15,7 @@ from altfreeze.models import StackedMLP, dropout_masks, layer_sizes
 from altfreeze.plans import Work, Workload, plan
 from altfreeze.randomness import stream_seed
 from altfreeze.reference import plan_work
-from altfreeze.training import Clock, draw_batches, fill, make_optimizer, prepare, read_dataset
+from altfreeze.training import Clock, draw_batches, fill, make_optimizer, prepare, read_dataset, to_device
 
 COLUMNS = ("dataset", "depth", *Work._fields, "round", "seconds")
 # the clock runs for about this long at a time, over at least so many repetitions
@@ -130,7 +130,8 @@ class Timer:
             x, targets = x_epoch[:, first : first + work.rows], self.targets[:, first : first + work.rows]
             keep = None
             if dropout:
-                keep = dropout_masks([self.generator], dropout, depth, work.rows, self.width).to(self.device)
+                masks = dropout_masks([self.generator], dropout, depth, work.rows, self.width)
+                keep = to_device(masks, self.device)
             loss_sum += self.network.compute_gradients(x, targets, keep, work.cached).sum(1)
             self.step_optimizer(optimizer)
         clock.stop()

@@ -1,14 +1,17 @@
 """Train one pack: the seeds of one cell, stacked, with per-epoch records."""
 
 import contextlib
+import functools
+import gc
 import inspect
 import math
 import os
-import resource
 import sys
 import time
 import zipfile
 import zlib
+from collections import Counter
+from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -17,9 +20,11 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from altfreeze import InputError
+from altfreeze.checkpoints import Checkpoint
 from altfreeze.data import batch_order, split_of_seed, standardise
 from altfreeze.files import sha256_of_file, write_csv, write_json
 from altfreeze.gradient_flow import GradientFlow
+from altfreeze.memory import is_out_of_memory, largest_stack, needed, peak_memory, split
 from altfreeze.models import StackedMLP, dropout_masks, layer_sizes
 from altfreeze.plans import Workload, plan
 from altfreeze.provenance import NUMERIC_MODULES, fingerprint, git_state, versions
@@ -49,6 +54,18 @@ CHUNK_FLOATS = 2**20
 for _method in vars(torch.optim.Optimizer).values():
     if hasattr(_method, "__wrapped__"):
         vars(_method.__wrapped__).setdefault("__dynamo_disable", _method.__wrapped__)
+
+
+class TrainedSeeds(NamedTuple):
+    """What `train_seeds` returns."""
+
+    rows: list
+    diverged: dict
+    seconds: float
+    workload: Workload
+    stacks: list
+    too_large: list
+    resumed_at: list
 
 
 class TrainedPack(NamedTuple):
@@ -112,14 +129,15 @@ def learning_rate(cell, progress):
 
 
 def _checksum(network, optimizer, active):
-    """Return the bits of all frozen weights and of their optimizer state, summed."""
-    total = torch.zeros((), dtype=torch.int64, device=network.weights[0].device)
+    """Return the bits of all frozen weights and of their optimizer state, summed, without waiting for the device."""
+    tensors = []
     for index, learns in enumerate(active):
         for parameter in network.layer(index) if not learns else ():
-            for tensor in (parameter.detach(), *optimizer.state.get(parameter, {}).values()):
-                if torch.is_tensor(tensor):
-                    total += tensor.contiguous().view(torch.int32).sum(dtype=torch.int64).to(total.device)
-    return total.item()
+            tensors += [parameter.detach(), *filter(torch.is_tensor, optimizer.state.get(parameter, {}).values())]
+    if not tensors:
+        return torch.zeros((), dtype=torch.int64, device=network.weights[0].device)
+    # one sum: where phases last a step, it is made at every step
+    return torch.cat([tensor.reshape(-1).view(torch.int32) for tensor in tensors]).sum(dtype=torch.int64)
 
 
 class PhaseSwitch:
@@ -140,21 +158,33 @@ class PhaseSwitch:
         self.state_on_thaw = state_on_thaw
         self.active = (True,) * network.depth
         self.frozen_since = [0] * network.depth
-        self.frozen_checksum = 0
+        device = network.weights[0].device
+        self.frozen_checksum = torch.zeros((), dtype=torch.int64, device=device)
+        self.changed = torch.zeros((), dtype=torch.bool, device=device)
 
     def check(self):
-        """Check that the frozen layers are what they were when they froze.
+        """Check that the frozen layers are what they were when they froze; `confirm` has the answer.
 
         Raises
         ------
         RuntimeError
-            If a frozen parameter has a gradient, or it or its optimizer state changed.
+            If a frozen parameter has a gradient.
         """
         for index, learns in enumerate(self.active):
             for parameter in self.network.layer(index):
                 if parameter.requires_grad != learns or (not learns and parameter.grad is not None):
                     raise RuntimeError(f"layer {index + 1} is not {'active' if learns else 'frozen'} as scheduled")
-        if _checksum(self.network, self.optimizer, self.active) != self.frozen_checksum:
+        self.changed |= _checksum(self.network, self.optimizer, self.active) != self.frozen_checksum
+
+    def confirm(self):
+        """Wait for the device and say what the checks up to here found.
+
+        Raises
+        ------
+        RuntimeError
+            If a frozen parameter or its optimizer state changed.
+        """
+        if self.changed.item():
             raise RuntimeError("a frozen layer or its optimizer state changed during a phase")
 
     def to(self, active, step):
@@ -181,9 +211,31 @@ class PhaseSwitch:
                     self.optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         self.active = active
 
-    def remember(self):
-        """Note what the frozen layers are now, for the next `check`."""
-        self.frozen_checksum = _checksum(self.network, self.optimizer, self.active)
+    def remember(self, active):
+        """Note what the layers are that are frozen in the phase to come, for the next `check`.
+
+        Parameters
+        ----------
+        active : sequence of bool, length depth
+            Which layers learn in it; the change `to` it leaves all others as they are.
+        """
+        self.frozen_checksum = _checksum(self.network, self.optimizer, active)
+
+    def state_dict(self):
+        """Return what a later switch depends on, for `load_state_dict`: dict."""
+        return {name: getattr(self, name) for name in ("active", "frozen_since", "frozen_checksum", "changed")}
+
+    def load_state_dict(self, state):
+        """Go on from what `state_dict` returned; network and optimizer are as they were then.
+
+        Parameters
+        ----------
+        state : dict
+        """
+        self.active, self.frozen_since = state["active"], state["frozen_since"]
+        self.frozen_checksum.copy_(state["frozen_checksum"])
+        self.changed.copy_(state["changed"])
+        self.network.set_active(self.active)
 
 
 @torch.no_grad()
@@ -206,22 +258,31 @@ class Clock:
         self.wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
         self.seconds = 0.0
 
-    def start(self):
-        """Let the clock run."""
-        self.wait()
+    def start(self, wait=True):
+        """Let the clock run, once the device has finished what it does before, if `wait`."""
+        if wait:
+            self.wait()
         self.started = time.perf_counter()
 
-    def stop(self):
-        """Stop the clock once the device has finished."""
-        self.wait()
+    def stop(self, wait=True):
+        """Stop the clock, once the device has finished, if `wait`."""
+        if wait:
+            self.wait()
         self.seconds += time.perf_counter() - self.started
 
     @contextlib.contextmanager
-    def paused(self):
-        """Keep what runs inside off the clock."""
-        self.stop()
+    def paused(self, wait=True):
+        """Keep what runs inside off the clock.
+
+        Parameters
+        ----------
+        wait : bool
+            Whether to wait for the device before and after. Without, its queue stays filled,
+            and only the host's part of what runs inside is off the clock.
+        """
+        self.stop(wait)
         yield
-        self.start()
+        self.start(wait)
 
 
 def _member_losses(logits, targets):
@@ -273,6 +334,26 @@ def fill(network, x, start, stop):
     return torch.cat([network.hidden(part, start, stop) for part in _chunks(network, x)], 1)
 
 
+def _cache_before(network, x, epochs, number):
+    """Return what the cache holds before an epoch that goes on with it: filled again, fill by fill."""
+    epoch = epochs[number]
+    # an epoch that fills from the features on needs nothing of what was there
+    if not (epoch.fill[0] if epoch.fill else epoch.cached):
+        return x
+    fills = []
+    for earlier in epochs[:number]:
+        if earlier.fill:
+            fills = [*fills, earlier.fill] if earlier.fill[0] else [earlier.fill]
+    for start, stop in fills:
+        x = fill(network, x, start, stop)
+    return x
+
+
+def to_device(tensor, device):
+    """Return a tensor of the CPU on a device, without waiting until it is there."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+
+
 def draw_batches(keys, epoch, x, targets):
     """Return the train part in the order in which an epoch visits it.
 
@@ -314,7 +395,26 @@ def layer_ranges(active):
     return " ".join(f"{a}-{b}" if a < b else f"{a}" for a, b in zip(starts, stops, strict=True))
 
 
-def train_pack(X, y, cell, seeds, device="cpu", progress=None, flow=None):
+def workload_of(X, y, cell):
+    """Return what the runs of a cell work on, which is the same for every seed.
+
+    Parameters
+    ----------
+    X : ndarray, shape (rows, features)
+    y : ndarray of int64, shape (rows,)
+    cell : dict
+        See `altfreeze.config.cell`.
+
+    Returns
+    -------
+    altfreeze.plans.Workload
+    """
+    sizes = layer_sizes(X.shape[1], cell["width"], cell["depth"], int(y.max()) + 1)
+    split = split_of_seed(y, cell["study_seed"], cell["dataset"], cell["depth"], 0)
+    return Workload(tuple(sizes), len(split.train), cell["batch_size"])
+
+
+def train_pack(X, y, cell, seeds, device="cpu", progress=None, flow=None, state=None, save=None):
     """Train the seeds of one cell together.
 
     Each seed has a split, initial weights, batches, dropout masks, gradients and
@@ -337,6 +437,13 @@ def train_pack(X, y, cell, seeds, device="cpu", progress=None, flow=None):
         Called after each epoch with that epoch's rows, its number from 1 and the number of epochs.
     flow : altfreeze.gradient_flow.GradientFlow, optional
         Observes each layer's gradients and updates, off the clock.
+    state : dict, optional
+        What `save` was given in a training of the same arguments: it goes on from there, to
+        the same bits as an undisturbed one.
+    save : callable, optional
+        Called after each epoch but the last, off the clock, with its number from 1 and a
+        function that returns the state: of tensors, which training goes on to change, and
+        plain values.
 
     Returns
     -------
@@ -371,11 +478,10 @@ def train_pack(X, y, cell, seeds, device="cpu", progress=None, flow=None):
 
     x_train, y_train = stacked("train")
     validation, test = stacked("validation"), stacked("test")
-    rows = x_train.shape[1]
-    sizes = layer_sizes(X.shape[1], cell["width"], depth, int(y.max()) + 1)
-    workload = Workload(tuple(sizes), rows, cell["batch_size"])
+    workload = workload_of(X, y, cell)
     epochs = plan(cell, workload)
-    network = StackedMLP(sizes, [stream_seed(*key, "initial weights") for key in keys], cell["dropout"]).to(device)
+    weight_seeds = [stream_seed(*key, "initial weights") for key in keys]
+    network = StackedMLP(workload.sizes, weight_seeds, cell["dropout"]).to(device)
     generators = [torch.Generator().manual_seed(stream_seed(*key, "dropout")) for key in keys]
     optimizer = make_optimizer(network, cell, epochs[0].by_layer)
     switch = PhaseSwitch(network, optimizer, cell["state_on_thaw"])
@@ -384,10 +490,37 @@ def train_pack(X, y, cell, seeds, device="cpu", progress=None, flow=None):
     parameter_counts = [sum(parameter[0].numel() for parameter in network.layer(index)) for index in range(depth)]
     flops, steps, updates = 0, 0, [0] * depth
     diverged, records, cache = {}, [], x_train
+    if state is not None:
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        switch.load_state_dict(state["switch"])
+        for generator, its_state in zip(generators, state["generators"], strict=True):
+            generator.set_state(its_state)
+        flops, steps, updates, clock.seconds = (state[name] for name in ("flops", "steps", "updates", "seconds"))
+        diverged, records = state["diverged"], state["records"]
+        cache = _cache_before(network, x_train, epochs, state["epoch"])
     if flow is not None:
         flow.begin(network)
+        if state is not None:
+            flow.load_state_dict(state["flow"])
 
-    for number, epoch in enumerate(epochs):
+    def state_now():
+        return {
+            "epoch": number + 1,
+            "network": network.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "switch": switch.state_dict(),
+            "generators": [generator.get_state() for generator in generators],
+            "flow": None if flow is None else flow.state_dict(),
+            "flops": flops,
+            "steps": steps,
+            "updates": updates,
+            "seconds": clock.seconds,
+            "diverged": diverged,
+            "records": records,
+        }
+
+    for number, epoch in islice(enumerate(epochs), state["epoch"] if state else 0, None):
         clock.start()
         if epoch.fill:
             start, stop = epoch.fill
@@ -397,13 +530,13 @@ def train_pack(X, y, cell, seeds, device="cpu", progress=None, flow=None):
         first = 0
         for step in epoch.steps:
             if step.active != switch.active:
-                with clock.paused():
+                # the check is a few small kernels: not worth an empty queue at every step
+                with clock.paused(wait=flow is not None):
                     switch.check()
+                    switch.remember(step.active)
                     if flow is not None:
                         flow.switch(step.active, steps)
                 switch.to(step.active, steps)
-                with clock.paused():
-                    switch.remember()
             rate = learning_rate(cell, step.progress)
             for group, factor in zip(optimizer.param_groups, step.factors if epoch.by_layer else (1,), strict=True):
                 group["lr"] = rate * factor
@@ -411,11 +544,12 @@ def train_pack(X, y, cell, seeds, device="cpu", progress=None, flow=None):
             first += step.rows
             keep = None
             if cell["dropout"]:
-                keep = dropout_masks(generators, cell["dropout"], depth, step.rows, cell["width"]).to(device)
+                keep = to_device(dropout_masks(generators, cell["dropout"], depth, step.rows, cell["width"]), device)
             loss_sum += network.compute_gradients(x, targets, keep, epoch.cached).sum(1)
             step_optimizer(optimizer)
             steps += 1
         clock.stop()
+        switch.confirm()
         if flow is not None:
             flow.end_epoch(steps / len(workload.batches), steps, seeds)
         flops += epoch.flops(workload)
@@ -446,8 +580,112 @@ def train_pack(X, y, cell, seeds, device="cpu", progress=None, flow=None):
             records.append(dict(zip(LOG_COLUMNS, record, strict=True)))
         if progress is not None:
             progress(records[-len(seeds) :], number + 1, len(epochs))
+        if save is not None and number + 1 < len(epochs):
+            save(number + 1, state_now)
     switch.check()
+    switch.confirm()
     return TrainedPack(records, network, optimizer, diverged, clock.seconds, workload)
+
+
+def train_seeds(X, y, cell, seeds, device="cpu", memory=None, progress=None, flow=None, checkpoint=None):
+    """Train the seeds of one cell in as few stacks as fit into the memory, one after the other.
+
+    A stack for which memory runs out all the same is trained in halves, and so are those
+    after it.
+
+    Parameters
+    ----------
+    X, y, cell, seeds, device
+        See `train_pack`.
+    memory : int, optional
+        Bytes of the host's memory that this process may take in all.
+    progress : callable, optional
+        ``progress(seeds)`` to what `train_pack` calls for a stack of these seeds.
+    flow : altfreeze.gradient_flow.GradientFlow, optional
+        Gets the rows of all stacks.
+    checkpoint : altfreeze.checkpoints.Checkpoint, optional
+        Where the training goes on from and its state is kept.
+
+    Returns
+    -------
+    TrainedSeeds
+        ``rows``, ``diverged``, ``seconds`` and ``workload`` as of one pack of all seeds;
+        the seconds are those of all stacks. ``stacks``: the seeds of each, in order.
+        ``too_large``: the number of seeds of each stack that did not fit. ``resumed_at``:
+        the epochs after which the training of a stack went on from a checkpoint.
+
+    Raises
+    ------
+    InputError
+        If the memory does not hold a single seed.
+    """
+    checkpoint = checkpoint or Checkpoint()
+    workload = workload_of(X, y, cell)
+    job = checkpoint.load()
+    if job is None:
+        seed = needed(cell, workload, len(y), flow is not None)
+        pending = split(seeds, largest_stack(seed, device, memory))
+        job = {"pending": pending, "trained": [], "too_large": [], "resumed_at": [], "running": None}
+    else:
+        job["resumed_at"].append(job["running"]["epoch"] if job["running"] else 0)
+        stack = job["pending"][0]
+        where = f"after epoch {job['resumed_at'][-1]} of seeds {stack[0]}-{stack[-1]}"
+        print(f"checkpoint {checkpoint.path} found; training goes on {where}", file=sys.stderr)
+
+    def save(epoch, state_now):
+        if checkpoint.every and epoch % checkpoint.every == 0:
+            checkpoint.save(job | {"running": state_now()})
+
+    while job["pending"]:
+        stack, observed = job["pending"][0], None if flow is None else GradientFlow()
+        show = progress and progress(stack)
+        try:
+            trained = train_pack(X, y, cell, stack, device, show, observed, job["running"], save)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            trained, reason = None, " ".join(str(error).split())[:200]
+        job["running"] = None
+        if trained is None:
+            # what the stack took is free again only after its exception is gone
+            gc.collect()
+            torch.cuda.empty_cache()
+            job["too_large"].append(len(stack))
+            _say_too_large(cell, stack, device, reason)
+            job["pending"] = split(list(chain(*job["pending"])), (len(stack) + 1) // 2)
+            continue
+        flow_rows = [] if observed is None else observed.rows
+        job["trained"].append((stack, trained.rows, trained.diverged, trained.seconds, flow_rows))
+        del trained
+        job["pending"] = job["pending"][1:]
+        if checkpoint.every and job["pending"]:
+            checkpoint.save(job)
+
+    stacks, rows, diverged, seconds, flow_rows = map(list, zip(*job["trained"], strict=True))
+    position = {seed: index for index, seed in enumerate(seeds)}
+    # until each epoch, of all stacks
+    elapsed = Counter()
+    for stack, its_rows in zip(stacks, rows, strict=True):
+        for row in its_rows[:: len(stack)]:
+            elapsed[row["epoch"]] += row["seconds"]
+    rows = [row | {"seconds": elapsed[row["epoch"]]} for row in chain(*rows)]
+    rows.sort(key=lambda row: (row["epoch"], position[row["seed"]]))
+    if flow is not None:
+        flow.rows = sorted(chain(*flow_rows), key=lambda row: (row[1], row[2], position[row[0]]))
+    diverged = dict(chain(*(each.items() for each in diverged)))
+    return TrainedSeeds(rows, diverged, sum(seconds), workload, stacks, job["too_large"], job["resumed_at"])
+
+
+def _say_too_large(cell, stack, device, reason):
+    """Say that a stack does not fit into the memory, and refuse a single seed that does not."""
+    where = f"{cell['dataset']}, depth {cell['depth']}, {cell['strategy']['name']}"
+    memory = "the host's memory" if device == "cpu" else "the GPU's memory"
+    if len(stack) == 1:
+        raise InputError(
+            f"{where}: seed {stack[0]} alone does not fit into {memory}; "
+            f"allowed: a smaller width, batch_size or data set, or more memory ({reason})"
+        )
+    print(f"{where}: {len(stack)} seeds do not fit into {memory}; trains halves ({reason})", file=sys.stderr)
 
 
 def choose_device(device):
@@ -475,7 +713,8 @@ def _show_progress(cell, seeds):
         accuracies = [row["validation_accuracy"] for row in rows if row["status"] == "ok"]
         accuracy = f"median validation accuracy {np.median(accuracies):.3f}" if accuracies else "all diverged"
         bar.set_postfix_str(accuracy, refresh=False)
-        bar.update()
+        # a training that is resumed begins above 1
+        bar.update(number - bar.n)
         if bar.disable and (number % max(1, epochs // 10) == 0 or number == epochs):
             seconds = f"{rows[0]['seconds']:.2f} s of training"
             print(
@@ -557,7 +796,19 @@ def prepare(device, threads):
     return device
 
 
-def run(data_path, cell, seeds, device, threads, log_path, manifest_path, flow_path=None):
+def run(
+    data_path,
+    cell,
+    seeds,
+    device,
+    threads,
+    log_path,
+    manifest_path,
+    flow_path=None,
+    checkpoint_path=None,
+    checkpoint_every=0,
+    memory=None,
+):
     """Train one pack from a stored data set and write its log and then its manifest.
 
     Parameters
@@ -574,43 +825,60 @@ def run(data_path, cell, seeds, device, threads, log_path, manifest_path, flow_p
         Outputs. The manifest is written last: where it stands, the log is whole.
     flow_path : path, optional
         CSV to write each layer's gradient flow to; without it, it is not observed.
+    checkpoint_path : path, optional
+        Where the state of the training is kept while it runs; a job that was killed goes
+        on from there. It is removed after the manifest is written.
+    checkpoint_every : int
+        Epochs between two checkpoints; 0 for none.
+    memory : int, optional
+        MiB of the host's memory that this process may take in all.
 
     Raises
     ------
     InputError
-        If the device is not there or the data cannot be read.
+        If the device is not there, the data cannot be read or the memory does not hold
+        a single seed.
     """
     wall, cpu = time.perf_counter(), time.process_time()
     device = prepare(device, threads)
     X, y = read_dataset(data_path)
     flow = GradientFlow() if flow_path else None
-    trained = train_pack(X, y, cell, seeds, device, _show_progress(cell, seeds), flow)
+    job = {
+        "cell": cell,
+        "seeds": list(seeds),
+        "gradient_flow": flow is not None,
+        "data_sha256": sha256_of_file(data_path),
+        "code": fingerprint(*NUMERIC_MODULES, "checkpoints", "memory"),
+        "versions": versions("torch", "numpy"),
+        "device": device,
+        "device_name": torch.cuda.get_device_name() if device == "cuda" else os.uname().machine,
+        "threads": threads,
+    }
+    checkpoint = Checkpoint(checkpoint_path, checkpoint_every, job)
+    progress = functools.partial(_show_progress, cell)
+    trained = train_seeds(X, y, cell, seeds, device, memory and memory * 2**20, progress, flow, checkpoint)
     if flow_path:
         flow.write(flow_path)
     write_csv(log_path, LOG_COLUMNS, ([row[column] for column in LOG_COLUMNS] for row in trained.rows))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     manifest = {
-        "cell": cell,
-        "seeds": list(seeds),
+        **{name: job[name] for name in job if name != "gradient_flow"},
         "status": "diverged" if trained.diverged else "ok",
         "diverged": {str(seed): epoch for seed, epoch in trained.diverged.items()},
         "rows": len(trained.rows),
         "workload": trained.workload._asdict(),
         "log_sha256": sha256_of_file(log_path),
         "flow_sha256": sha256_of_file(flow_path) if flow_path else None,
-        "data_sha256": sha256_of_file(data_path),
         "code": fingerprint(*NUMERIC_MODULES),
         "git": git_state(),
-        "versions": versions("torch", "numpy"),
-        "device": device,
-        "device_name": torch.cuda.get_device_name() if device == "cuda" else os.uname().machine,
         "host": os.uname().nodename,
-        "threads": threads,
+        "stacks": [f"{stack[0]}-{stack[-1]}" for stack in trained.stacks],
+        "too_large_stacks": trained.too_large,
+        "resumed_at_epochs": trained.resumed_at,
         "training_seconds": trained.seconds,
         "wall_seconds": time.perf_counter() - wall,
         "cpu_seconds": time.process_time() - cpu,
-        # Linux counts ru_maxrss in KiB, macOS in bytes
-        "peak_memory_mib": peak / (2**20 if sys.platform == "darwin" else 2**10),
+        "peak_memory_mib": peak_memory() / 2**20,
         "peak_gpu_memory_mib": torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else 0,
     }
     write_json(manifest_path, manifest)
+    checkpoint.remove()

@@ -34,7 +34,7 @@ def choose(trials):
     return min(trials, key=rank)["learning_rate"]
 
 
-def run(data_path, cell, learning_rates, seeds, device, threads, output):
+def run(data_path, cell, learning_rates, seeds, device, threads, output, memory=None):
     """Train a cell at each learning rate and write the trials and the choice as JSON.
 
     A diverged run counts with a validation accuracy of 0.
@@ -51,6 +51,8 @@ def run(data_path, cell, learning_rates, seeds, device, threads, output):
     device : {'auto', 'cpu', 'cuda'}
     threads : int
     output : path
+    memory : int, optional
+        MiB of the host's memory that this process may take in all.
 
     Raises
     ------
@@ -58,13 +60,14 @@ def run(data_path, cell, learning_rates, seeds, device, threads, output):
         If the device is not there or the data cannot be read.
     """
     # whoever only reads a choice needs no torch
-    from altfreeze.training import prepare, read_dataset, train_pack
+    from altfreeze.training import prepare, read_dataset, train_seeds
 
     device = prepare(device, threads)
     X, y = read_dataset(data_path)
     trials = []
     for rate in learning_rates:
-        trained = train_pack(X, y, cell | {"learning_rate": rate}, seeds, device)
+        tried = cell | {"learning_rate": rate}
+        trained = train_seeds(X, y, tried, seeds, device, memory and memory * 2**20)
         last = trained.rows[-len(seeds) :]
         ended = [row for row in last if row["status"] == "ok"]
         accuracies = [row["validation_accuracy"] if row["status"] == "ok" else 0.0 for row in last]

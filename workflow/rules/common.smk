@@ -1,5 +1,9 @@
+import functools
 import json
+import os
 import shlex
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -31,8 +35,16 @@ except InputError as error:
     sys.exit(f"altfreeze: {error}")
 
 
+# one line of progress for the person who called; a job's process and a dry run print as Snakemake does
+if workflow.is_main_process and not workflow.output_settings.dryrun:
+    from altfreeze.progress import Progress
+
+    progress = Progress(workflow.logger_manager.logger, workflow.output_settings, lambda: workflow.dag.needrun_jobs())
+
+
+# how often a job keeps its state changes no result
 # a param by a function alone: in text, Snakemake takes a column's name in braces for a wildcard
-STUDY = json.dumps(config, sort_keys=True)
+STUDY = json.dumps({key: value for key, value in config.items() if key != "checkpoint_every"}, sort_keys=True)
 
 
 # what a training job writes beside its log
@@ -41,6 +53,8 @@ GRADIENT_FLOW = (
     if config["gradient_flow"]
     else {}
 )
+PACKS = study.packs(config)
+GPUS = int(config["device"] == "cuda" or (config["device"] == "auto" and (gpu_is_here() or workflow.non_local_exec)))
 CALIBRATION_SEEDS = f"{study.FIRST_CALIBRATION_SEED}-{study.FIRST_CALIBRATION_SEED + config['calibration_seeds'] - 1}"
 
 
@@ -62,9 +76,15 @@ def source_file(wildcards):
     return config["sources"][wildcards.dataset].get("path", [])
 
 
+@functools.cache
+def _cell(dataset, depth, strategy):
+    """Return a cell once for all of its packs."""
+    return json.dumps(study.cell(config, dataset, int(depth), strategy), sort_keys=True)
+
+
 def cell_of(wildcards):
     """Return all that decides a cell's numbers as JSON."""
-    return json.dumps(study.cell(config, wildcards.dataset, int(wildcards.depth), wildcards.strategy), sort_keys=True)
+    return _cell(wildcards.dataset, wildcards.depth, wildcards.strategy)
 
 
 def chosen_learning_rate(wildcards):
@@ -74,22 +94,41 @@ def chosen_learning_rate(wildcards):
 
 def gpus(wildcards):
     """Return how many GPUs a training job asks for."""
-    found = gpu_is_here() or workflow.non_local_exec
-    return int(config["device"] == "cuda" or (config["device"] == "auto" and found))
+    return GPUS
 
 
 def pack_files(suffix):
     """Return the files of all packs of the study."""
-    return [f"<results>/runs/{pack.stem}{suffix}" for pack in study.packs(config)]
+    return [f"<results>/runs/{pack.stem}{suffix}" for pack in PACKS]
 
 
 def tuning_files():
     """Return the file of every strategy's tuning, none without tuning."""
-    cells = {(pack.dataset, pack.depth, pack.strategy) for pack in study.packs(config) if pack.rates == "tuned"}
+    cells = {(pack.dataset, pack.depth, pack.strategy) for pack in PACKS if pack.rates == "tuned"}
     return [f"<results>/tuning/{dataset}/depth{depth}/{strategy}.json" for dataset, depth, strategy in sorted(cells)]
 
 
+def partial_report():
+    """Write tables and report of what there is to a folder of their own; return what to print."""
+    folder = Path(config["results"], "partial")
+    python, given = [sys.executable, "-m", "altfreeze"], ["--study", STUDY, "--tables", str(folder / "tables")]
+    commands = [
+        ["collect", *given, "--results", config["results"], "--missing", "mark", "--threads", str(workflow.cores or 1)],
+        ["compare", *given, "--threads", str(workflow.cores or 1)],
+        ["report", *given, "--pages", "--output", str(folder / "report.html")],
+    ]
+    shutil.rmtree(folder, ignore_errors=True)
+    for command in commands:
+        done = subprocess.run(
+            [*python, *command], env=os.environ | {"PYTHONPATH": PACKAGE_ROOT}, capture_output=True, text=True
+        )
+        if done.returncode:
+            return f"No partial report: {(done.stderr.strip().splitlines() or ['it was stopped'])[-1]}"
+    missing = json.loads((folder / "tables" / "study.json").read_text())["provenance"]["missing_packs"]
+    count = f"{missing} of {len(PACKS)} training jobs have no result"
+    return f"A partial report, {count}: {(folder / 'report.html').resolve()}"
+
+
 def notebook_parameters(**parameters):
-    """Return parameters of a notebook as options of papermill: text as it is, numbers as numbers."""
-    options = [["-r" if isinstance(value, str) else "-p", name, str(value)] for name, value in parameters.items()]
-    return shlex.join(word for option in options for word in option)
+    """Return parameters of a notebook as JSON."""
+    return json.dumps(parameters, sort_keys=True)

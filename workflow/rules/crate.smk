@@ -2,6 +2,7 @@ rule crate:
     input:
         report="<results>/report.html",
         study="<results>/tables/study.json",
+        figures=rules.figures.output,
     output:
         "<results>/ro-crate-metadata.json",
     log:
@@ -13,7 +14,7 @@ rule crate:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=60,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         study=lambda wildcards: STUDY,
         results=subpath(input.report, parent=True),

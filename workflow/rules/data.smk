@@ -8,12 +8,14 @@ rule data:
         "<logs>/data/{dataset}.log",
     benchmark:
         "<benchmarks>/data/{dataset}.tsv"
+    # seconds of work that may need the network, which a cluster's nodes often lack
+    localrule: True
     conda:
         "../../environment.yml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=30,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         source=source_of,
         study_seed=config["seed"],

@@ -5,9 +5,8 @@ PAGE_TEMPLATES = [
 ]
 # the executed copy is the log's until it succeeded
 EXECUTE = (
-    "export OMP_NUM_THREADS={threads} MKL_NUM_THREADS={threads} OPENBLAS_NUM_THREADS={threads} && "
-    "papermill -k python3 --log-output --no-progress-bar {params.parameters} "
-    "{input.notebook:q} {log:q}.ipynb > {log:q} 2>&1 && "
+    "python -m altfreeze notebook --notebook {input.notebook:q} --parameters {params.parameters:q} "
+    "--threads {threads} --executed {log:q}.ipynb 2> {log:q} && "
     "cp {log:q}.ipynb {output.notebook:q} && "
     "python -m altfreeze page --notebook {output.notebook:q} --output {output.page:q} 2>> {log:q}"
 )
@@ -31,13 +30,12 @@ rule dynamics:
         "<logs>/notebooks/dynamics-{dataset}.log",
     benchmark:
         "<benchmarks>/notebooks/dynamics-{dataset}.tsv"
-    retries: 1
     conda:
         "../../environment.yml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
+        runtime=lambda wildcards, attempt: 60 * attempt,
         notebook=1,
     params:
         parameters=lambda wildcards, input: notebook_parameters(
@@ -163,7 +161,7 @@ use rule dynamics as walkthrough with:
             optimizer=config["optimizer"],
             seed=config["seed"],
         ),
-        code=fingerprint(*NUMERIC_MODULES, "datasets", "plots", "report"),
+        code=fingerprint(*NUMERIC_MODULES, "datasets", "notebooks", "plots", "report"),
     message:
         "Walk through one alternating run, step by step"
 
@@ -186,7 +184,8 @@ use rule dynamics as schedules with:
     benchmark:
         "<benchmarks>/notebooks/schedules.tsv"
     params:
-        parameters=lambda wildcards, input: notebook_parameters(study=STUDY, data=str(Path(input.data[0]).parent)),
+        # no function of the input, so that a change of the study is seen
+        parameters=notebook_parameters(study=STUDY, data=f"{config['results']}/data"),
         docstrings=fingerprint(*DOCUMENTED_MODULES, docstrings=True),
     message:
         "Draw which layers learn when"
@@ -265,13 +264,12 @@ rule report:
         "<logs>/report.log",
     benchmark:
         "<benchmarks>/report.tsv"
-    retries: 1
     conda:
         "../../environment.yml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=30,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         study=lambda wildcards: STUDY,
         tables=subpath(input.runs, parent=True),

@@ -22,9 +22,24 @@ rule collect:
             category="Tables",
             labels={"table": "targets"},
         ),
-        packs="<results>/tables/packs.csv",
-        calibration="<results>/tables/calibration.csv",
-        times="<results>/tables/times_to_target.csv",
+        packs=report(
+            "<results>/tables/packs.csv",
+            caption="../report/packs.rst",
+            category="Tables",
+            labels={"table": "training jobs"},
+        ),
+        calibration=report(
+            "<results>/tables/calibration.csv",
+            caption="../report/calibration.rst",
+            category="Tables",
+            labels={"table": "calibration"},
+        ),
+        times=report(
+            "<results>/tables/times_to_target.csv",
+            caption="../report/times_to_target.rst",
+            category="Tables",
+            labels={"table": "times to target"},
+        ),
         reached=report(
             "<results>/tables/reached.csv",
             caption="../report/reached.rst",
@@ -51,10 +66,10 @@ rule collect:
         "<benchmarks>/collect.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
+    threads: 4
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         study=lambda wildcards: STUDY,
         code=fingerprint(*TABLE_MODULES),
@@ -64,7 +79,7 @@ rule collect:
         "Collect all logs and check that none is missing"
     shell:
         "python -m altfreeze collect --study {params.study:q} --results {params.results:q} "
-        "--tables {params.tables:q} 2> {log:q}"
+        "--tables {params.tables:q} --threads {threads} 2> {log:q}"
 
 
 rule compare:
@@ -89,20 +104,25 @@ rule compare:
             category="Tables",
             labels={"table": "across data sets"},
         ),
-        others=expand(
-            "<results>/tables/{table}.csv",
-            table=["trends", "times", "profiles", "matrix", "self_comparison", "variance", "seeds_needed"],
-        ),
+        others=[
+            report(
+                f"<results>/tables/{table}.csv",
+                caption="../report/others.rst",
+                category="Tables",
+                labels={"table": table.replace("_", " ")},
+            )
+            for table in ["trends", "times", "profiles", "matrix", "self_comparison", "variance", "seeds_needed"]
+        ],
     log:
         "<logs>/compare.log",
     benchmark:
         "<benchmarks>/compare.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
+    threads: 4
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=60,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         study=lambda wildcards: STUDY,
         code=fingerprint(*COMPARISON_MODULES),
@@ -110,4 +130,4 @@ rule compare:
     message:
         "Compare every strategy with standard training and with its controls, seed by seed"
     shell:
-        "python -m altfreeze compare --study {params.study:q} --tables {params.tables:q} 2> {log:q}"
+        "python -m altfreeze compare --study {params.study:q} --tables {params.tables:q} --threads {threads} 2> {log:q}"

@@ -18,7 +18,7 @@ rule timing:
     threads: lambda wildcards: workflow.cores or 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=120,
+        runtime=lambda wildcards, attempt: 120 * attempt,
         gpu=gpus,
         slurm_extra="--exclusive",
     params:

@@ -15,12 +15,16 @@ rule train:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        runtime=lambda wildcards, attempt: 15 * attempt,
         gpu=gpus,
+        # no parameter: a change of those makes results stale
+        checkpoint_every=config["checkpoint_every"],
     params:
         cell=cell_of,
         device=config["device"],
         code=fingerprint(*NUMERIC_MODULES),
+        # no output: Snakemake deletes those of a job that failed or begins anew
+        checkpoint=f"{config['results']}/checkpoints/{{dataset}}/depth{{depth}}/{{strategy}}/{{rates}}/seeds{{seeds}}.pt",
         flow=lambda wildcards, output: output.get("flow", ""),
     message:
         "Train {wildcards.strategy} on {wildcards.dataset}, depth {wildcards.depth}, seeds {wildcards.seeds},"
@@ -28,7 +32,8 @@ rule train:
     shell:
         "python -m altfreeze train --data {input.data:q} --cell {params.cell:q} --seeds {wildcards.seeds} "
         "--device {params.device} --threads {threads} --output {output.log:q} --manifest {output.manifest:q} "
-        "--tuning {input.tuning:q} --gradient-flow {params.flow:q} 2> {log:q}"
+        "--tuning {input.tuning:q} --gradient-flow {params.flow:q} --memory {resources.mem_mb} "
+        "--checkpoint {params.checkpoint:q} --checkpoint-every {resources.checkpoint_every} 2> {log:q}"
 
 
 rule tune:
@@ -57,4 +62,5 @@ rule tune:
         "Tune {wildcards.strategy} on {wildcards.dataset}, depth {wildcards.depth} (GPUs: {resources.gpu})"
     shell:
         "python -m altfreeze tune --data {input:q} --cell {params.cell:q} --learning-rates {params.learning_rates} "
-        "--seeds {params.seeds} --device {params.device} --threads {threads} --output {output:q} 2> {log:q}"
+        "--seeds {params.seeds} --device {params.device} --threads {threads} --output {output:q} "
+        "--memory {resources.mem_mb} 2> {log:q}"

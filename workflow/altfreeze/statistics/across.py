@@ -3,12 +3,13 @@
 Nothing here answers for the very data sets at hand, where only seeds vary: that is what `paired` is for.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
-from altfreeze.statistics.paired import CONFIDENCE, RESAMPLES, Interval
+from altfreeze.statistics.paired import CONFIDENCE, Interval, resample_counts
 
 FEWEST_DATASETS = 6
 POSTERIOR_DRAWS = 50_000
@@ -234,34 +235,53 @@ def holm(p_values):
     return adjusted
 
 
-def _weighted_mean(values, weights):
-    return weights @ values
+def _means(samples, weights):
+    """Return the weighted mean of the data sets' means for each row of their weights, shape (resamples, data sets)."""
+    return weights @ np.array([sample.mean() for sample in samples])
 
 
-def _weighted_interquartile_mean(values, weights):
+def _interquartile_means(samples, weights):
+    """Return the mean of the middle half of all runs, a data set's weight being spread over its own; see `_means`."""
+    sizes = np.array([len(sample) for sample in samples])
+    values, owners = np.concatenate(samples), np.repeat(np.arange(len(samples)), sizes)
     order = np.argsort(values)
-    within = np.clip(np.cumsum(weights[..., order], axis=-1), 0.25, 0.75)
-    return 2 * np.diff(within, prepend=0.25, axis=-1) @ values[order]
+    values, owners = values[order], owners[order]
+    # of each data set, how many of its runs and what sum of them are among the first k of all runs
+    own = owners[:, None] == np.arange(len(samples))
+    first = np.zeros((1, len(samples)))
+    counts = np.concatenate([first, np.cumsum(own, axis=0)])
+    sums = np.concatenate([first, np.cumsum(own * values[:, None], axis=0)])
+    each = weights / sizes
+
+    def until(share):
+        """Return the sum of the runs in order, weighted, until their weights make a share."""
+        low, high = np.zeros(len(each), int), np.full(len(each), len(values))
+        # the last k whose weight does not exceed the share lies from low to below high
+        while (high - low > 1).any():
+            middle = (low + high) // 2
+            fits = (each * counts[middle]).sum(axis=1) <= share
+            low, high = np.where(fits, middle, low), np.where(fits, high, middle)
+        rest = share - (each * counts[low]).sum(axis=1)
+        return (each * sums[low]).sum(axis=1) + rest * values[low]
+
+    return 2 * (until(0.75) - until(0.25))
 
 
-def _cluster_interval(statistic, samples, generator):
+def _cluster_interval(statistic, samples, seed):
     samples = [_finite(sample, 1, "a data set's values") for sample in samples]
     if not samples:
         raise ValueError("there must be at least one data set")
     count = len(samples)
-    sizes = np.array([len(sample) for sample in samples])
-    values = np.concatenate(samples)
-    estimate = float(statistic(values, np.repeat(1 / (count * sizes), sizes)))
+    estimate = float(statistic(samples, np.full((1, count), 1 / count))[0])
     if count < FEWEST_DATASETS:
         return Interval(estimate, np.nan, np.nan)
-    drawn = generator.multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
-    resampled = statistic(values, np.repeat(drawn / (count * sizes), sizes, axis=1))
+    resampled = statistic(samples, resample_counts(seed, count) / count)
     t = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)
     level = stats.norm.cdf(-np.sqrt(count / (count - 1)) * t)
     return Interval(estimate, *map(float, np.quantile(resampled, [level, 1 - level])))
 
 
-def cluster_mean(samples, generator):
+def cluster_mean(samples, seed):
     """Return the mean over data sets of the mean over runs, with a bootstrap interval for data sets like these.
 
     A resample draws as many data sets, with replacement, and keeps the runs of each
@@ -276,8 +296,8 @@ def cluster_mean(samples, generator):
     samples : sequence of array_like, shape (runs,)
         One array per data set, such as paired differences, not necessarily equally long;
         every data set weighs the same.
-    generator : numpy.random.Generator
-        Source of the resamples; the estimate does not depend on it.
+    seed : int
+        Of the resamples, see `altfreeze.statistics.resample_counts`; the estimate does not depend on it.
 
     Returns
     -------
@@ -301,10 +321,10 @@ def cluster_mean(samples, generator):
     https://doi.org/10.1017/CBO9780511802843, section 3.8. C. A. Field and A. H. Welsh,
     Bootstrapping clustered data, 2007, https://doi.org/10.1111/j.1467-9868.2007.00593.x.
     """
-    return _cluster_interval(_weighted_mean, samples, generator)
+    return _cluster_interval(_means, samples, seed)
 
 
-def interquartile_mean(samples, generator):
+def interquartile_mean(samples, seed):
     """Return the mean of the middle half of all runs, with a bootstrap interval for data sets like these.
 
     Each run of a data set with N_m runs, of M data sets, weighs 1 / (M N_m). In the order
@@ -318,8 +338,8 @@ def interquartile_mean(samples, generator):
     ----------
     samples : sequence of array_like, shape (runs,)
         As in `cluster_mean`.
-    generator : numpy.random.Generator
-        Source of the resamples; the estimate does not depend on it.
+    seed : int
+        Of the resamples, see `altfreeze.statistics.resample_counts`; the estimate does not depend on it.
 
     Returns
     -------
@@ -337,7 +357,7 @@ def interquartile_mean(samples, generator):
     R. Agarwal et al., Deep reinforcement learning at the edge of the statistical
     precipice, 2021, https://arxiv.org/abs/2108.13264, section 4.3.
     """
-    return _cluster_interval(_weighted_interquartile_mean, samples, generator)
+    return _cluster_interval(_interquartile_means, samples, seed)
 
 
 def page_trend(table):
@@ -518,7 +538,13 @@ def profile_score(times, largest_factor=4.0):
     return np.maximum(0, largest_factor - time_ratios(times)).mean(axis=1) / (largest_factor - 1)
 
 
-def bayesian_signed_rank(differences, margin, generator, prior_strength=0.5):
+@functools.lru_cache(maxsize=16)
+def _posterior(seed, number, prior_strength, draws):
+    """Return draws of the weights of 0 and of a number of differences, shape (draws, number + 1)."""
+    return np.random.default_rng(seed).dirichlet([prior_strength, *np.ones(number)], size=draws)
+
+
+def bayesian_signed_rank(differences, margin, seed, prior_strength=0.5):
     """Return the Bayesian signed-rank test with a region of practical equivalence (rope).
 
     The differences are drawn from an unknown distribution with a Dirichlet process prior
@@ -542,8 +568,8 @@ def bayesian_signed_rank(differences, margin, generator, prior_strength=0.5):
     margin : float
         At least 0: half the width of the rope; differences within plus or minus this
         count as none. With 0 there is no rope.
-    generator : numpy.random.Generator
-        Source of the draws.
+    seed : int
+        Of the draws, which all tests of as many differences share.
     prior_strength : float
         s, above 0: how many data sets without a difference the prior is worth.
 
@@ -569,7 +595,7 @@ def bayesian_signed_rank(differences, margin, generator, prior_strength=0.5):
         raise ValueError(f"margin must be at least 0 and prior_strength above 0, not {margin} and {prior_strength}")
     values = np.concatenate([[0], differences])
     sums = np.add.outer(values, values)
-    weights = generator.dirichlet([prior_strength, *np.ones(len(differences))], size=POSTERIOR_DRAWS)
+    weights = _posterior(seed, len(differences), prior_strength, POSTERIOR_DRAWS)
     right, left = (((weights @ np.heaviside(side - 2 * margin, 0.5)) * weights).sum(axis=1) for side in (sums, -sums))
     shares = np.column_stack([left, 1 - left - right, right])
     largest = shares == shares.max(axis=1, keepdims=True)

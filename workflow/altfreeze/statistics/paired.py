@@ -1,5 +1,6 @@
 """Paired comparison of strategies; pure functions of arrays."""
 
+import functools
 import itertools
 import math
 from typing import NamedTuple
@@ -67,12 +68,40 @@ def _mean_of_means(samples):
     return float(np.mean([np.mean(sample) for sample in samples]))
 
 
-def _resampled_means(samples, generator):
-    """Return the mean of means of each of RESAMPLES resamples, drawn within every sample."""
-    total = np.zeros(RESAMPLES)
-    for sample in samples:
-        total += sample[generator.integers(len(sample), size=(len(sample), RESAMPLES))].mean(axis=0)
-    return total / len(samples)
+@functools.lru_cache(maxsize=128)
+def resample_counts(seed, number):
+    """Return how often each of some things stands in each of RESAMPLES resamples of as many, drawn with replacement.
+
+    All comparisons with one seed and number share these resamples, which are drawn once: each
+    interval is what it would be with resamples of its own, and its error is shared, too.
+
+    Parameters
+    ----------
+    seed : int
+    number : int
+        Things to draw from, at least 1.
+
+    Returns
+    -------
+    ndarray of unsigned int, shape (RESAMPLES, number)
+        Every row sums to `number`.
+    """
+    drawn = np.random.default_rng(seed).integers(number, size=(RESAMPLES, number))
+    # each row counts on numbers of its own
+    drawn += number * np.arange(RESAMPLES)[:, None]
+    counts = np.bincount(drawn.ravel(), minlength=RESAMPLES * number).reshape(RESAMPLES, number)
+    return counts.astype(np.min_scalar_type(number))
+
+
+@functools.lru_cache(maxsize=2)
+def _shares(seed, number):
+    """Return `resample_counts` over their sums, for the next sample of the same seed and number."""
+    return resample_counts(seed, number) / number
+
+
+def _resampled_mean(sample, seed):
+    """Return the mean of each of RESAMPLES resamples of a sample."""
+    return _shares(seed, len(sample)) @ sample
 
 
 def _standard_error(samples, overlap=0.0):
@@ -88,7 +117,7 @@ def _standard_error(samples, overlap=0.0):
     return math.sqrt(total) / len(samples), 1 / float(np.sum((variances / total) ** 2 / (counts - 1)))
 
 
-def mean_difference(differences, generator):
+def mean_difference(differences, seeds):
     """Return the mean of paired differences, averaged over data sets, with a bootstrap interval.
 
     The interval answers for these data sets: only seeds are resampled, within each
@@ -123,8 +152,8 @@ def mean_difference(differences, generator):
     ----------
     differences : sequence of ndarray, shape (pairs,)
         One array of paired differences per data set, not necessarily equally long.
-    generator : numpy.random.Generator
-        Source of the resamples.
+    seeds : sequence of int
+        Of each data set, the seed of its resamples; see `resample_counts`.
 
     Returns
     -------
@@ -132,6 +161,13 @@ def mean_difference(differences, generator):
         At confidence 0.95; its ends are NaN where a data set has fewer than 5 pairs,
         and all of it where one has none.
     """
+    pairs = zip(differences, seeds, strict=True)
+    resamples = [_resampled_mean(sample, seed) if len(sample) >= FEWEST_PAIRS else None for sample, seed in pairs]
+    return _interval(differences, resamples)
+
+
+def _interval(differences, resamples):
+    """Return the interval of `mean_difference`, of the resampled means of each data set."""
     fewest = min(map(len, differences))
     if fewest == 0:
         return Interval(np.nan, np.nan, np.nan)
@@ -145,10 +181,10 @@ def mean_difference(differences, generator):
         return Interval(estimate, estimate, estimate)
     deviations = [each / scale for each in deviations]
 
-    resampled = _resampled_means(differences, generator)
+    resampled = sum(resamples) / len(resamples)
     from_estimate = resampled - estimate
     ties = np.abs(from_estimate) <= ROUNDING * scale
-    z0 = special.ndtri(np.mean(np.where(ties, 0.5, from_estimate < 0)))
+    z0 = special.ndtri((np.count_nonzero(from_estimate[~ties] < 0) + ties.sum() / 2) / len(ties))
     second, third = (sum(np.sum(each**power) / len(each) ** power for each in deviations) for power in (2, 3))
     acceleration = third / second**1.5 / 6
     t = special.stdtrit(_standard_error(deviations)[1], (1 + CONFIDENCE) / 2)
@@ -165,7 +201,9 @@ def _correlation(reference, strategy):
 
 
 def _cliffs_delta(reference, strategy):
-    return np.sign(strategy[:, None] - reference).mean()
+    ordered = np.sort(reference)
+    below, not_above = (np.searchsorted(ordered, strategy, side=side).sum() for side in ("left", "right"))
+    return (below + not_above) / len(strategy) / len(reference) - 1
 
 
 def _hedges_g(reference, strategy):
@@ -216,7 +254,7 @@ def noncentrality(freedom):
     return float(special.nctdtrinc(freedom, 1 - POWER, special.stdtrit(freedom, (1 + CONFIDENCE) / 2)))
 
 
-def paired_comparison(reference, strategy, generator, test_over_train=None):
+def paired_comparison(reference, strategy, seeds, test_over_train=None):
     """Return how a strategy differs from its reference on these data sets.
 
     Every figure but the intervals and the minimum detectable difference is the mean of the
@@ -254,8 +292,8 @@ def paired_comparison(reference, strategy, generator, test_over_train=None):
     ----------
     reference, strategy : sequence of ndarray, shape (pairs,)
         One array per data set; the same seeds in the same order in both.
-    generator : numpy.random.Generator
-        Source of the resamples of the bootstrap interval; nothing else depends on it.
+    seeds : sequence of int
+        Of each data set, the seed of the resamples of the bootstrap interval; nothing else depends on it.
     test_over_train : float or sequence of float, optional
         Rows of the test part over those of the training part, of all or of each data set,
         where each seed draws its own split.
@@ -273,39 +311,82 @@ def paired_comparison(reference, strategy, generator, test_over_train=None):
     ValueError
         Where the arrays do not pair up or hold a value that is not finite.
     """
+    return paired_comparisons(reference, strategy, seeds, test_over_train)[-1]
+
+
+def paired_comparisons(reference, strategy, seeds, test_over_train=None):
+    """Return how a strategy differs from its reference on each data set alone and, last, on all together.
+
+    Parameters
+    ----------
+    reference, strategy, seeds, test_over_train
+        As in `paired_comparison`; what is one data set's is computed once.
+
+    Returns
+    -------
+    list of PairedComparison, length data sets + 1
+
+    Raises
+    ------
+    ValueError
+        As `paired_comparison`.
+    """
     both = list(zip(reference, strategy, strict=True))
     if any(len(one) != len(other) for one, other in both):
         raise ValueError("reference and strategy must hold the same seeds")
     if not all(np.isfinite(values).all() for values in itertools.chain(*both)):
         raise ValueError("reference and strategy must be finite: leave out the pairs that have no value")
-    counts = [len(one) for one, _ in both]
+    overlaps = np.broadcast_to(np.nan if test_over_train is None else test_over_train, len(both))
+    samples = [_sample(*pair, seed, float(overlap)) for pair, seed, overlap in zip(both, seeds, overlaps, strict=True)]
+    return [_together(chosen) for chosen in (*([sample] for sample in samples), samples)]
+
+
+class _Sample(NamedTuple):
+    """Of one data set: differences, their resampled means, figures that are averaged, and rows of test over train."""
+
+    differences: np.ndarray
+    resampled: np.ndarray | None
+    figures: dict
+    overlap: float
+
+
+def _sample(reference, strategy, seed, overlap):
+    differences = strategy - reference
+    figures = {}
+    if len(differences):
+        figures = {
+            "median_difference": np.median(differences),
+            "correlation": _correlation(reference, strategy),
+            "probability_of_improvement": (1 + np.sign(differences).mean()) / 2,
+            "cliffs_delta": _cliffs_delta(reference, strategy),
+            "hedges_g": _hedges_g(reference, strategy),
+        }
+    resampled = _resampled_mean(differences, seed) if len(differences) >= FEWEST_PAIRS else None
+    return _Sample(differences, resampled, figures, overlap)
+
+
+def _together(samples):
+    """Return the comparison of data sets that weigh the same."""
+    differences = [sample.differences for sample in samples]
+    counts = [len(sample) for sample in differences]
     if min(counts) == 0:
         return PairedComparison(sum(counts), *[np.nan] * (len(PairedComparison._fields) - 1))
-
-    differences = [other - one for one, other in both]
-    interval = mean_difference(differences, generator)
+    interval = _interval(differences, [sample.resampled for sample in samples])
     detectable = corrected_low = corrected_high = np.nan
     if min(counts) > 1:
         error, freedom = _standard_error(differences)
         detectable = noncentrality(freedom) * error
-        if test_over_train is not None:
-            error, freedom = _standard_error(differences, np.asarray(test_over_train))
+        overlap = np.array([sample.overlap for sample in samples])
+        if not np.isnan(overlap).any():
+            error, freedom = _standard_error(differences, overlap)
             half = special.stdtrit(freedom, (1 + CONFIDENCE) / 2) * error
             corrected_low, corrected_high = interval.estimate - half, interval.estimate + half
-
-    def mean(figure):
-        return float(np.mean([figure(one, other) for one, other in both]))
-
     return PairedComparison(
         pairs=sum(counts),
         mean_difference=interval.estimate,
-        median_difference=mean(lambda one, other: np.median(other - one)),
         low=interval.low,
         high=interval.high,
-        correlation=mean(_correlation),
-        probability_of_improvement=mean(lambda one, other: (1 + np.sign(other - one).mean()) / 2),
-        cliffs_delta=mean(_cliffs_delta),
-        hedges_g=mean(_hedges_g),
+        **{name: float(np.mean([sample.figures[name] for sample in samples])) for name in samples[0].figures},
         nadeau_bengio_low=float(corrected_low),
         nadeau_bengio_high=float(corrected_high),
         minimum_detectable_difference=float(detectable),

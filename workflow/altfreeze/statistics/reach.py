@@ -33,7 +33,7 @@ def _checked(times, reached, until):
     return times, reached
 
 
-def compare_times(reference_times, reference_reached, strategy_times, strategy_reached, horizon, generator):
+def compare_times(reference_times, reference_reached, strategy_times, strategy_reached, horizon, seed):
     """Compare the times that two strategies take to a target, up to a horizon that both were trained to.
 
     With T_i the time at which run i reaches its target, or else ends, and tau the horizon:
@@ -60,8 +60,8 @@ def compare_times(reference_times, reference_reached, strategy_times, strategy_r
         Whether the run reached its target.
     horizon : float
         At most the end of every run: the smaller of the two strategies' ends.
-    generator : numpy.random.Generator
-        Source of the resamples; no estimate depends on it.
+    seed : int
+        Of the resamples, see `altfreeze.statistics.resample_counts`; no estimate depends on it.
 
     Returns
     -------
@@ -87,7 +87,7 @@ def compare_times(reference_times, reference_reached, strategy_times, strategy_r
     success = [float((reached & (times <= horizon)).mean()) for times, reached in arms]
     means = [float(times.mean()) for times in spent]
     expected = [mean / rate if rate else np.inf for mean, rate in zip(means, success, strict=True)]
-    difference = mean_difference([spent[1] - spent[0]], generator) if any(success) else Interval(0.0, np.nan, np.nan)
+    difference = mean_difference([spent[1] - spent[0]], [seed]) if any(success) else Interval(0.0, np.nan, np.nan)
     return TimesComparison(len(spent[0]), float(horizon), *means, *success, *expected, difference)
 
 
