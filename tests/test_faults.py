@@ -311,7 +311,7 @@ def commands(results):
             [given, f"--data={results}/data", "--device=cpu", f"--output={results}/new.csv"],
             "new.csv",
         ),
-        "collect": ([given, f"--results={results}", f"--tables={results}/tables"], "epochs.parquet"),
+        "collect": ([given, f"--results={results}", f"--tables={results}/tables"], "/tables/"),
         "compare": ([given, f"--tables={results}/tables"], ".csv"),
         "page": ([f"--notebook={notebook}", f"--output={results}/new.html"], "page.ipynb"),
         "report": (
