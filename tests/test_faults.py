@@ -311,9 +311,9 @@ def commands(results):
             [given, f"--data={results}/data", "--device=cpu", f"--output={results}/new.csv"],
             "new.csv",
         ),
-        "collect": ([given, f"--results={results}", f"--tables={results}/tables"], "epochs.parquet"),
+        "collect": ([given, f"--results={results}", f"--tables={results}/tables"], "/tables/"),
         "compare": ([given, f"--tables={results}/tables"], ".csv"),
-        "page": ([f"--notebook={notebook}", f"--output={results}/new.html"], "new.html"),
+        "page": ([f"--notebook={notebook}", f"--output={results}/new.html"], "page.ipynb"),
         "report": (
             [given, f"--tables={results}/tables", f"--pages={results}/page.html", f"--output={results}/new.html"],
             "",
