@@ -8,10 +8,10 @@ rule data:
         "<logs>/data/{dataset}.log",
     benchmark:
         "<benchmarks>/data/{dataset}.tsv"
-    conda:
-        "../../environment.yml"
     # seconds of work that may need the network, which a cluster's nodes often lack
     localrule: True
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
