@@ -48,6 +48,7 @@ MpiDefault=none
 SwitchType=switch/none
 ReturnToService=2
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=100000,bf_interval=1
+MinJobAge=7200
 KillWait=2
 OverTimeLimit=0
 SlurmdTimeout=60
@@ -116,6 +117,8 @@ class SlurmCluster:
     def __exit__(self, *_):
         if "slurmctld" in self.daemons:
             self.run("scancel", f"--user={os.geteuid()}", check=False)
+            with contextlib.suppress(TimeoutError):
+                wait_until(lambda: not self.run("squeue", "--noheader", check=False), "ending the jobs", 15)
         for name in ("slurmd", "slurmctld", "munged"):
             self.stop(name)
 
