@@ -2,13 +2,16 @@
 
 import csv
 import hashlib
+import io
 import json
 import os
+import pickle
 import random
 import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,7 @@ import psutil
 import pytest
 import torch
 from altfreeze import config, training
-from altfreeze.checkpoints import Checkpoint, decode, encode
+from altfreeze.checkpoints import Checkpoint, read_state, write_state
 from altfreeze.gradient_flow import GradientFlow
 from altfreeze.schedules import STRATEGIES
 from altfreeze.training import train_pack
@@ -76,14 +79,16 @@ def assert_resumes(wine, cell, observed=True, seeds=SEEDS):
     kept = {}
 
     def save(epoch, state_now):
-        kept[epoch] = encode(state_now())
+        file = io.BytesIO()
+        write_state(file, state_now())
+        kept[epoch] = file.getvalue()
 
     whole = train_pack(*wine, cell, seeds, flow=flows[0], save=save)
     expected = outcome(whole, flows[0])
     epochs = len(whole.rows) // len(seeds)
     assert list(kept) == list(range(1, epochs))
     for epoch, content in kept.items():
-        state = decode(content)
+        state = read_state(content)
         resumed = train_pack(*wine, cell, seeds, flow=flows[epoch], state=state)
         assert outcome(resumed, flows[epoch]) == expected, f"after epoch {epoch}"
         seconds = [[row["seconds"] for row in trained.rows[: epoch * len(seeds)]] for trained in (resumed, whole)]
@@ -256,23 +261,18 @@ def test_a_checkpoint_that_is_cut_short_or_changed_by_a_bit_is_refused(wine, tmp
 
 
 def test_a_checkpoint_that_would_run_code_is_refused(tmp_path, capsys):
-    import pickle
-
     class Attack:
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "run"),)
-
-    import io
-    import zipfile
 
     buffer = io.BytesIO()
     torch.save({"job": {}, "state": 1}, buffer)
     changed = io.BytesIO()
     with zipfile.ZipFile(buffer) as read, zipfile.ZipFile(changed, "w") as write:
         for name in read.namelist():
-            write.writestr(name, pickle.dumps(Attack()) if name.endswith("data.pkl") else read.read(name))
+            write.writestr(name, pickle.dumps(Attack(), 2) if name.endswith("data.pkl") else read.read(name))
     path = tmp_path / "a.pt"
-    path.write_bytes(hashlib.sha256(changed.getvalue()).digest() + changed.getvalue())
+    path.write_bytes(changed.getvalue() + hashlib.sha256(changed.getvalue()).digest())
     assert Checkpoint(path, 1, {}).load() is None
     assert not (tmp_path / "run").exists()
     said = capsys.readouterr().err

@@ -11,38 +11,59 @@ import torch
 
 from altfreeze.files import atomic_output, remove_leftovers
 
+# bytes of a SHA-256
+_DIGEST = 32
 
-def encode(state):
-    """Return a state as bytes.
+
+class _Hashed:
+    """A file that is only written to, and the SHA-256 of what was."""
+
+    def __init__(self, file):
+        self.file = file
+        self.digest = hashlib.sha256()
+        self.flush = file.flush
+
+    def write(self, content):
+        self.digest.update(content)
+        return self.file.write(content)
+
+
+def write_state(file, state):
+    """Write a state to a file, without a second copy of it in memory.
+
+    What `torch.save` writes has no checksum of its own, so its SHA-256 follows it.
 
     Parameters
     ----------
+    file : binary file object
     state : dict
         Of tensors and Python's own plain values, nested at will.
+    """
+    hashed = _Hashed(file)
+    torch.save(state, hashed)
+    file.write(hashed.digest.digest())
+
+
+def read_state(content):
+    """Return the state that `write_state` wrote, its tensors on the CPU.
+
+    Parameters
+    ----------
+    content : bytes
 
     Returns
     -------
-    bytes
-        The SHA-256 of all that follows, then what `torch.save` writes, which has no
-        checksum of its own.
-    """
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    content = buffer.getbuffer()
-    return hashlib.sha256(content).digest() + content
-
-
-def decode(content):
-    """Return the state that `encode` made bytes of, its tensors on the CPU.
+    dict
 
     Raises
     ------
     ValueError
         If the bytes are not what was written.
     """
-    if hashlib.sha256(memoryview(content)[32:]).digest() != content[:32]:
+    content = memoryview(content)
+    if hashlib.sha256(content[:-_DIGEST]).digest() != content[-_DIGEST:]:
         raise ValueError("its content is not what was written")
-    return torch.load(io.BytesIO(memoryview(content)[32:]), map_location="cpu", weights_only=True)
+    return torch.load(io.BytesIO(content[:-_DIGEST]), map_location="cpu", weights_only=True)
 
 
 class Checkpoint:
@@ -72,7 +93,7 @@ class Checkpoint:
         if self.path is None:
             return None
         try:
-            saved = decode(self.path.read_bytes())
+            saved = read_state(self.path.read_bytes())
             others = [name for name, value in self.job.items() if saved["job"].get(name) != value]
             state = saved["state"]
         except FileNotFoundError:
@@ -91,7 +112,7 @@ class Checkpoint:
         """Keep a state in the place of the one before, or leave that where it cannot be written."""
         try:
             with atomic_output(self.path, "wb") as file:
-                file.write(encode({"job": self.job, "state": state}))
+                write_state(file, {"job": self.job, "state": state})
         except OSError as error:
             self._say(f"not written: {error}; training goes on")
 

@@ -4,6 +4,7 @@ import itertools
 import math
 import resource
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -51,7 +52,7 @@ def needed(cell, workload, rows, observed=False):
     device += train * (max(sizes[0], cached) * _FLOAT_BYTES + 2 * _INTEGER_BYTES)
     # the cache, and its parts before they are one
     device += 2 * train * cached * _FLOAT_BYTES
-    # weights, gradients, optimizer state; for a moment both of it again, for the check and for a checkpoint
+    # weights, gradients, optimizer state; what is frozen for a moment again, when it is checked
     device += parameters * (2 + states + 1 + states) * _FLOAT_BYTES
     # the weights before an epoch, the change in the last one and in this one
     device += 3 * parameters * _FLOAT_BYTES * observed
@@ -69,6 +70,15 @@ def peak_memory():
     """Return the most bytes of the host's memory that this process has taken."""
     # Linux counts ru_maxrss in KiB, macOS in bytes
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 2**10)
+
+
+def resident_memory():
+    """Return the bytes of the host's memory that this process takes now; where that is not told, the most it took."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return peak_memory()
+    return pages * resource.getpagesize()
 
 
 def largest_stack(seed, device, limit=None):
@@ -91,7 +101,7 @@ def largest_stack(seed, device, limit=None):
     counts = [sys.maxsize]
     if limit is not None:
         on_host = seed.host + (seed.device if device == "cpu" else 0)
-        counts.append((limit - peak_memory()) * USABLE_SHARE / on_host)
+        counts.append((limit - resident_memory()) * USABLE_SHARE / on_host)
     if device == "cuda":
         counts.append(torch.cuda.mem_get_info()[0] * USABLE_SHARE / seed.device)
     return max(1, math.floor(min(counts)))

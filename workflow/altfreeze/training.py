@@ -134,10 +134,9 @@ def _checksum(network, optimizer, active):
     for index, learns in enumerate(active):
         for parameter in network.layer(index) if not learns else ():
             tensors += [parameter.detach(), *filter(torch.is_tensor, optimizer.state.get(parameter, {}).values())]
-    if not tensors:
-        return torch.zeros((), dtype=torch.int64, device=network.weights[0].device)
-    # one sum: where phases last a step, it is made at every step
-    return torch.cat([tensor.reshape(-1).view(torch.int32) for tensor in tensors]).sum(dtype=torch.int64)
+    # in pairs of numbers, which are words that are summed without a copy; in one sum, as it is one for each switch
+    tensors.append(network.weights[0].new_zeros(sum(tensor.numel() for tensor in tensors) % 2))
+    return torch.cat([tensor.reshape(-1) for tensor in tensors]).view(torch.int64).sum()
 
 
 class PhaseSwitch:
