@@ -3,13 +3,15 @@
 import itertools
 import math
 import shutil
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from altfreeze import InputError, comparisons, config, statistics, tables
+from altfreeze import InputError, comparisons, config, processes, statistics, tables
 from altfreeze.randomness import stream_seed
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_tables import GIVEN, STUDY, accuracies, collected, write_study
 
@@ -728,6 +730,66 @@ def test_the_row_read_is_the_last_that_does_not_exceed_the_common_end(one, other
     assert any(row == len(clock) - 1 for clock, row in zip((one, other), rows, strict=True))
     # what the order of a sum adds is no reason to read an epoch earlier
     assert comparisons.rows_at_common_end(one, np.nextafter(one, np.inf)) == [len(one) - 1] * 2
+
+
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.sampled_from([pack for pack in config.packs(STUDY) if not pack.calibrates]),
+        min_size=1,
+        max_size=4,
+        unique=True,
+    )
+)
+def test_without_some_packs_only_the_comparisons_with_them_change_and_they_count_what_is_missing(whole, found, lost):
+    with tempfile.TemporaryDirectory() as folder:
+        results = Path(folder) / "results"
+        shutil.copytree(whole, results)
+        for pack in lost:
+            (results / "runs" / f"{pack.stem}.csv").unlink()
+        tables.collect(STUDY, results, results / "tables", missing="mark")
+        after = compared(results)
+    key = ["dataset", "strategy", "reference", "budget", "metric"]
+    before, rows = (each["comparisons"].set_index(key) for each in (found, after))
+    assert rows.index.tolist() == before.index.tolist()
+    gone = {(pack.dataset, pack.strategy): 0 for pack in lost}
+    for pack in lost:
+        gone[pack.dataset, pack.strategy] += pack.last_seed - pack.first_seed + 1
+    names = {name: [name] for name in STUDY["datasets"]} | {"all": STUDY["datasets"]}
+    touched = []
+    for (dataset, strategy, reference, budget, metric), row in rows.iterrows():
+        for side, label in (("reference", reference), ("strategy", strategy)):
+            assert row[f"missing_{side}"] == sum(gone.get((name, label), 0) for name in names[dataset])
+        touched.append(bool(row["missing_reference"] + row["missing_strategy"]))
+        assert row["pairs"] + row["dropped"] == 6 * len(names[dataset])
+        # a data set without any pair leaves 'all' without an estimate, rather than another question answered
+        if dataset == "all":
+            each = [rows.loc[(name, strategy, reference, budget, metric), "pairs"] for name in names[dataset]]
+            assert math.isnan(row["difference"]) == (min(each) == 0)
+    touched = np.array(touched)
+    pd.testing.assert_frame_equal(rows[~touched], before[~touched])
+    assert touched.any()
+    for name in ("times", "matrix"):
+        parts = found[name].columns.intersection(["strategy", "row", "column"])
+        labels = {strategy for _, strategy in gone}
+        same = ~found[name][parts].isin(labels).any(axis=1)
+        same &= "standard" not in labels or name == "matrix"
+        pd.testing.assert_frame_equal(
+            after[name].set_index([*parts]).loc[found[name][same].set_index([*parts]).index],
+            found[name][same].set_index([*parts]),
+        ) if name == "matrix" else pd.testing.assert_frame_equal(after[name][same], found[name][same])
+
+
+def test_several_processes_compare_to_the_same_bytes(whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "FEWEST_TASKS", 2)
+    # a process of its own draws as often as there is to draw
+    monkeypatch.setattr(statistics.across, "POSTERIOR_DRAWS", 50_000)
+    for threads in (1, 2):
+        shutil.copytree(whole / "tables", tmp_path / str(threads))
+        comparisons.compare(STUDY, tmp_path / str(threads), threads)
+    for name in (*COMPARED, "pairs"):
+        one, two = ((tmp_path / str(threads) / f"{name}.csv").read_bytes() for threads in (1, 2))
+        assert one == two, name
 
 
 def shorten(table):

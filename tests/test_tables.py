@@ -1,14 +1,18 @@
 """Collection keeps every run once, and refuses what is missing, doubled or changed."""
 
+import io
 import itertools
 import json
 import math
 import shutil
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
-from altfreeze import InputError, config, tables
+from altfreeze import InputError, config, processes, tables
 from altfreeze.config import FIRST_CALIBRATION_SEED
 from altfreeze.files import sha256_of_file, write_csv, write_json
 from altfreeze.gradient_flow import FLOW_COLUMNS
@@ -16,6 +20,9 @@ from altfreeze.plans import Workload, plan
 from altfreeze.reference import SPEEDUP_COLUMNS, plan_work
 from altfreeze.timing import COLUMNS as TIMING_COLUMNS
 from altfreeze.training import LOG_COLUMNS
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyarrow import parquet
 
 GIVEN = {
     "datasets": ["iris", "wine"],
@@ -532,3 +539,164 @@ def test_collecting_twice_gives_the_same_bytes(whole, results):
     assert first == again
     parts = {"timing.csv", "study.json", "epochs.parquet", "gradient_flow.parquet"}
     assert first.keys() == parts | {f"{name}.csv" for name in TABLES}
+
+
+def test_several_processes_write_the_same_bytes(whole, results, monkeypatch):
+    monkeypatch.setattr(processes, "FEWEST_TASKS", 2)
+    tables.collect(STUDY, results, results / "tables", threads=2)
+    for path in (whole / "tables").iterdir():
+        assert (results / "tables" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_streamed_rows_are_those_of_the_logs_and_of_one_frame(whole, found, results, monkeypatch):
+    # a group for each pack or two, and one for all
+    monkeypatch.setattr(tables, "GROUP_ROWS", 16)
+    collected(results)
+    path = results / "tables" / "epochs.parquet"
+    assert parquet.ParquetFile(path).num_row_groups > 5
+    pd.testing.assert_frame_equal(pd.read_parquet(path), pd.read_parquet(whole / "tables" / "epochs.parquet"))
+    logs = [pd.read_csv(results / "runs" / f"{pack.stem}.csv").assign(**pack._asdict()) for pack in config.packs(STUDY)]
+    logs = pd.concat(logs)[lambda rows: rows["seed"] < FIRST_CALIBRATION_SEED]
+    names = [*tables.KEY, "epoch"]
+    shared = [*names, "status", "validation_accuracy", "test_accuracy", "flops", "updates", "updates_mean", "seconds"]
+    logs, rows = (each[shared].sort_values(names, ignore_index=True) for each in (logs, found["epochs"]))
+    pd.testing.assert_frame_equal(logs, rows, check_dtype=False)
+
+
+texts = st.text(st.sampled_from('a ",\n\r|é'), min_size=1, max_size=4)
+
+
+@given(st.lists(st.tuples(texts, st.floats(allow_nan=False), st.integers(-(2**63), 2**63 - 1)), max_size=5))
+def test_a_table_as_csv_reads_back_the_same(rows):
+    frame = pd.DataFrame(rows, columns=["text", "number", "count"]).astype(
+        {"text": "str", "number": float, "count": int}
+    )
+    text = tables.csv_header(frame.columns) + tables.csv_rows(pa.Table.from_pandas(frame, preserve_index=False))
+    again = pd.read_csv(io.BytesIO(text), dtype="str", keep_default_na=False)
+    expected = frame["text"].str.replace("\r\n", "\n").str.replace("\r", "\n")
+    assert again["text"].str.replace("\r\n", "\n").str.replace("\r", "\n").tolist() == expected.tolist()
+    assert again["number"].astype(float).tolist() == frame["number"].tolist()
+    assert again["count"].astype(int).tolist() == frame["count"].tolist()
+
+
+def test_a_chunk_without_rows_adds_none_to_a_csv():
+    rows = tables.arrow_rows(
+        "reached", 2, dict.fromkeys(tables.columns("reached"), 1) | dict.fromkeys(tables.CELL, "a") | {"depth": 4}
+    )
+    empty = rows[:0]
+    assert tables.csv_rows(pa.concat_tables([empty, rows, empty, rows])) == 2 * tables.csv_rows(rows)
+    assert tables.csv_rows(empty) == b""
+
+
+# Missing runs
+
+LOSSES = {
+    "log": lambda results, stem: (results / "runs" / f"{stem}.csv").unlink(),
+    "pack": lambda results, stem: [(results / "runs" / f"{stem}{suffix}").unlink() for suffix in (".csv", ".json")],
+    "row": lambda results, stem: edit(results / "runs" / f"{stem}.csv", lambda text: text[:-20]),
+}
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.sampled_from(config.packs(STUDY)), min_size=1, max_size=5, unique=True),
+    st.sampled_from(sorted(LOSSES)),
+)
+def test_without_some_packs_their_runs_are_missing_and_all_other_rows_the_same(whole, found, lost, loss):
+    with tempfile.TemporaryDirectory() as folder:
+        results = Path(folder) / "results"
+        shutil.copytree(whole, results)
+        for pack in lost:
+            LOSSES[loss](results, pack.stem)
+        tables.collect(STUDY, results, results / "partial", missing="mark")
+        after = {name: tables.read_table(results / "partial" / f"{name}.csv", name) for name in TABLES}
+        provenance = json.loads((results / "partial" / "study.json").read_text())["provenance"]
+    assert provenance["missing_packs"] == len(lost)
+    gone = {
+        (*(getattr(pack, name) for name in tables.CELL), seed)
+        for pack in lost
+        for seed in range(pack.first_seed, pack.last_seed + 1)
+    }
+    # every run has its row, in its place
+    runs = after["runs"]
+    pd.testing.assert_frame_equal(runs[tables.KEY], found["runs"][tables.KEY])
+    missing = pd.Series([key in gone for key in runs[tables.KEY].itertuples(index=False, name=None)])
+    assert (runs["status"] == "missing").tolist() == missing.tolist()
+    pd.testing.assert_frame_equal(runs[~missing], found["runs"][~missing])
+    floats = tables._floats("runs")
+    assert runs.loc[missing, [name for name in floats if name != "freeze_ratio"]].isna().all(axis=None)
+    # targets need all calibration runs of their place; what does not depend on them is as it was
+    without_target = {pack.dataset for pack in lost if pack.calibrates}
+    for name in ("epochs", "times_to_target"):
+        keys = found[name][tables.KEY].itertuples(index=False, name=None)
+        kept = found[name][[key not in gone for key in keys]].reset_index(drop=True)
+        same = ~kept["dataset"].isin(without_target) if name == "times_to_target" else slice(None)
+        pd.testing.assert_frame_equal(after[name][same], kept[same])
+    here = after["targets"]["dataset"].isin(without_target)
+    assert after["targets"].loc[here, "target"].isna().all()
+    pd.testing.assert_frame_equal(after["targets"][~here], found["targets"][~here])
+    times = after["times_to_target"]
+    assert (times.loc[times["dataset"].isin(without_target), "reached"] == 0).all()
+    reached = after["reached"].set_index([*tables.CELL, "level"])
+    assert reached.index.tolist() == found["reached"].set_index([*tables.CELL, "level"]).index.tolist()
+    assert reached["runs"].sum() == 2 * (~missing).sum()
+    packs = after["packs"].set_index([*tables.CELL, "seeds"])
+    assert packs.index.tolist() == found["packs"].set_index([*tables.CELL, "seeds"]).index.tolist()
+    reasons = packs["reason"][packs["reason"] != ""]
+    assert set(reasons.index) == {(*(getattr(pack, name) for name in tables.CELL), pack.seeds) for pack in lost}
+    words = {"log": "missing", "pack": tables.NO_LOG, "row": "the log was changed"}[loss]
+    assert all(words in reason for reason in reasons)
+
+
+@pytest.mark.parametrize(
+    ("log", "reason"),
+    [
+        ("epoch 1 of 3\n\naltfreeze: out of  memory\n\n", "altfreeze: out of memory"),
+        ("", "the job was stopped: logs/train/wine/depth4/standard/configured/seeds3-5.log is empty"),
+    ],
+)
+def test_the_reason_of_a_missing_pack_is_the_last_line_of_its_log(results, log, reason):
+    stem = "wine/depth4/standard/configured/seeds3-5"
+    LOSSES["pack"](results, stem)
+    path = results / "logs" / "train" / f"{stem}.log"
+    path.parent.mkdir(parents=True)
+    path.write_text(log)
+    tables.collect(STUDY, results, results / "partial", missing="mark")
+    packs = tables.read_table(results / "partial" / "packs.csv", "packs")
+    assert [text for text in packs["reason"] if text] == [reason]
+
+
+def test_without_timing_and_a_data_set_there_are_neither_its_runs_nor_seconds(found, results):
+    (results / "tables" / "timing.csv").unlink()
+    (results / "data" / "wine.npz").unlink()
+    (results / "logs" / "data").mkdir(parents=True)
+    (results / "logs" / "data" / "wine.log").write_text("altfreeze: no such file\n")
+    tables.collect(STUDY, results, results / "partial", missing="mark")
+    after = {name: tables.read_table(results / "partial" / f"{name}.csv", name) for name in TABLES}
+    wine = after["runs"]["dataset"] == "wine"
+    assert (after["runs"]["status"] == "missing").tolist() == wine.tolist()
+    assert after["runs"]["reference_seconds"].isna().all()
+    same = [name for name in after["runs"] if name != "reference_seconds"]
+    pd.testing.assert_frame_equal(after["runs"].loc[~wine, same], found["runs"].loc[~wine, same])
+    assert set(after["packs"].loc[after["packs"]["dataset"] == "wine", "reason"]) == {"altfreeze: no such file"}
+    assert len(after["speedups"]) == 0
+
+
+def test_files_of_cells_that_are_no_longer_in_the_study_are_ignored(results, found):
+    study = config.validate(GIVEN | {"strategies": ["alternating"]})
+    orphan = results / "runs" / "iris" / "depth9" / "gone" / "configured" / "seeds0-2.csv"
+    orphan.parent.mkdir(parents=True)
+    orphan.write_text("nothing")
+    runs = collected(results, study)["runs"]
+    kept = found["runs"][found["runs"]["strategy"].isin(["standard", "alternating-0.5"])]
+    pd.testing.assert_frame_equal(runs, kept.reset_index(drop=True))
+
+
+@pytest.mark.parametrize("name", tables.RUN_FACTS)
+def test_a_manifest_without_a_fact_is_named(results, name):
+    path = results / "runs" / "wine" / "depth4" / "standard" / "configured" / "seeds3-5.json"
+    content = json.loads(path.read_text())
+    del content[name]
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"seeds3-5\.json: .*run snakemake again"):
+        tables.collect(STUDY, results, results / "tables")

@@ -310,3 +310,43 @@ def test_snakemakes_own_report_is_written(clone):
     text = (clone / "snakemake-report.html").read_text()
     for label in ("Tables", "comparisons", "runs", "dynamics"):
         assert label in text
+
+
+def test_what_is_there_is_reported_apart_when_a_job_fails_and_the_others_go_on(clone):
+    study = study_with(
+        clone, results="results/holes", datasets=["iris"], strategies=["alternating"], gradient_flow=False
+    )
+    programs = clone / "programs"
+    programs.mkdir()
+    python = shutil.which("python")
+    lines = [
+        "#!/bin/sh",
+        'case "$*" in',
+        '*" train "*"--seeds 3-5"*) echo "altfreeze: out of luck" >&2; exit 1;;',
+        "esac",
+    ]
+    (programs / "python").write_text("\n".join([*lines, f'exec "{python}" "$@"\n']))
+    (programs / "python").chmod(0o755)
+    done = subprocess.run(
+        ["snakemake", "--cores", "2", "--keep-going", "--configfile", study],
+        cwd=clone,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env=os.environ | {"PATH": f"{programs}:{os.environ['PATH']}"},
+    )
+    assert done.returncode != 0
+    results = clone / "results" / "holes"
+    report = results / "partial" / "report.html"
+    assert f"A partial report, 2 of 5 training jobs have no result: {report}\n" in done.stderr
+    runs = pd.read_csv(results / "partial" / "tables" / "runs.csv")
+    assert runs.groupby("status")["seed"].agg(set).to_dict() == {"ok": {0, 1, 2}, "missing": {3, 4, 5}}
+    packs = pd.read_csv(results / "partial" / "tables" / "packs.csv", keep_default_na=False)
+    assert packs["reason"].value_counts().to_dict() == {"": 3, "altfreeze: out of luck": 2}
+    answer = (results / "partial" / "answer.txt").read_text()
+    assert "3 of 6 pairs: 1 data set × 6 seeds, 3 left out (6 runs missing)" in answer
+    assert answer.strip() in report.read_text()
+    assert_loads_nothing(report, scripts=REPORT_SCRIPTS)
+    # the study's own tables and report are made of whole studies alone
+    assert [path.name for path in (results / "tables").iterdir()] == ["timing.csv"]
+    assert not (results / "report.html").exists()

@@ -472,7 +472,9 @@ def _times(key, targets, logged):
 def _missing(task, mistake):
     """Return the `_Rows` of a pack without results: its runs without values, and the reason why."""
     pack, path = task.pack, _stem(task)
-    there = any(path.with_name(path.name + suffix).exists() for suffix in (".csv", ".json"))
+    files = any(path.with_name(path.name + suffix).exists() for suffix in (".csv", ".json"))
+    # files of a pack whose data set or learning rate is missing are of another study
+    there = files and task.data_sha256 is not None and task.cell is not None
     count = pack.last_seed - pack.first_seed + 1
     nothing = {"int": 0, "float": np.nan, "str": ""}
     stated = {name: nothing[columns("packs")[name]["type"]] for name in PACK_FACTS}
