@@ -226,13 +226,10 @@ def drivers(study, tables):
     overall = next(overall.itertuples())
     furthest = single.loc[single["difference"].abs().idxmax()]
     pairs = _select(study, tables["pairs"], reference=reference, budget=budget)
-    others = [
-        pairs.loc[pairs["dataset"] == name, "difference"].to_numpy()
-        for name in single["dataset"]
-        if name != furthest["dataset"]
-    ]
-    generator = np.random.default_rng(stream_seed(study["seed"], "without", furthest["dataset"], "bootstrap"))
-    without = mean_difference(others, generator)
+    others = [name for name in single["dataset"] if name != furthest["dataset"]]
+    differences = [pairs.loc[pairs["dataset"] == name, "difference"].to_numpy() for name in others]
+    # the resamples of the comparisons themselves
+    without = mean_difference(differences, [stream_seed(study["seed"], name, "bootstrap") for name in others])
     remaining = (overall.difference * len(single) - single["difference"]) / (len(single) - 1)
     turning = list(single.loc[remaining * overall.difference < 0, "dataset"])
     sentence = (

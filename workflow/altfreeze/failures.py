@@ -83,10 +83,9 @@ class _Job(NamedTuple):
 
 
 def _jobs(packs):
-    reasons = packs.get("reason", pd.Series("", packs.index))
     return [
         _Job(*map(int, seeds.split("-")), log, reason)
-        for seeds, log, reason in zip(packs["seeds"], packs["log"], reasons, strict=True)
+        for seeds, log, reason in zip(packs["seeds"], packs["log"], packs["reason"], strict=True)
     ]
 
 
