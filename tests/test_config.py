@@ -137,7 +137,9 @@ def test_every_key_is_documented():
         ({"freeze_ratios": [0.5, 0.50000001]}, ["freeze_ratios", "alike", "allowed"]),
         ({"seeds": 0}, ["seeds", "≥ 1"]),
         ({"seeds": "10"}, ["seeds", '"10"', "a whole number"]),
-        ({"seeds_per_job": -1}, ["seeds_per_job", "-1"]),
+        ({"seeds_per_job": -1}, ["seeds_per_job", "-1", "auto or a whole number ≥ 1"]),
+        ({"seeds_per_job": "all"}, ["seeds_per_job", '"all"', "auto or a whole number ≥ 1"]),
+        ({"checkpoint_every": -1}, ["checkpoint_every", "-1", "a whole number ≥ 0"]),
         ({"epochs_standard": 2.5}, ["epochs_standard", "2.5"]),
         ({"learning_rate": 0}, ["learning_rate", "> 0"]),
         ({"learning_rate": float("inf")}, ["learning_rate", "Infinity"]),
@@ -317,3 +319,20 @@ def test_the_package_asks_for_nothing_that_is_not_pinned():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     assert set(project["dependencies"]) <= {line.split("==")[0] for line in lines}
+
+
+@pytest.mark.parametrize(
+    ("seeds", "blocks"), [(7, ["0-6"]), (1000, ["0-999"]), (2100, ["0-999", "1000-1999", "2000-2099"])]
+)
+def test_seeds_per_job_auto_is_a_cells_seeds_in_one_block_up_to_a_thousand(seeds, blocks):
+    study = config.validate({"datasets": ["iris"], "depths": [6], "seeds": seeds, "seeds_per_job": "auto"})
+    packs = [pack for pack in config.packs(study) if pack.strategy == "standard" and not pack.calibrates]
+    assert [pack.seeds for pack in packs] == blocks
+
+
+def test_how_often_a_checkpoint_is_kept_is_no_part_of_a_cell():
+    cells = [
+        config.cell(config.validate({"datasets": ["iris"], "checkpoint_every": every}), "iris", 6, "standard")
+        for every in (0, 7)
+    ]
+    assert cells[0] == cells[1]

@@ -116,6 +116,7 @@ def test_without_a_choice_the_gpus_are_those_of_the_driver(tmp_path):
 def temporary(tmp_path, monkeypatch):
     monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
     monkeypatch.setattr(devices, "_claimed", [])
+    monkeypatch.setattr(devices.time, "sleep", lambda seconds: pytest.fail("it waits"))
     return tmp_path
 
 

@@ -217,6 +217,10 @@ def test_numbers_that_are_equal_are_the_same_study(clone):
     assert stale(clone, study=study_with(clone, dropout=0, weight_decay=0, freeze_ratios=[5e-1])) == {}
 
 
+def test_how_often_a_checkpoint_is_kept_makes_nothing_stale(clone):
+    assert stale(clone, study=study_with(clone, checkpoint_every=3)) == {}
+
+
 def test_the_statistics_are_computed_anew_without_training(clone, edited):
     edited("workflow/altfreeze/statistics/paired.py", lambda text: text + "\nUNUSED = 1\n")
     assert stale(clone) == after_tables | {"dynamics": 2}
