@@ -156,7 +156,7 @@ class Head:
             assert self.process.poll() is None, self.text()
             mine = [int(job) for job in re.findall(r"submitted with SLURM jobid (\d+)", self.text())]
             jobs = cluster.jobs()
-            there = [job for job in mine if jobs[job]["JobState"] == state]
+            there = sorted(job for job in mine if jobs[job]["JobState"] == state)
             return len(there) >= number and there
 
         return wait_until(found, f"{number} jobs being {state}", 120)
