@@ -700,3 +700,17 @@ def test_a_manifest_without_a_fact_is_named(results, name):
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match=r"seeds3-5\.json: .*run snakemake again"):
         tables.collect(STUDY, results, results / "tables")
+
+
+def test_a_target_needs_every_calibration_run(tmp_path):
+    study = config.validate(GIVEN | {"strategies": ["alternating"], "calibration_seeds": 9})
+    results = write_study(tmp_path / "results", study)
+    lost = next(pack for pack in config.packs(study) if pack.calibrates)
+    LOSSES["pack"](results, lost.stem)
+    tables.collect(study, results, results / "partial", missing="mark")
+    targets, calibration = (tables.read_table(results / "partial" / f"{n}.csv", n) for n in ("targets", "calibration"))
+    targets = targets.set_index("dataset")
+    assert targets.loc["iris", ["calibration_accuracy", "target"]].isna().all(axis=None)
+    assert targets["target"].isna().sum() == 2
+    assert set(targets.loc["iris", "seeds"]) == {6}
+    assert calibration["status"].tolist() == ["missing"] * 3 + ["ok"] * 15
