@@ -1,6 +1,7 @@
 """The report's explorer: what is packed into the page, and what a reader can do with it, in a real browser."""
 
 import base64
+import functools
 import gzip
 import io
 import itertools
@@ -74,10 +75,37 @@ def test_what_is_packed_is_the_text_of_the_tables(tmp_path):
     assert unpacked(data["comparisons"]) == (tmp_path / "comparisons.csv").read_text()
     for name in ("runs", "pairs", "times_to_target", "packs"):
         header, *lines = (tmp_path / f"{name}.csv").read_text().splitlines(keepends=True)
-        parts = [unpacked(data["places"][dataset]["6"][name]) for dataset in study["datasets"]]
+        parts = [
+            unpacked(cell[name])
+            for dataset in study["datasets"]
+            for cell in data["cells"][dataset]["6"].values()
+            if name in cell
+        ]
         assert all(part.startswith(header) for part in parts)
         assert sorted(line for part in parts for line in part.splitlines(keepends=True)[1:]) == sorted(lines)
     assert explorer.explorer_data(study, read) == data
+
+
+def test_a_large_study_keeps_the_cells_of_the_primary_comparison_first():
+    study = make_study()
+    comparisons = make_comparisons(study)
+    read = {"comparisons": comparisons, "epochs": make_epochs(study, comparisons), "runs": make_runs(study)}
+    read |= {"pairs": make_pairs(study, comparisons), "packs": make_packs(study, comparisons)}
+    read["times_to_target"] = make_times(study, read["epochs"])
+    whole = explorer.explorer_data(study, read)
+    assert whole["counts"]["held"] == whole["counts"]["all"]
+    lengths = {
+        (dataset, strategy): sum(map(len, cell.values()))
+        for dataset, depths in whole["cells"].items()
+        for strategy, cell in depths["6"].items()
+    }
+    strategy, reference, _ = config.primary_comparison(study)
+    first = {key: length for key, length in lengths.items() if key[1] in ("standard", strategy, reference)}
+    assert len(first) < len(lengths)
+    data = explorer.explorer_data(study, read, space=sum(first.values()))
+    assert {(dataset, label) for dataset, depths in data["cells"].items() for label in depths["6"]} == set(first)
+    assert data["counts"] == {"held": len(first), "all": whole["counts"]["all"]}
+    assert explorer.explorer_data(study, read, space=0)["cells"] == {}
 
 
 @pytest.mark.parametrize("text", ["</script>", "<!-- <script>", "a\u2028b", 'é "', "&lt;"])
@@ -218,6 +246,22 @@ def test_it_opens_without_network_or_a_word_on_the_console(browser, page):
     assert browser.get_log("browser") == []
     assert browser.execute_script("return performance.getEntriesByType('resource').length") == 0
     assert len(browser.find_elements(By.CSS_SELECTOR, ".chart svg")) == 3
+
+
+def test_a_cell_that_the_file_has_no_room_for_opens_with_its_table(browser, tmp_path, monkeypatch):
+    study = make_study()
+    make_tables(tmp_path / "tables", study)
+    monkeypatch.setattr(report, "explorer_data", functools.partial(explorer.explorer_data, space=0))
+    report.write_report(study, tmp_path / "tables", [], tmp_path / "report.html")
+    emulate(browser)
+    open_cell(browser, tmp_path / "report.html")
+    shown = browser.find_element(By.ID, "cell").text
+    every = len(study["datasets"]) * len(config.strategies(study))
+    assert f"it has those of 0 of {every} cells" in shown
+    assert "At every budget, by every metric" in shown
+    assert "Learning curves" not in shown
+    assert browser.find_elements(By.CSS_SELECTOR, ".chart svg") == []
+    assert browser.get_log("browser") == []
 
 
 def test_the_matrix_has_a_row_for_each_data_set_and_letters_for_verdicts(browser, page):

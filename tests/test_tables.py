@@ -103,6 +103,8 @@ def write_pack(results, study, pack, diverged, learning_rate, accuracies):
         **{key: 1.0 for key in ("training_seconds", "wall_seconds", "cpu_seconds", "peak_memory_mib")},
         **{key: "same" for key in ("git", "code", "versions", "device_name", "host")},
         "threads": 1,
+        "attempt": 1,
+        "resumed_at_epochs": [],
     }
     write_json(stem.with_name(stem.name + ".json"), manifest)
 

@@ -73,7 +73,17 @@ def _train(arguments):
         cell = cell | {"learning_rate": read_learning_rate(arguments.tuning, cell)}
     outputs = (arguments.output, arguments.manifest, arguments.gradient_flow)
     kept = (arguments.checkpoint, arguments.checkpoint_every)
-    run(arguments.data, cell, seeds, arguments.device, arguments.threads, *outputs, *kept, arguments.memory)
+    run(
+        arguments.data,
+        cell,
+        seeds,
+        arguments.device,
+        arguments.threads,
+        *outputs,
+        *kept,
+        arguments.memory,
+        arguments.attempt,
+    )
 
 
 def _tune(arguments):
@@ -213,6 +223,7 @@ def parser():
     argument(
         "--checkpoint-every", type=_whole, default=0, required=False, help="epochs between two checkpoints (0: none)"
     )
+    argument("--attempt", type=_count, default=1, required=False, help="which start of the job this is (1)")
     argument("--memory", type=_whole, required=False, help="MiB of memory that the process may take; any without")
 
     argument = command("tune", _tune, "choose a cell's learning rate on calibration seeds")

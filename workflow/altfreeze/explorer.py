@@ -4,17 +4,20 @@ import base64
 import functools
 import gzip
 import hashlib
+import itertools
 import json
 
 import numpy as np
 from scipy import stats
 
-from altfreeze.config import FIRST_CALIBRATION_SEED, strategies
+from altfreeze.config import FIRST_CALIBRATION_SEED, primary_comparison, strategies
 from altfreeze.plots import CONFIDENCE, LABELS
 from altfreeze.tables import KEY
 
 # most points that a curve of the report has; the table epochs has all
 POINTS = 25
+# most characters of packed cells: with them, the report of a large study stays below 5 MiB
+SPACE = 3 * 2**20
 BUDGETS = {
     "own": "each at its own end",
     "epochs": "equal epochs",
@@ -32,7 +35,8 @@ METRICS = {
 CLOCKS = {"epoch": "epoch", "updates": "updates_mean", "flops": "flops", "seconds": "reference_seconds"}
 QUANTITIES = ("test_accuracy", "validation_accuracy", "train_loss")
 _TITLE = {"text": "@title", "subtitle": "@subtitle", "anchor": "start", "limit": "@width", "offset": 10}
-_CURVES = ["strategy", "rates", "seed", "epoch", "status", *QUANTITIES, "updates_mean", "flops", "reference_seconds"]
+# columns of the table epochs that are shown, beside those of its key
+CURVES = ("epoch", "status", *QUANTITIES, "updates_mean", "flops", "reference_seconds")
 
 
 def thinned(epochs, points=POINTS):
@@ -59,7 +63,7 @@ def thinned(epochs, points=POINTS):
     return epochs[keep]
 
 
-def explorer_data(study, tables):
+def explorer_data(study, tables, space=SPACE):
     """Return all that the report's script shows.
 
     Parameters
@@ -68,24 +72,39 @@ def explorer_data(study, tables):
         Complete configuration; see `altfreeze.config.validate`.
     tables : dict of str to pandas.DataFrame
         The tables comparisons, pairs, runs, epochs, times_to_target and packs.
+    space : int
+        Most characters of packed cells.
 
     Returns
     -------
     dict
-        Only of what JSON has. ``comparisons`` and, by data set and depth, the tables of
-        ``places`` are their rows as the text of their CSV files (`packed`), so that what a
+        Only of what JSON has. ``comparisons`` and, by data set, depth and strategy, the tables of
+        ``cells`` are their rows as the text of their CSV files (`packed`), so that what a
         reader takes away is what the tables say; of epochs some columns and rows
-        (`thinned`).
+        (`thinned`). ``cells`` are in the order of `_cells`, as many as `space` holds;
+        ``counts`` says of how many.
     """
-    epochs = thinned(tables["epochs"])
+    every, cells = _cells(study), {}
     parts = {
-        "epochs": epochs[["dataset", "depth", *_CURVES]],
-        **{name: tables[name] for name in ("pairs", "runs", "times_to_target", "packs")},
+        name: (tables[name], tables[name].groupby(["dataset", "depth", "strategy"], sort=False).indices)
+        for name in ("epochs", "pairs", "runs", "times_to_target", "packs")
     }
-    places = {}
-    for name, table in parts.items():
-        for (dataset, depth), rows in table.groupby(["dataset", "depth"], sort=False):
-            places.setdefault(dataset, {}).setdefault(str(depth), {})[name] = packed(rows)
+    held = 0
+    for held, (dataset, depth, strategy) in enumerate(every, 1):
+        cell = {
+            name: table.iloc[rows[dataset, depth, strategy]]
+            for name, (table, rows) in parts.items()
+            if (dataset, depth, strategy) in rows
+        }
+        if "epochs" in cell:
+            rows = thinned(cell["epochs"])[[*KEY, *CURVES]]
+            cell["epochs"] = rows.astype(dict.fromkeys(rows.select_dtypes("category"), "str"))
+        texts = {name: packed(rows) for name, rows in cell.items()}
+        space -= sum(map(len, texts.values()))
+        if space < 0:
+            held -= 1
+            break
+        cells.setdefault(dataset, {}).setdefault(str(depth), {})[strategy] = texts
     clocks = {
         clock: {"column": column, "label": LABELS[column].split(":")[0], "format": ",.12~g"}
         for clock, column in CLOCKS.items()
@@ -104,8 +123,19 @@ def explorer_data(study, tables):
         "quantities": {name: LABELS[name] for name in QUANTITIES},
         "charts": charts(study["seeds"]),
         "comparisons": packed(tables["comparisons"]),
-        "places": places,
+        "cells": cells,
+        "counts": {"held": held, "all": len(every)},
     }
+
+
+def _cells(study):
+    """Return data set, depth and strategy of every cell: those of the primary comparison first, then its depth's."""
+    strategy, reference, _ = primary_comparison(study)
+    every = itertools.product(study["depths"], study["datasets"], strategies(study))
+    return sorted(
+        ((dataset, depth, label) for depth, dataset, label in every),
+        key=lambda cell: (cell[1] != study["primary_depth"], cell[2] not in ("standard", strategy, reference)),
+    )
 
 
 def packed(table):

@@ -48,6 +48,22 @@ def failures(runs, calibration, epochs, packs):
     return pd.DataFrame(found, columns=[*CELL, "status", "reason", "seeds", "count", "runs", "logs"])
 
 
+def retried(packs):
+    """Return the packs whose job did not succeed at once.
+
+    Parameters
+    ----------
+    packs : pandas.DataFrame
+        The table packs.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Its rows of an attempt after the first, or that went on from a checkpoint.
+    """
+    return packs[(packs["attempt"] > 1) | (packs["resumed_at_epochs"] != "")]
+
+
 def by_strategy(runs):
     """Return how many runs of each strategy ended how.
 

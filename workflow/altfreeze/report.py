@@ -16,12 +16,12 @@ from markupsafe import Markup
 from altfreeze import InputError
 from altfreeze.config import primary_comparison, primary_strategy, strategies
 from altfreeze.discussion import count, discuss, margin_in_words
-from altfreeze.explorer import content_hash, explorer_data, json_in_html, library
-from altfreeze.failures import OK, by_strategy, failures
+from altfreeze.explorer import CURVES, content_hash, explorer_data, json_in_html, library
+from altfreeze.failures import OK, by_strategy, failures, retried
 from altfreeze.files import atomic_output
 from altfreeze.plots import BUDGETS, comparison_rows, figure_svg, main_figure, signed_points
 from altfreeze.schedules import STRATEGIES, split_index
-from altfreeze.tables import read_table
+from altfreeze.tables import KEY, read_categories, read_table
 
 TEMPLATES = Path(__file__).parent / "templates"
 # the logs hold nine digits of an accuracy; below this a difference is rounding
@@ -445,7 +445,7 @@ def write_report(study, tables, pages, output):
         name: read_table(tables / f"{name}.csv", name)
         for name in ("runs", "comparisons", "pairs", "times_to_target", "packs")
     }
-    explored["epochs"] = read_table(tables / "epochs.parquet", "epochs")
+    explored["epochs"] = read_categories(tables / "epochs.parquet", "epochs", [*KEY, *CURVES])
     runs, comparisons = explored["runs"], explored["comparisons"]
     across, calibration, trends, speedups = (
         read_table(tables / f"{name}.csv", name) for name in ("across_datasets", "calibration", "trends", "speedups")
@@ -456,6 +456,7 @@ def write_report(study, tables, pages, output):
         main_figure(runs, comparisons, study["primary_depth"], *primary_comparison(study)),
         f"Paired differences in final test accuracy, by data set. {sentence}",
     )
+    explorer = explorer_data(study, explored)
     scripts = [library(), (TEMPLATES / "report.js").read_text(encoding="utf-8")]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
@@ -476,7 +477,8 @@ def write_report(study, tables, pages, output):
         pages=[_page_link(page, output.parent) for page in pages],
         headline=_headline(study, provenance, runs),
         discussed=_discussed(discuss(study, explored | {"trends": trends, "speedups": speedups})),
-        failed=_failed(failures(runs, calibration, explored["epochs"], explored["packs"])),
+        failed=_failed(study, output.parent, failures(runs, calibration, explored["epochs"], explored["packs"])),
+        retried=_retried(study, output.parent, explored["packs"]),
         strategies=_ended(runs),
         facts=_facts(study, len(runs)),
         environment=_environment(provenance),
@@ -484,7 +486,8 @@ def write_report(study, tables, pages, output):
         filters=_FILTERS,
         letters=_LETTERS,
         charts=_CHARTS,
-        explorer_data=Markup(json_in_html(explorer_data(study, explored))),
+        cells=explorer["counts"],
+        explorer_data=Markup(json_in_html(explorer)),
         scripts=[Markup(script) for script in scripts],
         script_hashes=Markup(" ".join(map(content_hash, scripts))),
     )
@@ -622,12 +625,26 @@ def _discussed(found):
     }
 
 
-def _failed(table):
+def _log_link(study, folder, log):
+    """Return a link from a report in a folder to a log, whose path is relative to the study's results."""
+    return {"href": quote(Path(os.path.relpath(Path(study["results"], log), folder)).as_posix()), "text": log}
+
+
+def _retried(study, folder, packs):
+    """Return the rows of the table of jobs that did not succeed at once, as far as it is listed, and how many are not."""
+    table = retried(packs)
+    rows = table.head(_LISTED).to_dict("records")
+    for row in rows:
+        row["log"] = _log_link(study, folder, row["log"])
+    return {"rows": rows, "more": len(table) - len(rows)}
+
+
+def _failed(study, folder, table):
     """Return the rows of the table of failed runs, as far as it is listed, and what is not."""
     rows = table.head(_LISTED).to_dict("records")
     for row in rows:
         row["more_logs"] = len(row["logs"][_LOGS:])
-        row["logs"] = [{"href": quote(log), "text": log} for log in row["logs"][:_LOGS]]
+        row["logs"] = [_log_link(study, folder, log) for log in row["logs"][:_LOGS]]
     rest = table["count"].iloc[_LISTED:]
     more = f"{count(len(rest), 'more cell')} with {count(rest.sum(), 'run')}" if len(rest) else ""
     return {"rows": rows, "more": more}

@@ -25,7 +25,10 @@ SCHEMA_PATH = Path(__file__).parents[1] / "schemas" / "tables.schema.yaml"
 CELL = ["dataset", "depth", "strategy", "rates"]
 KEY = [*CELL, "seed"]
 # what the table packs takes of a manifest as it is, and what study.json takes beside it
-PACK_FACTS = ("data_sha256", "code", "device", "threads", "training_seconds", "peak_memory_mib")
+PACK_FACTS = (
+    *("data_sha256", "code", "device", "threads", "training_seconds", "peak_memory_mib"),
+    *("attempt", "resumed_at_epochs"),
+)
 RUN_FACTS = (*PACK_FACTS, "git", "versions", "device_name", "host", "wall_seconds", "cpu_seconds")
 # the columns of the table epochs that no log has
 ADDED = ("dataset", "depth", "strategy", "freeze_ratio", "rates", "reference_seconds")
@@ -279,9 +282,11 @@ def read_pack(stem, expected_cell, seeds, data_sha256):
     expected = (expected_cell, seeds, data_sha256)
     _check_stated(manifest_path, heal, **dict(zip(names[4:7], zip(stated, expected, strict=False), strict=True)))
     for name in RUN_FACTS:
-        number = name.endswith(("seconds", "_mib", "threads"))
+        number = name.endswith(("seconds", "_mib", "threads", "attempt"))
         if number and (not isinstance(manifest[name], int | float) or isinstance(manifest[name], bool)):
             raise InputError(f"{manifest_path}: {name} is no number; {heal}")
+    if not isinstance(manifest["resumed_at_epochs"], list):
+        raise InputError(f"{manifest_path}: resumed_at_epochs is no list; {heal}")
     try:
         workload = Workload(**work | {"sizes": tuple(work["sizes"])})
         made = np.cumsum([len(epoch.steps) for epoch in plan(expected_cell, workload)]) / len(workload.batches)
@@ -384,6 +389,7 @@ def _present(task):
         raise InputError(f"{stem}: its data set or its learning rate is missing; run snakemake again")
     seeds = list(range(pack.first_seed, pack.last_seed + 1))
     rows, manifest = read_pack(stem, task.cell, seeds, task.data_sha256)
+    manifest |= {"resumed_at_epochs": " ".join(map(str, manifest["resumed_at_epochs"]))}
     _check_workload(task, manifest["workload"], task.workload or manifest["workload"])
     workload, key = manifest["workload"], _key(pack) | {"freeze_ratio": task.freeze_ratio}
     clock = _clock(task, workload) if not pack.calibrates else np.nan

@@ -807,6 +807,7 @@ def run(
     checkpoint_path=None,
     checkpoint_every=0,
     memory=None,
+    attempt=1,
 ):
     """Train one pack from a stored data set and write its log and then its manifest.
 
@@ -831,6 +832,8 @@ def run(
         Epochs between two checkpoints; 0 for none.
     memory : int, optional
         MiB of the host's memory that this process may take in all.
+    attempt : int
+        Which start of the job in the call of the workflow this is, for the manifest.
 
     Raises
     ------
@@ -872,6 +875,7 @@ def run(
         "host": os.uname().nodename,
         "stacks": [f"{stack[0]}-{stack[-1]}" for stack in trained.stacks],
         "too_large_stacks": trained.too_large,
+        "attempt": attempt,
         "resumed_at_epochs": trained.resumed_at,
         "training_seconds": trained.seconds,
         "wall_seconds": time.perf_counter() - wall,

@@ -17,8 +17,9 @@ rule train:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 15 * attempt,
         gpu=gpus,
-        # no parameter: a change of those makes results stale
+        # no parameters: a change of those makes results stale
         checkpoint_every=config["checkpoint_every"],
+        attempt=lambda wildcards, attempt: attempt,
     params:
         cell=cell_of,
         device=config["device"],
@@ -33,7 +34,8 @@ rule train:
         "python -m altfreeze train --data {input.data:q} --cell {params.cell:q} --seeds {wildcards.seeds} "
         "--device {params.device} --threads {threads} --output {output.log:q} --manifest {output.manifest:q} "
         "--tuning {input.tuning:q} --gradient-flow {params.flow:q} --memory {resources.mem_mb} "
-        "--checkpoint {params.checkpoint:q} --checkpoint-every {resources.checkpoint_every} 2> {log:q}"
+        "--checkpoint {params.checkpoint:q} --checkpoint-every {resources.checkpoint_every} "
+        "--attempt {resources.attempt} 2> {log:q}"
 
 
 rule tune:

@@ -42,15 +42,15 @@
   const csv = (header, rows) => [header, ...rows.map((row) => row.line), ""].join("\n");
   const number = (text) => (text === "" ? null : Number(text));
   const comparisons = parse(await decompress(data.comparisons));
-  const places = {};
-  const place = async (dataset, depth) => {
-    const key = JSON.stringify([dataset, depth]);
-    if (!places[key]) {
-      const packed = Object.entries(data.places[dataset]?.[depth] ?? {});
+  const cells = {};
+  const tablesOf = async (...key) => {
+    const [dataset, depth, strategy] = key;
+    if (!cells[key]) {
+      const packed = Object.entries(data.cells[dataset]?.[depth]?.[strategy] ?? {});
       const tables = packed.map(async ([name, text]) => [name, parse(await decompress(text))]);
-      places[key] = Object.fromEntries(await Promise.all(tables));
+      cells[key] = Object.fromEntries(await Promise.all(tables));
     }
-    return places[key];
+    return cells[key];
   };
 
   // words
@@ -246,21 +246,27 @@
     const turn = ++drawn;
     const [dataset, depth, strategy] = view.cell ?? [];
     const overall = dataset === "all";
-    const tables = view.cell && (await place(dataset, depth));
+    // in the order of the study
+    const both = ["standard", ...data.strategies].filter((label) => [view.reference, strategy].includes(label));
+    const parts = view.cell ? await Promise.all(both.map((label) => tablesOf(dataset, depth, label))) : [];
+    // a large study's report has not the runs of all cells
+    const held = parts.length === 2 && parts.every((tables) => tables.epochs);
     const row = rows.find((each) => [each.dataset, each.depth, each.strategy].join() === view.cell?.join());
     if (turn !== drawn) return;
-    byId("cell").hidden = !row || !(overall || tables.epochs);
+    byId("cell").hidden = !row;
     byId("choose").hidden = !byId("cell").hidden;
     if (byId("cell").hidden) return;
     const { reference, rates } = view;
     const lines = [`${nameOf(dataset)}, depth ${depth}`, `${strategy} against ${reference}`];
     byId("cell").dataset.name = [dataset, `depth${depth}`, strategy].join("-").replace(/[^\w.-]+/g, "_");
-    byId("cell").className = overall ? "of-all" : "of-one";
+    byId("cell").className = overall ? "of-all" : held ? "of-one" : "of-none";
     byId("cell-title").textContent = lines.join(": ");
     const what = `${data.metrics[view.metric]}, ${data.budgets[view.budget]}`;
     byId("cell-words").textContent = `${what}: ${inWords(row)}.`.replace(/^./, (letter) => letter.toUpperCase());
-    const mine = ({ header, rows: all }) =>
-      ({ header, rows: all.filter((each) => each.rates === rates && [reference, strategy].includes(each.strategy)) });
+    const mine = (name) => {
+      const tables = parts.map((part) => part[name]).filter(Boolean);
+      return { header: tables[0].header, rows: tables.flatMap(({ rows: all }) => all).filter((each) => each.rates === rates) };
+    };
     const words = {
       reference, strategy, lines, clock: data.clocks[view.clock].label, format: data.clocks[view.clock].format,
       quantity: data.quantities[view.quantity],
@@ -271,18 +277,20 @@
       drawFailures(row, `Diverged: ${reference} ${row.diverged_reference}; ${strategy} ${row.diverged_strategy}`);
       drawDatasets(each);
       await drawPairs(row, comparisons.header, each, (other) => other.dataset, words, what);
+    } else if (!held) {
+      drawFailures(row, `Diverged: ${reference} ${row.diverged_reference}; ${strategy} ${row.diverged_strategy}`);
     } else {
-      const runs = mine(tables.runs).rows.filter((run) => run.status !== "ok");
+      const runs = mine("runs").rows.filter((run) => run.status !== "ok");
       const gone = [reference, strategy].map((label) => {
         const seeds = runs.filter((run) => run.strategy === label).map((run) => `${run.seed} (${run.status})`);
         return `${label} ${seeds.length ? `seeds ${seeds.join(", ")}` : "none"}`;
       });
       drawFailures(row, `Runs that failed: ${gone.join("; ")}`, runs.length);
-      const pairs = tables.pairs.rows.filter(sameAs(row));
-      drawPacks(mine(tables.packs));
-      await drawCurves(view, mine(tables.epochs), words, `${what}: ${inWords(row)}`);
-      await drawPairs(row, tables.pairs.header, pairs, (pair) => `seed ${pair.seed}`, words, what);
-      await drawTimes(view, mine(tables.times_to_target), words);
+      const pairs = mine("pairs");
+      drawPacks(mine("packs"));
+      await drawCurves(view, mine("epochs"), words, `${what}: ${inWords(row)}`);
+      await drawPairs(row, pairs.header, pairs.rows.filter(sameAs(row)), (pair) => `seed ${pair.seed}`, words, what);
+      await drawTimes(view, mine("times_to_target"), words);
     }
     byId("cell").dataset.ready = JSON.stringify(view);
   };
