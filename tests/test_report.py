@@ -80,6 +80,8 @@ def make_comparisons(study, difference=-0.02, low=-0.03, high=-0.01, pairs=6, dr
                     "dropped": dropped if name in ("all", "iris") and strategy == primary else 0,
                     "diverged_reference": dropped if name in ("all", "iris") and strategy == primary else 0,
                     "diverged_strategy": 0,
+                    "missing_reference": 0,
+                    "missing_strategy": 0,
                     "reference_mean": 0.9 if accuracy else 1.0,
                     "strategy_mean": 0.9 + difference if accuracy else ratio,
                     "difference": difference if accuracy else ratio - 1,
@@ -182,7 +184,7 @@ def make_packs(study, comparisons):
     """Return a table of packs, one for each cell."""
     cells = make_cells(study, comparisons).assign(cell=json.dumps({"width": 64}), seeds=f"0-{study['seeds'] - 1}")
     facts = {"data_sha256": "d" * 64, "code": "c0de", "device": "cpu", "threads": 1}
-    spent = {"training_seconds": 1.5, "peak_memory_mib": 250.25}
+    spent = {"training_seconds": 1.5, "peak_memory_mib": 250.25, "reason": ""}
     return tables.conform(
         cells.assign(log="logs/train/" + cells["strategy"] + ".log", **facts, **spent), "packs", "test"
     )
