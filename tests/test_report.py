@@ -186,16 +186,9 @@ def make_times(study, epochs):
 def make_packs(study, comparisons):
     """Return a table of packs, one for each cell."""
     cells = make_cells(study, comparisons).assign(cell=json.dumps({"width": 64}), seeds=f"0-{study['seeds'] - 1}")
-    facts = {
-        "data_sha256": "d" * 64,
-        "code": "c0de",
-        "device": "cpu",
-        "threads": 1,
-        "reason": "",
-        "attempt": 1,
-        "resumed_at_epochs": "",
-    }
-    spent = {"training_seconds": 1.5, "peak_memory_mib": 250.25}
+    facts = {"data_sha256": "d" * 64, "code": "c0de", "device": "cpu", "threads": 1}
+    spent = {"training_seconds": 1.5, "peak_memory_mib": 250.25, "reason": ""}
+    spent |= {"attempt": 1, "resumed_at_epochs": ""}
     return tables.conform(
         cells.assign(log="logs/train/" + cells["strategy"] + ".log", **facts, **spent), "packs", "test"
     )

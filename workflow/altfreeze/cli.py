@@ -72,18 +72,8 @@ def _train(arguments):
     if arguments.tuning:
         cell = cell | {"learning_rate": read_learning_rate(arguments.tuning, cell)}
     outputs = (arguments.output, arguments.manifest, arguments.gradient_flow)
-    kept = (arguments.checkpoint, arguments.checkpoint_every)
-    run(
-        arguments.data,
-        cell,
-        seeds,
-        arguments.device,
-        arguments.threads,
-        *outputs,
-        *kept,
-        arguments.memory,
-        arguments.attempt,
-    )
+    kept = (arguments.checkpoint, arguments.checkpoint_every, arguments.memory, arguments.attempt)
+    run(arguments.data, cell, seeds, arguments.device, arguments.threads, *outputs, *kept)
 
 
 def _tune(arguments):

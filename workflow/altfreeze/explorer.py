@@ -12,7 +12,7 @@ from scipy import stats
 
 from altfreeze.config import FIRST_CALIBRATION_SEED, primary_comparison, strategies
 from altfreeze.plots import CONFIDENCE, LABELS
-from altfreeze.tables import KEY
+from altfreeze.tables import KEY, table_csv
 
 # most points that a curve of the report has; the table epochs has all
 POINTS = 25
@@ -140,8 +140,7 @@ def _cells(study):
 
 def packed(table):
     """Return the text of a table's CSV, compressed with gzip, in base64: the same text for the same table."""
-    text = table.to_csv(index=False, lineterminator="\n")
-    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+    return base64.b64encode(gzip.compress(table_csv(table), mtime=0)).decode()
 
 
 def charts(seeds):

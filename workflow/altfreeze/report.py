@@ -631,7 +631,7 @@ def _log_link(study, folder, log):
 
 
 def _retried(study, folder, packs):
-    """Return the rows of the table of jobs that did not succeed at once, as far as it is listed, and how many are not."""
+    """Return the rows of the table of jobs that were done again, as far as it is listed, and how many are not."""
     table = retried(packs)
     rows = table.head(_LISTED).to_dict("records")
     for row in rows:

@@ -136,8 +136,12 @@ def _floats(table):
 def write_table(frame, path):
     """Write a table as CSV, atomically; floats as the shortest text that reads back the same."""
     with atomic_output(path, "wb") as file:
-        file.write(csv_header(frame.columns))
-        file.write(csv_rows(pa.Table.from_pandas(frame, preserve_index=False)))
+        file.write(table_csv(frame))
+
+
+def table_csv(frame):
+    """Return a table as CSV, as `write_table` writes it: bytes."""
+    return csv_header(frame.columns) + csv_rows(pa.Table.from_pandas(frame, preserve_index=False))
 
 
 def csv_header(names):
@@ -145,15 +149,22 @@ def csv_header(names):
     return (",".join(names) + "\n").encode()
 
 
+def _quoted(text):
+    return '"{}"'.format(text.replace('"', '""')) if any(mark in text for mark in '",\r\n') else text
+
+
 def csv_rows(table):
-    """Return the rows of an Arrow table as CSV; its texts are quoted where one of them must be."""
+    """Return the rows of an Arrow table as CSV, quoted where a text must be: a row is the same in any table."""
     texts = [column for column in table.columns if pa.types.is_large_string(column.type)]
-    quoted = any(compute.any(compute.match_substring_regex(each, '[",\r\n]')).as_py() for each in texts)
+    if any(compute.any(compute.match_substring_regex(each, '[",\r\n]')).as_py() for each in texts):
+        # pyarrow would quote every text
+        columns_of_text = [column.cast(pa.large_string()).fill_null("").to_pylist() for column in table.columns]
+        lines = (",".join(_quoted(value) for value in row) for row in zip(*columns_of_text, strict=True))
+        return "".join(f"{line}\n" for line in lines).encode()
     buffer = io.BytesIO()
-    options = csv.WriteOptions(include_header=False, quoting_style="needed" if quoted else "none")
     # pyarrow 26 writes what its memory held for a chunk without rows
     if len(table):
-        csv.write_csv(table.combine_chunks(), buffer, options)
+        csv.write_csv(table.combine_chunks(), buffer, csv.WriteOptions(include_header=False, quoting_style="none"))
     return buffer.getvalue()
 
 
