@@ -425,7 +425,8 @@ def test_the_parts_of_the_page_are_there_and_named(browser, page):
     assert browser.find_element(By.TAG_NAME, "html").get_attribute("lang") == "en"
     assert len(browser.find_elements(By.TAG_NAME, "main")) == 1
     links = browser.find_elements(By.CSS_SELECTOR, "nav a")
-    assert len(links) == 7
+    # no page stands beside this report
+    assert len(links) == 6
     for link in links:
         target = link.get_attribute("href").partition("#")[2]
         assert browser.find_element(By.ID, target).tag_name == "h2"
@@ -496,6 +497,23 @@ def test_runs_that_failed_are_shown(browser, page):
     assert not browser.find_element(By.ID, "failures").is_displayed()
     listed = browser.find_element(By.ID, "failed-runs").text
     assert "iris, depth 6, standard diverged 1 of 6 4" in listed
+
+
+def test_jobs_that_were_done_again_are_listed_with_a_link_to_their_logs(browser, tmp_path):
+    study = make_study()
+    make_tables(tmp_path / "tables", study)
+    packs = make_packs(study, make_comparisons(study))
+    packs.loc[0, "attempt"], packs.loc[1, "resumed_at_epochs"] = 2, "50"
+    tables.write_table(packs, tmp_path / "tables" / "packs.csv")
+    study |= {"results": str(tmp_path)}
+    report.write_report(study, tmp_path / "tables", [], tmp_path / "partial" / "report.html")
+    browser.get((tmp_path / "partial" / "report.html").as_uri())
+    rows = browser.find_elements(By.CSS_SELECTOR, "#retried-jobs tbody tr")
+    first, second = packs["strategy"][:2]
+    assert [row.text.split(" 0-")[0] for row in rows] == [f"iris, depth 6, {name}" for name in (first, second)]
+    assert ["2 –" in rows[0].text, "1 50" in rows[1].text] == [True, True]
+    links = [row.find_element(By.TAG_NAME, "a").get_attribute("href") for row in rows]
+    assert links == [(tmp_path / log).as_uri() for log in packs["log"][:2]]
 
 
 def test_provenance_is_that_of_the_packs(browser, page):

@@ -626,8 +626,10 @@ def _discussed(found):
 
 
 def _log_link(study, folder, log):
-    """Return a link from a report in a folder to a log, whose path is relative to the study's results."""
-    return {"href": quote(Path(os.path.relpath(Path(study["results"], log), folder)).as_posix()), "text": log}
+    """Return a link to a log from a report in the study's results, or in a folder below them, or from a copy."""
+    here, results = folder.resolve(), Path(study["results"]).resolve()
+    base = results if here.is_relative_to(results) else here
+    return {"href": quote(Path(os.path.relpath(base / log, here)).as_posix()), "text": log}
 
 
 def _retried(study, folder, packs):
