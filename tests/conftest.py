@@ -1,8 +1,10 @@
 """Fixtures that more than one test module may use."""
 
+import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -40,21 +42,44 @@ def copy_clone():
     return copy
 
 
-def _programs():
-    return shutil.which("chromium"), shutil.which("chromedriver")
+def need(programs, script, path=None):
+    """Find programs, installed by a script of this folder where that is possible.
+
+    Where they cannot be had the test is skipped, but in CI it fails.
+
+    Parameters
+    ----------
+    programs : sequence of str
+    script : str
+    path : str, optional
+        Folders to look in, as in PATH.
+
+    Returns
+    -------
+    list of str
+        Where they are.
+    """
+
+    def find():
+        return [shutil.which(program, path=path) for program in programs]
+
+    if not all(find()) and os.geteuid() == 0 and shutil.which("apt-get"):
+        # tests that run side by side install one after the other
+        with open(Path(tempfile.gettempdir(), "altfreeze-tests-install.lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not all(find()):
+                subprocess.run([Path(__file__).with_name(script)], check=False, timeout=900)
+    if not all(find()):
+        absent = [program for program, place in zip(programs, find(), strict=True) if not place]
+        reason = f"{', '.join(absent)} not found; tests/{script} installs what is needed"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    return find()
 
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory):
-    """Headless chromium; installed where that is possible, else the test is skipped, but in CI it fails."""
-    if not all(_programs()) and os.geteuid() == 0 and shutil.which("apt-get"):
-        subprocess.run([Path(__file__).with_name("install_chromium.sh")], check=False, timeout=900)
-    chromium, chromedriver = _programs()
-    if not (chromium and chromedriver):
-        reason = "chromium and chromedriver are not on PATH; tests/install_chromium.sh installs them"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+    """Headless chromium."""
+    chromium, chromedriver = need(["chromium", "chromedriver"], "install_chromium.sh")
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 

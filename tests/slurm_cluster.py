@@ -59,11 +59,6 @@ PartitionName=gpu Nodes={host} MaxTime=INFINITE State=UP
 """
 
 
-def missing():
-    """Return the programs that are not there."""
-    return [program for program in PROGRAMS if not shutil.which(program, path=PATH)]
-
-
 def _free_ports(number):
     """Return ports of the loopback that nothing listens on."""
     with contextlib.ExitStack() as stack:

@@ -6,14 +6,13 @@ import signal
 import subprocess
 import tempfile
 import time
-from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 import yte
-from conftest import ROOT
-from slurm_cluster import SlurmCluster, missing, wait_until
+from conftest import ROOT, need
+from slurm_cluster import PATH, PROGRAMS, SlurmCluster, wait_until
 
 STUDY = {
     "study": "tiny",
@@ -92,14 +91,8 @@ def test_what_a_site_demands_comes_from_the_environment(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A Slurm; installed where that is possible, else the test is skipped, but in CI it fails."""
-    if missing() and os.geteuid() == 0 and Path("/usr/bin/apt-get").exists():
-        subprocess.run([Path(__file__).with_name("install_slurm.sh")], check=False, timeout=900)
-    if missing():
-        reason = f"{', '.join(missing())} not found; tests/install_slurm.sh installs Slurm"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+    """A Slurm of one node."""
+    need(PROGRAMS, "install_slurm.sh", path=PATH)
     # sockets have short names
     with tempfile.TemporaryDirectory(prefix="slurm") as folder, SlurmCluster(folder) as slurm:
         yield slurm
