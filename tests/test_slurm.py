@@ -120,12 +120,26 @@ def local(clone):
 class Head:
     """A call of snakemake --profile slurm that goes on while the test meddles with its jobs."""
 
-    def __init__(self, cluster, clone, *arguments, config=(), targets=(), **environment):
+    # the numbers of the jobs are told with Snakemake's usual output alone
+    TOLD = ("--printshellcmds",)
+
+    def __init__(self, cluster, clone, *arguments, config=(), targets=(), told=TOLD, **environment):
         self.output = clone / f"head-{time.monotonic_ns()}.txt"
         config = ["--config", *config] if config else []
         with open(self.output, "w") as file:
             self.process = subprocess.Popen(
-                ["snakemake", "--profile", "slurm", "--configfile", "tiny.yaml", *config, *arguments, "--", *targets],
+                [
+                    "snakemake",
+                    "--profile",
+                    "slurm",
+                    "--configfile",
+                    "tiny.yaml",
+                    *config,
+                    *arguments,
+                    *told,
+                    "--",
+                    *targets,
+                ],
                 cwd=clone,
                 env=cluster.environment | environment,
                 stdout=file,
@@ -172,16 +186,17 @@ def assert_equal_to_local(clone, study, local, packs=PACKS):
 
 
 def test_the_literal_command_runs_the_study_and_its_numbers_are_those_of_a_local_run(cluster, clone, local):
-    head = Head(cluster, clone, *POLL)
+    head = Head(cluster, clone, *POLL, told=())
     status, output = head.ends(900)
     assert status == 0, output
+    assert re.search(r"^SLURM run ID: \S+$", output, flags=re.M)
     assert f"The report: {clone / 'results/tiny/report.html'}" in output
     here, there = clone / "results" / "tiny", local
     assert numbers(here / "tables" / "runs.csv") == numbers(there / "tables" / "runs.csv")
     assert_equal_to_local(clone, "tiny", local)
     jobs = {job["Comment"]: job for job in cluster.jobs().values()}
     # the packs are one job that holds one GPU, and data is made where snakemake was called
-    assert len(jobs) == len(cluster.jobs()) == 10
+    assert len(jobs) == len(cluster.jobs()) == 14
     train, timing, collect = (jobs[f"rule_{name}"] for name in ("packs_train", "timing", "collect"))
     assert (train["TresPerJob"], train["NumCPUs"], train["MinMemoryNode"]) == ("gres:gpu:1", "1", "2000M")
     assert train["TimeLimit"] == "01:15:00"

@@ -228,7 +228,7 @@ def test_snakemakes_usual_output_can_be_had_back(clone):
     assert usual.returncode == 0, usual.stdout
     assert re.search(r"^Job \d+: Compare every strategy", usual.stdout, flags=re.M)
     assert "Shell command: python -m altfreeze compare" in usual.stdout
-    assert re.search(r"^\d of \d steps \(\d+%\) done$", usual.stdout, flags=re.M)
+    assert re.search(r"^\d+ of \d+ steps \(\d+%\) done$", usual.stdout, flags=re.M)
     assert "Job stats:" in usual.stdout
     assert "Done: 1 of 1 job, " in usual.stdout
     quiet = call(clone.folder, *forced, "--quiet")

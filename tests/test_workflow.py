@@ -204,7 +204,7 @@ def test_a_change_of_code_that_decides_numbers_trains_again(clone, edited, modul
 @pytest.mark.parametrize("module", NUMERIC_MODULES)
 def test_a_change_of_a_docstring_rewrites_the_pages_that_show_docstrings(clone, edited, module):
     edited(f"workflow/altfreeze/{module}.py", lambda text: text.replace('"""', '"""Changed. ', 1))
-    assert stale(clone) == {"methods": 1, "schedules": 1, "report": 1}
+    assert stale(clone) == {"methods": 1, "schedules": 1} | described
 
 
 @pytest.mark.parametrize("module", NUMERIC_MODULES)

@@ -50,7 +50,9 @@ def statistical_functions():
     """
     found = {}
     for module in (paired, across, reach, diagnostics):
-        functions = [value for name, value in vars(module).items() if inspect.isfunction(value) and name[0] != "_"]
+        public = [value for name, value in vars(module).items() if name[0] != "_"]
+        # some remember what they returned
+        functions = [each for each in public if inspect.isfunction(inspect.unwrap(each))]
         found[re.split(r"[;.]", module.__doc__)[0]] = [each for each in functions if each.__module__ == module.__name__]
     return found
 

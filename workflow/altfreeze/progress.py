@@ -14,7 +14,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 # what Snakemake says beside events that a person must know
-_TOLD = ("Building DAG", "Nothing to be done", "Trying to restart", "Terminating processes", "Will exit after")
+_TOLD = (
+    "Building DAG",
+    "SLURM run ID",
+    "Nothing to be done",
+    "Trying to restart",
+    "Terminating processes",
+    "Will exit after",
+)
 # what it says of a failed job beside the event, and at the end: the same in other words
 _TWICE = (
     "RuleException:\nCalledProcessError",

@@ -184,8 +184,8 @@ use rule dynamics as schedules with:
     benchmark:
         "<benchmarks>/notebooks/schedules.tsv"
     params:
-        # no function of the input, so that a change of the study is seen
-        parameters=notebook_parameters(study=STUDY, data=f"{config['results']}/data"),
+        # a function, as it holds braces, but not of the input, so that a change of the study is seen
+        parameters=lambda wildcards: notebook_parameters(study=STUDY, data=f"{config['results']}/data"),
         docstrings=fingerprint(*DOCUMENTED_MODULES, docstrings=True),
     message:
         "Draw which layers learn when"
