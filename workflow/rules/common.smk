@@ -42,7 +42,7 @@ if workflow.is_main_process and not workflow.output_settings.dryrun:
     progress = Progress(workflow.logger_manager.logger, workflow.output_settings, lambda: workflow.dag.needrun_jobs())
 
 
-# how often a job keeps its state changes no result
+# how often a job keeps its state changes no result, so that is left out;
 # a param by a function alone: in text, Snakemake takes a column's name in braces for a wildcard
 STUDY = json.dumps({key: value for key, value in config.items() if key != "checkpoint_every"}, sort_keys=True)
 
@@ -54,7 +54,7 @@ GRADIENT_FLOW = (
     else {}
 )
 PACKS = study.packs(config)
-GPUS = int(config["device"] == "cuda" or (config["device"] == "auto" and (gpu_is_here() or workflow.non_local_exec)))
+GPU_IS_HERE = gpu_is_here()
 CALIBRATION_SEEDS = f"{study.FIRST_CALIBRATION_SEED}-{study.FIRST_CALIBRATION_SEED + config['calibration_seeds'] - 1}"
 
 
@@ -93,8 +93,8 @@ def chosen_learning_rate(wildcards):
 
 
 def gpus(wildcards):
-    """Return how many GPUs a training job asks for."""
-    return GPUS
+    """Return how many GPUs a training job asks for; where jobs run is known only after this file was read."""
+    return int(config["device"] == "cuda" or (config["device"] == "auto" and (GPU_IS_HERE or workflow.non_local_exec)))
 
 
 def pack_files(suffix):

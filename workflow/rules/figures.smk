@@ -25,7 +25,7 @@ rule figures:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        study=STUDY,
+        study=lambda wildcards: STUDY,
         tables=subpath(input.runs, parent=True),
         folder=subpath(output[0], parent=True),
         code=fingerprint(*COMPARISON_MODULES, "figures", "plots"),
