@@ -9,7 +9,7 @@ report: $(VENV)/run.done
 	@$(BIN)/python -c 'from altfreeze.config import load; print("Open", load("config/config.yaml")["results"] + "/report.html")'
 
 test: $(VENV)/test.done
-	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest --numprocesses 2 --dist loadfile
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/test.done
 	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --lint

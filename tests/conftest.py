@@ -27,6 +27,12 @@ CHROME_FLAGS = [
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with the modules that wait for jobs most, beside which others run."""
+    slow = ("test_slurm", "test_workflow", "test_terminal")
+    items.sort(key=lambda item: item.module.__name__ not in slow)
+
+
 @pytest.fixture(autouse=True)
 def subnormal_numbers():
     """Let a test that trains in this process flush subnormal numbers to zero for itself alone."""
