@@ -17,7 +17,7 @@ from altfreeze.tables import KEY, table_csv
 # most points that a curve of the report has; the table epochs has all
 POINTS = 25
 # most characters of packed cells: with them, the report of a large study stays below 5 MiB
-SPACE = 3 * 2**20
+SPACE = 5 * 2**19
 BUDGETS = {
     "own": "each at its own end",
     "epochs": "equal epochs",
