@@ -136,7 +136,7 @@ def write_tuning(results, study, dataset, depth, strategy, rate):
 def write_study(results, study=STUDY, diverged=(), accuracies=accuracies):
     for number, name in enumerate(study["datasets"]):
         (results / "data").mkdir(parents=True, exist_ok=True)
-        np.savez(results / "data" / f"{name}.npz", X=np.full((160, 4), number), y=CLASSES)
+        np.savez(results / "data" / f"{name}.npz", X=np.full((160, 4), float(number)), y=CLASSES)
         for depth, strategy in itertools.product(study["depths"], config.strategies(study) if study["tune"] else ()):
             write_tuning(results, study, name, depth, strategy, study["tune"][-1])
     for pack in config.packs(study):
@@ -595,6 +595,21 @@ def test_a_chunk_without_rows_adds_none_to_a_csv():
 
 
 # Missing runs
+
+
+def test_a_data_set_that_cannot_be_read_is_refused_or_its_runs_are_missing(whole, tmp_path):
+    results = tmp_path / "results"
+    shutil.copytree(whole, results)
+    path = results / "data" / "iris.npz"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"iris.*(SHA-256|data_sha256|not a stored data set)"):
+        tables.collect(STUDY, results, results / "tables")
+    tables.collect(STUDY, results, results / "partial", missing="mark")
+    runs = tables.read_table(results / "partial" / "runs.csv", "runs")
+    assert (runs["status"] == "missing").equals(runs["dataset"] == "iris")
+    targets = tables.read_table(results / "partial" / "targets.csv", "targets")
+    assert targets["target"].isna().equals(targets["dataset"] == "iris")
+
 
 LOSSES = {
     "log": lambda results, stem: (results / "runs" / f"{stem}.csv").unlink(),

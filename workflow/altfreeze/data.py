@@ -1,9 +1,12 @@
-"""Split and standardise a stored data set, and order its batches; NumPy only."""
+"""Read, split and standardise a stored data set, and order its batches; NumPy only."""
 
+import zipfile
+import zlib
 from typing import NamedTuple
 
 import numpy as np
 
+from altfreeze import InputError
 from altfreeze.randomness import stream_seed
 
 VALIDATION_SHARE = 0.2
@@ -16,6 +19,46 @@ class Split(NamedTuple):
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
+
+
+def read_dataset(path):
+    """Return the features and classes of a stored data set; see `altfreeze.datasets.save_dataset`.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    X : ndarray of float64, shape (rows, features)
+    y : ndarray of int64, shape (rows,)
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or its arrays are not those of a data set.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            X, y = stored["X"], stored["y"]
+    # what numpy and zipfile raise for a file that is no npz, or a part of one
+    except (OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path}: not a stored data set: {error}") from None
+    if not (isinstance(X, np.ndarray) and isinstance(y, np.ndarray)):
+        raise InputError(f"{path}: not a stored data set: X or y is no array")
+    shapes = X.ndim == 2 and X.shape[1] and y.ndim == 1 and len(X) == len(y)
+    if not (shapes and X.dtype == np.float64 and y.dtype == np.int64):
+        raise InputError(
+            f"{path}: not a stored data set: X is {X.dtype} {X.shape} and y {y.dtype} {y.shape}; "
+            "allowed: float64 (rows, features) and int64 (rows,)"
+        )
+    classes, rows = np.unique(y, return_counts=True)
+    if np.isinf(X).any() or len(rows) < 2 or rows.min() < 5 or not np.array_equal(classes, np.arange(len(rows))):
+        raise InputError(
+            f"{path}: not a stored data set: allowed: no infinite feature, and two classes or more, counted from 0, "
+            "each of five rows or more"
+        )
+    return X, y
 
 
 def stratified_split(y, generator):

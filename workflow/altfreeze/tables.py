@@ -15,7 +15,7 @@ from pyarrow import compute, csv, parquet
 
 from altfreeze import InputError
 from altfreeze.config import Pack, cell, packs, strategies
-from altfreeze.data import split_of_seed
+from altfreeze.data import read_dataset, split_of_seed
 from altfreeze.files import atomic_output, sha256_of_file, write_json
 from altfreeze.plans import Workload, plan
 from altfreeze.processes import in_order
@@ -585,7 +585,7 @@ def _median_accuracy(accuracies):
     return median if np.isfinite(median) else np.nan
 
 
-def _targets(study, results, calibration):
+def _targets(study, results, calibration, missing):
     """Return the table targets from the final validation accuracies of the calibration runs.
 
     Of a missing run nobody knows how good it was: without it there is no median, and no target.
@@ -595,9 +595,11 @@ def _targets(study, results, calibration):
     for dataset, depth in _places(study):
         runs = places[dataset, depth]
         chance = accuracy = np.nan
-        if (data := results / "data" / f"{dataset}.npz").is_file():
-            with np.load(data, allow_pickle=False) as stored:
-                chance = _chance(study, dataset, depth, stored["y"])
+        try:
+            chance = _chance(study, dataset, depth, read_dataset(results / "data" / f"{dataset}.npz")[1])
+        except InputError:
+            if missing == "refuse":
+                raise
         there = (runs["status"] != "missing").sum()
         if there == len(runs):
             accuracy = _median_accuracy(runs["final_validation_accuracy"].to_numpy())
@@ -706,7 +708,7 @@ def collect(study, results, tables, threads=1, missing="refuse"):
     every = packs(study)
     ended = [rows.runs for rows in rows_of([task(pack) for pack in every if pack.calibrates])]
     calibration = _frame("runs", ended, origin)[list(columns("calibration"))]
-    targets = _targets(study, results, calibration)
+    targets = _targets(study, results, calibration, missing)
     aims = {place: list(zip(rows["level"], rows["target"], strict=True)) for place, rows in targets.groupby(CELL[:2])}
     compared = [pack for pack in every if not pack.calibrates]
     runs, times = [], []

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from altfreeze.config import cell, strategies
-from altfreeze.data import split_of_seed
+from altfreeze.data import read_dataset, split_of_seed
 from altfreeze.files import write_csv
 from altfreeze.models import StackedMLP, dropout_masks, layer_sizes
 from altfreeze.plans import Work, Workload, plan
 from altfreeze.randomness import stream_seed
 from altfreeze.reference import plan_work
-from altfreeze.training import Clock, draw_batches, fill, make_optimizer, prepare, read_dataset, to_device
+from altfreeze.training import Clock, draw_batches, fill, make_optimizer, prepare, to_device
 
 COLUMNS = ("dataset", "depth", *Work._fields, "round", "seconds")
 # the clock runs for about this long at a time, over at least so many repetitions

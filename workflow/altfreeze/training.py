@@ -8,8 +8,6 @@ import math
 import os
 import sys
 import time
-import zipfile
-import zlib
 from collections import Counter
 from itertools import chain, islice
 from typing import NamedTuple
@@ -21,7 +19,7 @@ from tqdm import tqdm
 
 from altfreeze import InputError
 from altfreeze.checkpoints import Checkpoint
-from altfreeze.data import batch_order, split_of_seed, standardise
+from altfreeze.data import batch_order, read_dataset, split_of_seed, standardise
 from altfreeze.files import sha256_of_file, write_csv, write_json
 from altfreeze.gradient_flow import GradientFlow
 from altfreeze.memory import is_out_of_memory, largest_stack, needed, peak_memory, split
@@ -724,46 +722,6 @@ def _show_progress(cell, seeds):
             bar.close()
 
     return progress
-
-
-def read_dataset(path):
-    """Return the features and classes of a stored data set; see `altfreeze.datasets.save_dataset`.
-
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    X : ndarray of float64, shape (rows, features)
-    y : ndarray of int64, shape (rows,)
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, or its arrays are not those of a data set.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            X, y = stored["X"], stored["y"]
-    # what numpy and zipfile raise for a file that is no npz, or a part of one
-    except (OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: not a stored data set: {error}") from None
-    if not (isinstance(X, np.ndarray) and isinstance(y, np.ndarray)):
-        raise InputError(f"{path}: not a stored data set: X or y is no array")
-    shapes = X.ndim == 2 and X.shape[1] and y.ndim == 1 and len(X) == len(y)
-    if not (shapes and X.dtype == np.float64 and y.dtype == np.int64):
-        raise InputError(
-            f"{path}: not a stored data set: X is {X.dtype} {X.shape} and y {y.dtype} {y.shape}; "
-            "allowed: float64 (rows, features) and int64 (rows,)"
-        )
-    classes, rows = np.unique(y, return_counts=True)
-    if np.isinf(X).any() or len(rows) < 2 or rows.min() < 5 or not np.array_equal(classes, np.arange(len(rows))):
-        raise InputError(
-            f"{path}: not a stored data set: allowed: no infinite feature, and two classes or more, counted from 0, "
-            "each of five rows or more"
-        )
-    return X, y
 
 
 def prepare(device, threads):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from altfreeze import InputError
+from altfreeze.data import read_dataset
 from altfreeze.files import sha256_of_file, write_json
 
 
@@ -60,7 +61,7 @@ def run(data_path, cell, learning_rates, seeds, device, threads, output, memory=
         If the device is not there or the data cannot be read.
     """
     # whoever only reads a choice needs no torch
-    from altfreeze.training import prepare, read_dataset, train_seeds
+    from altfreeze.training import prepare, train_seeds
 
     device = prepare(device, threads)
     X, y = read_dataset(data_path)
