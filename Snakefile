@@ -43,6 +43,7 @@ rule all:
 onsuccess:
     print(progress.success(), file=sys.stderr)
     if Path(config["results"], "report.html").exists():
+        forget_partial_report()
         print(Path(config["results"], "answer.txt").read_text(), file=sys.stderr)
         print(f"The report: {Path(config['results'], 'report.html').resolve()}", file=sys.stderr)
 

@@ -349,9 +349,13 @@ def test_what_is_there_is_reported_apart_when_a_job_fails_and_the_others_go_on(c
     packs = pd.read_csv(results / "partial" / "tables" / "packs.csv", keep_default_na=False)
     assert packs["reason"].value_counts().to_dict() == {"": 3, "altfreeze: out of luck": 2}
     answer = (results / "partial" / "answer.txt").read_text()
-    assert "3 of 6 pairs: 1 data set × 6 seeds, 3 left out (6 runs missing)" in answer
+    assert "3 of 6 pairs: 1 data set × 6 seeds, 3 left out, 6 runs missing" in answer
     assert answer.strip() in report.read_text()
     assert_loads_nothing(report, scripts=REPORT_SCRIPTS)
     # the study's own tables and report are made of whole studies alone
     assert [path.name for path in (results / "tables").iterdir()] == ["timing.csv"]
     assert not (results / "report.html").exists()
+    done = snakemake(clone, "--configfile", study)
+    assert done.returncode == 0, done.stderr
+    assert (results / "report.html").exists()
+    assert not (results / "partial").exists()

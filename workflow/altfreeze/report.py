@@ -259,7 +259,7 @@ def _pairs(study, row):
     grid = f"{count(len(study['datasets']), 'data set')} × {count(study['seeds'], 'seed')}"
     if row.dropped:
         missing = row.missing_reference + row.missing_strategy
-        whose = f" ({count(missing, 'run')} missing)" if missing else ""
+        whose = f", {count(missing, 'run')} missing" if missing else ""
         return f"{row.pairs} of {count(row.pairs + row.dropped, 'pair')}: {grid}, {row.dropped} left out{whose}"
     return f"{count(row.pairs, 'pair')}: {grid}"
 

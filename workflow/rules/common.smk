@@ -129,6 +129,13 @@ def partial_report():
     return f"A partial report, {count}: {(folder / 'report.html').resolve()}"
 
 
+def forget_partial_report():
+    """Remove the partial report of a study that is whole by now."""
+    whole, partial = Path(config["results"], "report.html"), Path(config["results"], "partial", "report.html")
+    if partial.exists() and whole.stat().st_mtime > partial.stat().st_mtime:
+        shutil.rmtree(partial.parent)
+
+
 def notebook_parameters(**parameters):
     """Return parameters of a notebook as JSON."""
     return json.dumps(parameters, sort_keys=True)
