@@ -126,7 +126,7 @@ def _page(arguments):
 def _figures(arguments):
     from altfreeze.figures import write_figures
 
-    write_figures(_json(arguments.study), arguments.tables, arguments.output)
+    write_figures(_study(arguments), arguments.tables, arguments.output)
 
 
 def _report(arguments):
@@ -155,7 +155,7 @@ def _output_file(text):
 
 
 def _whole(text):
-    if not re.fullmatch(r"\d{1,9}", text):
+    if not re.fullmatch(r"[0-9]{1,9}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: a whole number ≥ 0")
     return int(text)
 
@@ -257,7 +257,7 @@ def parser():
     argument("--notebook", type=Path, help="notebook with a cell that is tagged parameters")
     argument("--parameters", help="JSON: values of the names in that cell")
     argument("--threads", type=_count, default=1, required=False, help="threads (1)")
-    argument("--executed", type=Path, help="executed copy to write; up to the failure, if a cell fails")
+    argument("--executed", type=_output_file, help="executed copy to write; up to the failure, if a cell fails")
 
     argument = command("page", _page, "turn an executed notebook into a page that needs no network")
     argument("--notebook", type=Path, help="executed notebook; stored again without times and paths")
