@@ -210,7 +210,7 @@ def _comparison(task):
     ratio = strategies(study)[strategy].get("freeze_ratio", np.nan)
     primary = primary_comparison(study)
     # a data set's seeds are resampled alike in all comparisons, so that of one data set 'all' says the same
-    seeds = [stream_seed(study["seed"], name, "bootstrap") for name in study["datasets"]]
+    seeds = [inference.resampling_seed(study["seed"], name) for name in study["datasets"]]
     compared = _Compared([], [], bytearray(), {})
     for budget, metric in readings:
         key = (depth, rates, strategy, reference, budget, metric)

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from altfreeze.config import primary_comparison, primary_strategy, strategies
+from altfreeze.inference import resampling_seed
 from altfreeze.plots import BUDGETS, signed_points
-from altfreeze.randomness import stream_seed
 from altfreeze.schedules import split_index
 from altfreeze.statistics import mean_difference
 from altfreeze.tables import DIGITS
@@ -229,7 +229,7 @@ def drivers(study, tables):
     others = [name for name in single["dataset"] if name != furthest["dataset"]]
     differences = [pairs.loc[pairs["dataset"] == name, "difference"].to_numpy() for name in others]
     # the resamples of the comparisons themselves
-    without = mean_difference(differences, [stream_seed(study["seed"], name, "bootstrap") for name in others])
+    without = mean_difference(differences, [resampling_seed(study["seed"], name) for name in others])
     remaining = (overall.difference * len(single) - single["difference"]) / (len(single) - 1)
     turning = list(single.loc[remaining * overall.difference < 0, "dataset"])
     sentence = (

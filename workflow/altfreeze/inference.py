@@ -31,6 +31,22 @@ FEWEST_LEVELS = 3
 SEEDS = (2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000)
 
 
+def resampling_seed(study_seed, dataset):
+    """Return the seed of the resamples of a data set's pairs, which all of its comparisons share.
+
+    Parameters
+    ----------
+    study_seed : int
+    dataset : str
+
+    Returns
+    -------
+    int
+        See `altfreeze.statistics.resample_counts`.
+    """
+    return stream_seed(study_seed, dataset, "bootstrap")
+
+
 def trends(study, comparisons):
     """Return the table trends: Page's test of alternating training over freeze ratios and over depths.
 
@@ -129,7 +145,7 @@ def _times_of(task):
     """Return the rows of the table times of one strategy at a data set and depth."""
     study_seed, levels, (dataset, depth, rates, strategy), arms, horizons = task
     # the resamples of the comparisons on the data set
-    seed = stream_seed(study_seed, dataset, "bootstrap")
+    seed = resampling_seed(study_seed, dataset)
     rows = []
     for level, clock in itertools.product(levels, ENDS):
         at = [arm["level"] == level for arm in arms]
