@@ -579,6 +579,16 @@ def _chance(study, dataset, depth, y):
     return counts.max() / counts.sum()
 
 
+def _classes(path, missing):
+    """Return the classes of a stored data set, or None where it cannot be read and may be missing."""
+    try:
+        return read_dataset(path)[1]
+    except InputError:
+        if missing == "refuse":
+            raise
+        return None
+
+
 def _median_accuracy(accuracies):
     """Return the median with a diverged run, NaN, below all others; NaN if it falls on one."""
     median = np.median(np.nan_to_num(accuracies, nan=-np.inf))
@@ -591,15 +601,13 @@ def _targets(study, results, calibration, missing):
     Of a missing run nobody knows how good it was: without it there is no median, and no target.
     """
     places = {place: runs for place, runs in calibration.groupby(["dataset", "depth"])}
+    classes = {name: _classes(results / "data" / f"{name}.npz", missing) for name in study["datasets"]}
     rows = []
     for dataset, depth in _places(study):
         runs = places[dataset, depth]
         chance = accuracy = np.nan
-        try:
-            chance = _chance(study, dataset, depth, read_dataset(results / "data" / f"{dataset}.npz")[1])
-        except InputError:
-            if missing == "refuse":
-                raise
+        if classes[dataset] is not None:
+            chance = _chance(study, dataset, depth, classes[dataset])
         there = (runs["status"] != "missing").sum()
         if there == len(runs):
             accuracy = _median_accuracy(runs["final_validation_accuracy"].to_numpy())

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from altfreeze.config import cell, strategies
-from altfreeze.data import read_dataset, split_of_seed
+from altfreeze.data import read_dataset
 from altfreeze.files import write_csv
-from altfreeze.models import StackedMLP, dropout_masks, layer_sizes
-from altfreeze.plans import Work, Workload, plan
+from altfreeze.models import StackedMLP, dropout_masks
+from altfreeze.plans import Work, plan
 from altfreeze.randomness import stream_seed
 from altfreeze.reference import plan_work
-from altfreeze.training import Clock, draw_batches, fill, make_optimizer, prepare, to_device
+from altfreeze.training import Clock, draw_batches, fill, make_optimizer, prepare, to_device, workload_of
 
 COLUMNS = ("dataset", "depth", *Work._fields, "round", "seconds")
 # the clock runs for about this long at a time, over at least so many repetitions
@@ -214,10 +214,7 @@ def read_workloads(config, data_folder):
     for dataset in config["datasets"]:
         X, y = read_dataset(Path(data_folder) / f"{dataset}.npz")
         for depth in config["depths"]:
-            sizes = layer_sizes(X.shape[1], config["width"], depth, int(y.max()) + 1)
-            # the sizes of the parts are the same for every seed
-            rows = len(split_of_seed(y, config["seed"], dataset, depth, 0).train)
-            workloads[dataset, depth] = Workload(tuple(sizes), rows, config["batch_size"])
+            workloads[dataset, depth] = workload_of(X, y, cell(config, dataset, depth, "standard"))
     return workloads
 
 
