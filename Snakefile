@@ -23,7 +23,6 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/timing.smk"
 include: "workflow/rules/tables.smk"
-include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/crate.smk"
 
@@ -35,8 +34,6 @@ rule all:
         rules.timing.output,
         rules.collect.output,
         rules.compare.output,
-        rules.crate.output,
-        rules.figures.output,
     localrule: True
 
 

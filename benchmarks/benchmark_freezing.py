@@ -22,12 +22,12 @@ from benchmark_training import interleave, machine, print_table, training_cell  
 
 import numpy as np
 import torch
-from altfreeze.cost import fill_flops, step_flops
-from altfreeze.models import StackedMLP, layer_sizes
-from altfreeze.plans import Workload, plan
-from altfreeze.schedules import split_index
+from altfreeze.freezing.cost import fill_flops, step_flops
+from altfreeze.freezing.plan import Workload, plan
+from altfreeze.freezing.schedules import split_index
 from altfreeze.statistics import median_interval
-from altfreeze.training import make_optimizer, prepare, train_pack
+from altfreeze.training.network import StackedMLP, layer_sizes
+from altfreeze.training.trainer import make_optimizer, prepare, train_pack
 from torch.profiler import ProfilerActivity, profile
 
 DEPTH = 6
@@ -128,7 +128,7 @@ def cells(case, phase, cache):
 
 
 def workload(case):
-    """Return the workload of a case; see `altfreeze.plans.Workload`."""
+    """Return the workload of a case; see `altfreeze.freezing.plan.Workload`."""
     sizes = layer_sizes(case.width, case.width, DEPTH, case.width)
     return Workload(tuple(sizes), case.batch_size * case.batches, case.batch_size)
 
@@ -152,7 +152,7 @@ def print_ceilings(case):
 
     def row(name, cached, fills):
         """Return the row of a plan with `cached` layers whose fill is made `fills` times an epoch."""
-        # altfreeze.cost without the terms of single layers, in units of F
+        # altfreeze.freezing.cost without the terms of single layers, in units of F
         deep = 3 / ((3 - (3 if cached else 2) * ratio + fills * ratio + 2 + ratio) / 2)
         top = step_flops(sizes, 1, TOP_LEARNS, cached) + fills * fill_flops(sizes, 1, 0, cached)
         exact = 2 * step_flops(sizes, 1, ALL_LEARN) / (top + step_flops(sizes, 1, BOTTOM_LEARNS))

@@ -28,10 +28,10 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow"))
 
 from altfreeze import config  # noqa: E402
-from altfreeze.files import sha256_of_file, write_csv, write_json  # noqa: E402
-from altfreeze.plans import Work, Workload, plan  # noqa: E402
-from altfreeze.randomness import stream_seed  # noqa: E402
-from altfreeze.reference import plan_work  # noqa: E402
+from altfreeze.freezing.plan import Work, Workload, plan  # noqa: E402
+from altfreeze.support.files import sha256_of_file, write_csv, write_json  # noqa: E402
+from altfreeze.support.randomness import stream_seed  # noqa: E402
+from altfreeze.tables.reference_seconds import plan_work  # noqa: E402
 
 # five times alternating, nine controls and five others: 20 strategies with standard training
 STRATEGIES = [

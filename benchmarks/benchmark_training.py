@@ -30,10 +30,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
 
 import numpy as np
 import torch
-from altfreeze import config as study
-from altfreeze.data import split_of_seed, standardise
-from altfreeze.models import layer_sizes
-from altfreeze.training import train_pack
+from altfreeze.data.split import split_of_seed, standardise
+from altfreeze.study import grid as study
+from altfreeze.training.network import layer_sizes
+from altfreeze.training.trainer import train_pack
 from sklearn.datasets import load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
@@ -79,14 +79,14 @@ def training_cell(dataset, depth, width, epochs, strategy="standard", **settings
     dataset : str
     depth, width, epochs : int
     strategy : str
-        A label; see `altfreeze.config.strategies`.
+        A label; see `altfreeze.study.grid.strategies`.
     **settings
         Keys of the configuration that differ from the default study and from these arguments.
 
     Returns
     -------
     dict
-        See `altfreeze.config.cell`.
+        See `altfreeze.study.grid.cell`.
     """
     settings = {
         "depths": [depth],
@@ -118,7 +118,7 @@ def time_notebook(x, targets, sizes, epochs):
     x : ndarray of float32, shape (rows, features)
     targets : ndarray of int64, shape (rows,)
     sizes : list of int
-        See `altfreeze.models.layer_sizes`.
+        See `altfreeze.training.network.layer_sizes`.
     epochs : int
 
     Returns
@@ -173,7 +173,7 @@ def time_products(rows, sizes, epochs, members):
     rows : int
         Rows that an epoch visits.
     sizes : list of int
-        See `altfreeze.models.layer_sizes`.
+        See `altfreeze.training.network.layer_sizes`.
     epochs, members : int
 
     Returns

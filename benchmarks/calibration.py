@@ -24,7 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
 
 import numpy as np
-from altfreeze.data import TEST_SHARE, VALIDATION_SHARE
+from altfreeze.data.split import TEST_SHARE, VALIDATION_SHARE
 from altfreeze.statistics.across import across_datasets, cluster_mean, interquartile_mean, page_trend
 from altfreeze.statistics.diagnostics import a_a
 from altfreeze.statistics.paired import Interval, median_interval, paired_comparison, two_one_sided_tests, verdict

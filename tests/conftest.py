@@ -1,14 +1,11 @@
 """Fixtures that more than one test module may use."""
 
-import fcntl
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 import pytest
+from builders import ROOT, need
 
 CHROME_FLAGS = [
     "--headless=new",
@@ -22,9 +19,6 @@ CHROME_FLAGS = [
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND",
 ]
-
-
-ROOT = Path(__file__).parents[1]
 
 
 def pytest_collection_modifyitems(items):
@@ -55,40 +49,6 @@ def copy_clone():
         return folder
 
     return copy
-
-
-def need(programs, script, path=None):
-    """Find programs, installed by a script of this folder where that is possible.
-
-    Where they cannot be had the test is skipped, but in CI it fails.
-
-    Parameters
-    ----------
-    programs : sequence of str
-    script : str
-    path : str, optional
-        Folders to look in, as in PATH.
-
-    Returns
-    -------
-    list of str
-        Where they are.
-    """
-
-    def find():
-        return [shutil.which(program, path=path) for program in programs]
-
-    if not all(find()) and os.geteuid() == 0 and shutil.which("apt-get"):
-        # tests that run side by side install one after the other
-        with open(Path(tempfile.gettempdir(), "altfreeze-tests-install.lock"), "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not all(find()):
-                subprocess.run([Path(__file__).with_name(script)], check=False, timeout=900)
-    if not all(find()):
-        absent = [program for program, place in zip(programs, find(), strict=True) if not place]
-        reason = f"{', '.join(absent)} not found; tests/{script} installs what is needed"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-    return find()
 
 
 @pytest.fixture(scope="session")

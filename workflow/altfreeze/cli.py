@@ -8,8 +8,8 @@ import re
 import sys
 from pathlib import Path
 
-from altfreeze import InputError
-from altfreeze.devices import claim_gpu
+from altfreeze.support.errors import InputError
+from altfreeze.training.gpu import claim_gpu
 
 # of one pack; the schema of the configuration says the same
 MOST_SEEDS = 1_000_000
@@ -23,9 +23,10 @@ def _json(text):
 
 
 def _study(arguments):
-    from altfreeze.config import validate
+    from altfreeze.study.configuration import validate
+    from altfreeze.study.grid import Study
 
-    return validate(_json(arguments.study), origin="--study")
+    return Study(validate(_json(arguments.study), origin="--study"))
 
 
 def _seeds(text):
@@ -38,8 +39,8 @@ def _seeds(text):
 
 
 def _data(arguments):
-    from altfreeze.config import validate_source
-    from altfreeze.datasets import load_dataset, save_dataset
+    from altfreeze.data.sources import load_dataset, save_dataset
+    from altfreeze.study.configuration import validate_source
 
     source = _json(arguments.source)
     validate_source(arguments.name, source, arguments.study_seed)
@@ -55,10 +56,11 @@ def _limit_threads(count):
 
 def _cell_and_seeds(arguments):
     """Return what a job trains, checked, with its threads and its GPU set before torch is imported."""
-    from altfreeze.config import validate_cell
+    from altfreeze.study.cell import Cell
+    from altfreeze.study.configuration import validate_cell
 
     seeds = _seeds(arguments.seeds)
-    cell = validate_cell(_json(arguments.cell))
+    cell = Cell(**validate_cell(_json(arguments.cell)))
     _limit_threads(arguments.threads)
     claim_gpu(arguments.device)
     return cell, seeds
@@ -66,11 +68,11 @@ def _cell_and_seeds(arguments):
 
 def _train(arguments):
     cell, seeds = _cell_and_seeds(arguments)
-    from altfreeze.training import run
-    from altfreeze.tuning import read_learning_rate
+    from altfreeze.training.trainer import run
+    from altfreeze.training.tuning import read_learning_rate
 
     if arguments.tuning:
-        cell = cell | {"learning_rate": read_learning_rate(arguments.tuning, cell)}
+        cell = cell.at(read_learning_rate(arguments.tuning, cell))
     outputs = (arguments.output, arguments.manifest, arguments.gradient_flow)
     kept = (arguments.checkpoint, arguments.checkpoint_every, arguments.memory, arguments.attempt)
     run(arguments.data, cell, seeds, arguments.device, arguments.threads, *outputs, *kept)
@@ -78,33 +80,31 @@ def _train(arguments):
 
 def _tune(arguments):
     cell, seeds = _cell_and_seeds(arguments)
-    from altfreeze.tuning import run
+    from altfreeze.training.tuning import run
 
     where = (arguments.device, arguments.threads)
     run(arguments.data, cell, arguments.learning_rates, seeds, *where, arguments.output, arguments.memory)
 
 
 def _timing(arguments):
-    from altfreeze.config import validate_timed
-
-    study = validate_timed(_json(arguments.study))
+    study = _study(arguments)
     _limit_threads(arguments.threads)
     claim_gpu(arguments.device)
-    from altfreeze.timing import run
+    from altfreeze.training.timing import run
 
     run(study, arguments.data, arguments.output, arguments.device, arguments.threads)
 
 
 def _collect(arguments):
     _limit_threads(1)
-    from altfreeze.tables import collect
+    from altfreeze.tables.collect import collect
 
     collect(_study(arguments), arguments.results, arguments.tables, arguments.threads, arguments.missing)
 
 
 def _compare(arguments):
     _limit_threads(1)
-    from altfreeze.comparisons import compare
+    from altfreeze.comparison.compare import compare
 
     compare(_study(arguments), arguments.tables, arguments.threads)
 
@@ -112,31 +112,25 @@ def _compare(arguments):
 def _notebook(arguments):
     # the kernel inherits them
     _limit_threads(arguments.threads)
-    from altfreeze.notebooks import execute
+    from altfreeze.report.notebook_pages import execute
 
     execute(arguments.notebook, _json(arguments.parameters), arguments.executed)
 
 
 def _page(arguments):
-    from altfreeze.report import write_page
+    from altfreeze.report.page import write_page
 
     write_page(arguments.notebook, arguments.output)
 
 
-def _figures(arguments):
-    from altfreeze.figures import write_figures
-
-    write_figures(_study(arguments), arguments.tables, arguments.output)
-
-
 def _report(arguments):
-    from altfreeze.report import write_report
+    from altfreeze.report.page import write_report
 
     write_report(_study(arguments), arguments.tables, arguments.pages, arguments.output)
 
 
 def _crate(arguments):
-    from altfreeze.crate import write_crate
+    from altfreeze.report.crate import write_crate
 
     write_crate(_study(arguments), arguments.results, arguments.checkout)
 
@@ -262,11 +256,6 @@ def parser():
     argument = command("page", _page, "turn an executed notebook into a page that needs no network")
     argument("--notebook", type=Path, help="executed notebook; stored again without times and paths")
     argument("--output", type=_output_file, help="HTML to write")
-
-    argument = command("figures", _figures, "draw alternating against standard training, a figure a depth and ratio")
-    argument("--study", help="JSON: the whole configuration")
-    argument("--tables", type=Path, help="folder of the tables")
-    argument("--output", type=Path, help="folder to write the SVG files to")
 
     argument = command("report", _report, "write the report")
     argument("--study", help="JSON: the whole configuration")

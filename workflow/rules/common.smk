@@ -14,22 +14,15 @@ shell.prefix(
     f"set -euo pipefail; export JUPYTER_PREFER_ENV_PATH=1 PYTHONPATH={shlex.quote(PACKAGE_ROOT)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
 )
 
-from altfreeze import InputError
-from altfreeze import config as study
-from altfreeze.provenance import (
-    COMPARISON_MODULES,
-    DOCUMENTED_MODULES,
-    NUMERIC_MODULES,
-    PAGE_MODULES,
-    TABLE_MODULES,
-    fingerprint,
-    gpu_is_here,
-)
+from altfreeze.study import configuration
+from altfreeze.study.grid import FIRST_CALIBRATION_SEED, Study
+from altfreeze.support.errors import InputError
+from altfreeze.support.provenance import fingerprint, gpu_is_here
 
 try:
     config_files = ["config/config.yaml", *workflow.overwrite_configfiles]
-    config = study.validate(config, config_files)
-    study.check_files(config, config_files)
+    config = configuration.validate(config, config_files)
+    configuration.check_files(config, config_files)
 except InputError as error:
     # a WorkflowError would print three lines
     sys.exit(f"altfreeze: {error}")
@@ -37,9 +30,12 @@ except InputError as error:
 
 # one line of progress for the person who called; a job's process and a dry run print as Snakemake does
 if workflow.is_main_process and not workflow.output_settings.dryrun:
-    from altfreeze.progress import Progress
+    from progress import Progress
 
     progress = Progress(workflow.logger_manager.logger, workflow.output_settings, lambda: workflow.dag.needrun_jobs())
+
+
+study = Study(config)
 
 
 # how often a job keeps its state changes no result, so that is left out;
@@ -49,20 +45,20 @@ STUDY = json.dumps({key: value for key, value in config.items() if key != "check
 
 # what a training job writes beside its log
 GRADIENT_FLOW = (
-    {"flow": "<results>/runs/{dataset}/depth{depth}/{strategy}/{rates}/seeds{seeds}.flow.csv"}
+    {"flow": "<results>/runs/{dataset}/depth{depth}/{strategy}/{recipe}/seeds{seeds}.flow.csv"}
     if config["gradient_flow"]
     else {}
 )
-PACKS = study.packs(config)
+PACKS = study.packs
 GPU_IS_HERE = gpu_is_here()
-CALIBRATION_SEEDS = f"{study.FIRST_CALIBRATION_SEED}-{study.FIRST_CALIBRATION_SEED + config['calibration_seeds'] - 1}"
+CALIBRATION_SEEDS = f"{FIRST_CALIBRATION_SEED}-{FIRST_CALIBRATION_SEED + study.calibration_seeds - 1}"
 
 
 wildcard_constraints:
     dataset="|".join(map(re.escape, config["datasets"])),
     depth="|".join(map(str, config["depths"])),
-    strategy="|".join(map(re.escape, study.strategies(config))),
-    rates="configured|tuned",
+    strategy="|".join(map(re.escape, study.strategies)),
+    recipe="configured|tuned",
     seeds=r"\d+-\d+",
 
 
@@ -79,7 +75,7 @@ def source_file(wildcards):
 @functools.cache
 def _cell(dataset, depth, strategy):
     """Return a cell once for all of its packs."""
-    return json.dumps(study.cell(config, dataset, int(depth), strategy), sort_keys=True)
+    return json.dumps(study.cell(dataset, int(depth), strategy).as_dict(), sort_keys=True)
 
 
 def cell_of(wildcards):
@@ -89,7 +85,7 @@ def cell_of(wildcards):
 
 def chosen_learning_rate(wildcards):
     """Return the file of a tuning, if the pack trains at the learning rate that it chose."""
-    return "<results>/tuning/{dataset}/depth{depth}/{strategy}.json" if wildcards.rates == "tuned" else []
+    return "<results>/tuning/{dataset}/depth{depth}/{strategy}.json" if wildcards.recipe == "tuned" else []
 
 
 def gpus(wildcards):
@@ -104,7 +100,7 @@ def pack_files(suffix):
 
 def tuning_files():
     """Return the file of every strategy's tuning, none without tuning."""
-    cells = {(pack.dataset, pack.depth, pack.strategy) for pack in PACKS if pack.rates == "tuned"}
+    cells = {(pack.dataset, pack.depth, pack.strategy) for pack in PACKS if pack.recipe == "tuned"}
     return [f"<results>/tuning/{dataset}/depth{depth}/{strategy}.json" for dataset, depth, strategy in sorted(cells)]
 
 

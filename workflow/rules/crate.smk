@@ -2,7 +2,6 @@ rule crate:
     input:
         report="<results>/report.html",
         study="<results>/tables/study.json",
-        figures=rules.figures.output,
     output:
         "<results>/ro-crate-metadata.json",
     log:
@@ -18,7 +17,7 @@ rule crate:
     params:
         study=lambda wildcards: STUDY,
         results=subpath(input.report, parent=True),
-        code=fingerprint("crate"),
+        code=fingerprint("altfreeze.report.crate"),
     message:
         "Describe the study, its code and its files as an RO-Crate"
     shell:

@@ -19,7 +19,7 @@ rule data:
     params:
         source=source_of,
         study_seed=config["seed"],
-        code=fingerprint("datasets", "randomness"),
+        code=fingerprint("altfreeze.data.sources"),
     message:
         "Store data set {wildcards.dataset}"
     shell:

@@ -1,7 +1,7 @@
 PAGE_TEMPLATES = [
-    "workflow/altfreeze/templates/page/conf.json",
-    "workflow/altfreeze/templates/page/index.html.j2",
-    "workflow/altfreeze/templates/style.css",
+    "workflow/altfreeze/report/templates/page/conf.json",
+    "workflow/altfreeze/report/templates/page/index.html.j2",
+    "workflow/altfreeze/report/templates/style.css",
 ]
 # the executed copy is the log's until it succeeded
 EXECUTE = (
@@ -43,38 +43,13 @@ rule dynamics:
             flow_table=input.flow,
             dataset=wildcards.dataset,
             primary_depth=config["primary_depth"],
-            primary_strategy=study.primary_strategy(config),
+            primary_strategy=study.primary_strategy,
         ),
-        code=fingerprint(*PAGE_MODULES),
+        code=lambda wildcards, input: fingerprint(str(input.notebook), "altfreeze.report.notebook_pages", "altfreeze.report.page"),
     message:
         "Show the training dynamics on {wildcards.dataset}"
     shell:
         EXECUTE
-
-
-use rule dynamics as comparison with:
-    input:
-        runs="<results>/tables/runs.csv",
-        comparisons="<results>/tables/comparisons.csv",
-        study="<results>/tables/study.json",
-        notebook="workflow/notebooks/comparison.ipynb",
-        templates=PAGE_TEMPLATES,
-    output:
-        notebook="<results>/notebooks/comparison.ipynb",
-        page=report(
-            "<results>/notebooks/comparison.html",
-            caption="../report/comparison.rst",
-            category="Notebooks",
-            labels={"notebook": "comparison", "data set": "all"},
-        ),
-    log:
-        "<logs>/notebooks/comparison.log",
-    benchmark:
-        "<benchmarks>/notebooks/comparison.tsv"
-    params:
-        parameters=lambda wildcards, input: notebook_parameters(tables=str(Path(input.study).parent)),
-    message:
-        "Show all comparisons"
 
 
 use rule dynamics as budgets with:
@@ -161,7 +136,6 @@ use rule dynamics as walkthrough with:
             optimizer=config["optimizer"],
             seed=config["seed"],
         ),
-        code=fingerprint(*NUMERIC_MODULES, "datasets", "notebooks", "plots", "report"),
     message:
         "Walk through one alternating run, step by step"
 
@@ -186,37 +160,8 @@ use rule dynamics as schedules with:
     params:
         # a function, as it holds braces, but not of the input, so that a change of the study is seen
         parameters=lambda wildcards: notebook_parameters(study=STUDY, data=f"{config['results']}/data"),
-        docstrings=fingerprint(*DOCUMENTED_MODULES, docstrings=True),
     message:
         "Draw which layers learn when"
-
-
-use rule dynamics as methods with:
-    input:
-        study="<results>/tables/study.json",
-        data=expand("<results>/data/{dataset}.json", dataset=config["datasets"]),
-        schemas=["workflow/schemas/config.schema.yaml", "workflow/schemas/tables.schema.yaml"],
-        notebook="workflow/notebooks/methods.ipynb",
-        templates=PAGE_TEMPLATES,
-    output:
-        notebook="<results>/notebooks/methods.ipynb",
-        page=report(
-            "<results>/notebooks/methods.html",
-            caption="../report/methods.rst",
-            category="Notebooks",
-            labels={"notebook": "methods", "data set": "all"},
-        ),
-    log:
-        "<logs>/notebooks/methods.log",
-    benchmark:
-        "<benchmarks>/notebooks/methods.tsv"
-    params:
-        parameters=lambda wildcards, input: notebook_parameters(
-            tables=str(Path(input.study).parent), data=str(Path(input.data[0]).parent)
-        ),
-        docstrings=fingerprint(*DOCUMENTED_MODULES, docstrings=True),
-    message:
-        "Say what was done, in the words of the code"
 
 
 rule report:
@@ -235,16 +180,14 @@ rule report:
         pages=[
             "<results>/notebooks/budgets.html",
             "<results>/notebooks/statistics.html",
-            "<results>/notebooks/comparison.html",
             *expand("<results>/notebooks/dynamics-{dataset}.html", dataset=config["datasets"]),
             "<results>/notebooks/schedules.html",
             "<results>/notebooks/walkthrough.html",
-            "<results>/notebooks/methods.html",
         ],
         templates=[
-            "workflow/altfreeze/templates/report.html.j2",
-            "workflow/altfreeze/templates/report.js",
-            "workflow/altfreeze/templates/style.css",
+            "workflow/altfreeze/report/templates/report.html.j2",
+            "workflow/altfreeze/report/templates/report.js",
+            "workflow/altfreeze/report/templates/style.css",
         ],
     output:
         report=report(
@@ -273,7 +216,7 @@ rule report:
     params:
         study=lambda wildcards: STUDY,
         tables=subpath(input.runs, parent=True),
-        code=fingerprint(*PAGE_MODULES),
+        code=fingerprint("altfreeze.report.page"),
     message:
         "Write the report"
     shell:

@@ -9,7 +9,6 @@ rule collect:
         schema="workflow/schemas/tables.schema.yaml",
     output:
         epochs="<results>/tables/epochs.parquet",
-        epochs_csv="<results>/tables/epochs.csv",
         runs=report(
             "<results>/tables/runs.csv",
             caption="../report/runs.rst",
@@ -72,7 +71,7 @@ rule collect:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         study=lambda wildcards: STUDY,
-        code=fingerprint(*TABLE_MODULES),
+        code=fingerprint("altfreeze.tables.collect"),
         tables=subpath(output.runs, parent=True),
         results=subpath(output.runs, ancestor=2),
     message:
@@ -125,7 +124,7 @@ rule compare:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         study=lambda wildcards: STUDY,
-        code=fingerprint(*COMPARISON_MODULES),
+        code=fingerprint("altfreeze.comparison.compare"),
         tables=subpath(input.runs, parent=True),
     message:
         "Compare every strategy with standard training and with its controls, seed by seed"

@@ -22,10 +22,10 @@ rule timing:
         gpu=gpus,
         slurm_extra="--exclusive",
     params:
-        study=json.dumps(study.timed(config), sort_keys=True),
+        study=lambda wildcards: STUDY,
         data=subpath(input[0], parent=True),
         device=config["device"],
-        code=fingerprint(*NUMERIC_MODULES, "config", "reference", "timing"),
+        code=fingerprint("altfreeze.training.timing"),
     message:
         "Time the steps of every strategy, alone on this machine (GPUs: {resources.gpu})"
     shell:

@@ -4,12 +4,12 @@ rule train:
         tuning=chosen_learning_rate,
     output:
         **GRADIENT_FLOW,
-        log="<results>/runs/{dataset}/depth{depth}/{strategy}/{rates}/seeds{seeds}.csv",
-        manifest="<results>/runs/{dataset}/depth{depth}/{strategy}/{rates}/seeds{seeds}.json",
+        log="<results>/runs/{dataset}/depth{depth}/{strategy}/{recipe}/seeds{seeds}.csv",
+        manifest="<results>/runs/{dataset}/depth{depth}/{strategy}/{recipe}/seeds{seeds}.json",
     log:
-        "<logs>/train/{dataset}/depth{depth}/{strategy}/{rates}/seeds{seeds}.log",
+        "<logs>/train/{dataset}/depth{depth}/{strategy}/{recipe}/seeds{seeds}.log",
     benchmark:
-        "<benchmarks>/train/{dataset}/depth{depth}/{strategy}/{rates}/seeds{seeds}.tsv"
+        "<benchmarks>/train/{dataset}/depth{depth}/{strategy}/{recipe}/seeds{seeds}.tsv"
     conda:
         "../../environment.yml"
     threads: 1
@@ -23,13 +23,13 @@ rule train:
     params:
         cell=cell_of,
         device=config["device"],
-        code=fingerprint(*NUMERIC_MODULES),
+        code=fingerprint("altfreeze.training.trainer"),
         # no output: Snakemake deletes those of a job that failed or begins anew
-        checkpoint=f"{config['results']}/checkpoints/{{dataset}}/depth{{depth}}/{{strategy}}/{{rates}}/seeds{{seeds}}.pt",
+        checkpoint=f"{config['results']}/checkpoints/{{dataset}}/depth{{depth}}/{{strategy}}/{{recipe}}/seeds{{seeds}}.pt",
         flow=lambda wildcards, output: output.get("flow", ""),
     message:
         "Train {wildcards.strategy} on {wildcards.dataset}, depth {wildcards.depth}, seeds {wildcards.seeds},"
-        " {wildcards.rates} learning rate (GPUs: {resources.gpu})"
+        " {wildcards.recipe} learning rate (GPUs: {resources.gpu})"
     shell:
         "python -m altfreeze train --data {input.data:q} --cell {params.cell:q} --seeds {wildcards.seeds} "
         "--device {params.device} --threads {threads} --output {output.log:q} --manifest {output.manifest:q} "
@@ -59,7 +59,7 @@ rule tune:
         learning_rates=config["tune"],
         seeds=CALIBRATION_SEEDS,
         device=config["device"],
-        code=fingerprint(*NUMERIC_MODULES, "tuning"),
+        code=fingerprint("altfreeze.training.tuning"),
     message:
         "Tune {wildcards.strategy} on {wildcards.dataset}, depth {wildcards.depth} (GPUs: {resources.gpu})"
     shell:

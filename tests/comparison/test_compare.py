@@ -1,0 +1,851 @@
+"""Comparisons are paired, at equal budgets; every row is there, and each holds what the statistics say."""
+
+import itertools
+import math
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from altfreeze import statistics
+from altfreeze.comparison import compare as comparisons
+from altfreeze.study import grid as config
+from altfreeze.support import parallel as processes
+from altfreeze.support.errors import InputError
+from altfreeze.support.randomness import stream_seed
+from altfreeze.tables import collect as tables
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_tables import GIVEN, STUDY, accuracies, collected, write_study
+
+# few packs and rows, for what needs no more
+FEW = GIVEN | {"seeds_per_job": 6, "target_levels": [0.9]}
+FEW["strategies"] = ["alternating", "standard_matched_flops", {"name": "standard", "label": "again"}]
+SMALL = config.validate(FEW)
+COMPARED = [
+    "comparisons", "across_datasets", "trends", "times", "profiles", "matrix", "self_comparison", "variance",
+    "seeds_needed",
+]  # fmt: skip
+FINAL = ("own", "final_test_accuracy")
+NAMES = ["iris", "wine", "breast_cancer", "digits", "moons", "circles"]
+# six data sets are the fewest of which the test of Wilcoxon can say anything
+NOISY = config.validate(
+    FEW
+    | {
+        "datasets": NAMES,
+        "sources": {name: {"kind": "iris"} for name in NAMES},
+        "strategies": [*FEW["strategies"], "frozen_bottom"],
+        "seeds": 7,
+        "seeds_per_job": 7,
+        "target_levels": [0.9, 1.0],
+        "family": ["frozen_bottom-0.5", "again"],
+    }
+)
+# on wine one run of alternating is left; on breast_cancer a run of either side is gone
+GONE = {("wine", "alternating-0.5", seed) for seed in range(1, 7)}
+GONE |= {("breast_cancer", "standard", 2), ("breast_cancer", "alternating-0.5", 4)}
+
+
+def noisy(dataset, strategy, seed, epoch, rows=37):
+    """Return accuracies of as many rows, which tie now and then; those of a data set and seed have much in common."""
+    shared, own = (
+        np.random.default_rng(stream_seed(*key)).normal()
+        for key in ((dataset, seed), (dataset, strategy, seed, float(epoch)))
+    )
+    right = np.clip(round(rows * (0.7 + 0.05 * shared + 0.03 * own + 0.02 * epoch)), 0, rows)
+    return right / rows, right / rows
+
+
+def compared(results, study=STUDY):
+    comparisons.compare(study, results / "tables")
+    return {name: tables.read_table(results / "tables" / f"{name}.csv", name) for name in COMPARED}
+
+
+def made(folder, study=STUDY, **options):
+    """Return what is compared of a study that is written to a folder."""
+    results = write_study(folder / "results", study, **options)
+    tables.collect(study, results, results / "tables")
+    return compared(results, study)
+
+
+def comparison(rows, strategy="alternating-0.5", reference="standard"):
+    rows = rows[(rows["strategy"] == strategy) & (rows["reference"] == reference) & (rows["recipe"] == "configured")]
+    return rows.set_index(["dataset", "budget", "metric"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quickly():
+    """Draw less from the posterior: nothing here asks how precise that is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(statistics.across, "POSTERIOR_DRAWS", 1000)
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Return the folder of a study that nothing is wrong with, its tables made; it is not to be changed."""
+    folder = tmp_path_factory.mktemp("whole")
+    made(folder)
+    return folder / "results"
+
+
+@pytest.fixture(scope="module")
+def found(whole):
+    return {name: tables.read_table(whole / "tables" / f"{name}.csv", name) for name in [*COMPARED, "runs"]}
+
+
+@pytest.fixture(scope="module")
+def ragged(tmp_path_factory):
+    """Return the folder and the comparisons of a noisy study of which runs diverged."""
+    folder = tmp_path_factory.mktemp("ragged")
+    return folder / "results", made(folder, NOISY, accuracies=noisy, diverged=GONE)
+
+
+# (strategy, reference): budget to the rows, counted from 0, at which the reference and the strategy are read;
+# spent after each epoch: products of layers 33 66 99 (standard), 21 48 69 (alternating), 33 66 (matched), 33 44 (half),
+# updates 3 6 9, 1.5 3 4.5, 3 6 and 3 4, seconds 31 62 93, 16 38 54, 31 62 and 31 42
+READ = {
+    ("alternating-0.5", "standard"): {
+        "own": (2, 2), "epochs": (2, 2), "updates": (0, 2), "flops": (1, 2), "seconds": (0, 2)
+    },
+    ("standard_half_updates", "standard"): {
+        "own": (2, 1), "epochs": (0, 1), "updates": (0, 1), "flops": (0, 1), "seconds": (0, 1)
+    },
+    ("standard_matched_flops-0.5", "standard"): {
+        "own": (2, 1), "epochs": (1, 1), "updates": (1, 1), "flops": (1, 1), "seconds": (1, 1)
+    },
+    ("alternating-0.5", "standard_half_updates"): {
+        "own": (1, 2), "epochs": (1, 0), "updates": (1, 1), "flops": (1, 0), "seconds": (1, 1)
+    },
+    ("alternating-0.5", "standard_matched_flops-0.5"): {
+        "own": (1, 2), "epochs": (1, 1), "updates": (0, 2), "flops": (1, 1), "seconds": (0, 2)
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("strategy", "reference"), READ)
+def test_both_are_read_at_the_last_epoch_within_the_smaller_end_of_each_clock(found, strategy, reference):
+    rows = comparison(found["comparisons"], strategy, reference)
+    made = {"standard_half_updates": [1, 4 / 3], "standard_matched_flops-0.5": [1, 2]}
+    for budget, read in READ[strategy, reference].items():
+        row = rows.loc[("iris", budget, "final_test_accuracy")]
+        for label, index, mean, share in zip(
+            (reference, strategy),
+            read,
+            ("reference_mean", "strategy_mean"),
+            ("read_reference", "read_strategy"),
+            strict=True,
+        ):
+            epochs = made.get(label, [1, 2, 3])
+            expected = np.mean([accuracies("iris", label, seed, epochs[index])[1] for seed in range(6)])
+            assert row[mean] == pytest.approx(expected, abs=1e-8), (budget, label)
+            assert row[share] == pytest.approx(epochs[index] / epochs[-1]), (budget, label)
+        assert row["difference"] == pytest.approx(row["strategy_mean"] - row["reference_mean"])
+
+
+def test_alternating_is_compared_with_each_control_of_its_own_parameters():
+    strategies = [*GIVEN["strategies"], {"name": "alternating", "label": "slow", "period": 2}]
+    strategies += [{"name": "frozen_top", "freeze_ratio": 0.25}, {"name": "progressive"}]
+    study = config.validate(GIVEN | {"strategies": strategies, "freeze_ratios": [0.5]})
+    found = {}
+    for strategy, reference, readings in comparisons.comparisons_of(study):
+        found.setdefault(strategy, {})[reference] = {budget for budget, _ in readings}
+    assert [label for label in config.strategies(study) if label != "standard"] == list(found)
+    controls = ["standard", "standard_half_updates", "standard_matched_flops-0.5", "frozen_bottom-0.5", "random_half"]
+    assert list(found.pop("alternating-0.5")) == controls
+    # its operations are not those that were matched, nor do its phases last as long as the random halves'
+    assert list(found.pop("slow-0.5")) == ["standard", "standard_half_updates", "frozen_bottom-0.5"]
+    assert all(list(references) == ["standard"] for references in found.values())
+    readings = {reference: chosen for strategy, reference, chosen in comparisons.comparisons_of(STUDY)}
+    assert {budget for budget, _ in readings["random_half"]} == {"own"}
+    assert {budget for budget, _ in readings["frozen_bottom-0.5"]} == {"own", "epochs", "updates", "flops", "seconds"}
+    for chosen in readings.values():
+        assert {metric for budget, metric in chosen if budget == "own"} == {
+            "final_test_accuracy",
+            "best_test_accuracy",
+            "flops_ratio",
+            "seconds_ratio",
+        }
+        assert {metric for budget, metric in chosen if budget != "own"} <= {"final_test_accuracy"}
+        assert len(set(chosen)) == len(chosen)
+
+
+def test_a_strategy_does_not_differ_from_its_copy_at_any_budget(found):
+    rows = comparison(found["comparisons"], "again", "standard")
+    assert len(rows) == 3 * 8
+    assert (rows[["difference", "low", "high"]] == 0).all(axis=None)
+    assert (rows["verdict"] == "equivalent").all()
+    assert (rows[["equivalence_p", "minimum_detectable_difference"]] == 0).all(axis=None)
+    assert (rows["probability_of_improvement"] == 0.5).all()
+    finals = rows.index.get_level_values("metric") != "best_test_accuracy"
+    assert (rows.loc[finals, ["read_reference", "read_strategy"]] == 1).all(axis=None)
+    assert rows.loc[~finals, "read_reference"].to_numpy() == pytest.approx([2 / 3] * 3)
+
+
+def test_comparisons_are_paired_means_of_data_sets_that_weigh_the_same(found):
+    rows = comparison(found["comparisons"])
+    row = rows.loc[("iris", *FINAL)]
+    differences = [-0.01 * (seed + 1) for seed in range(6)]
+    assert row["difference"] == pytest.approx(np.mean(differences))
+    assert min(differences) <= row["low"] <= row["difference"] <= row["high"] <= max(differences)
+    assert (row["pairs"], row["dropped"]) == (6, 0)
+    assert row["verdict"] == "worse"
+    both = rows.loc[("all", *FINAL)]
+    assert both["pairs"] == 12
+    assert both["difference"] == pytest.approx(np.mean(differences))
+    assert both["high"] - both["low"] < row["high"] - row["low"]
+    for metric, ratio in (("flops_ratio", 69 / 99), ("seconds_ratio", 54 / 93)):
+        cost = rows.loc[("all", "own", metric)]
+        assert cost["reference_mean"] == 1
+        assert cost[["difference", "low", "high"]].tolist() == pytest.approx([ratio - 1] * 3)
+        assert cost["strategy_mean"] == pytest.approx(ratio)
+        assert cost["verdict"] == "lower"
+    best = rows.loc[("iris", "own", "best_test_accuracy")]
+    assert best["difference"] == pytest.approx(np.mean(differences))
+    assert best["read_strategy"] == pytest.approx(2 / 3)
+
+
+def logged(dataset, strategy, seed, epoch):
+    """Return the test accuracy as a log says it: of nine digits."""
+    return float(f"{noisy(dataset, strategy, seed, epoch)[1]:.9g}")
+
+
+def arms(dataset, strategy, epoch, reference="standard", reference_epoch=3):
+    """Return the pairs of which neither run diverged, shape (2, pairs)."""
+    seeds = [s for s in range(7) if not {(dataset, strategy, s), (dataset, reference, s)} & GONE]
+    return np.array(
+        [
+            [logged(dataset, label, seed, at) for seed in seeds]
+            for label, at in ((reference, reference_epoch), (strategy, epoch))
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("strategy", "epoch", "reference", "reference_epoch", "budget"),
+    [
+        ("alternating-0.5", 3, "standard", 3, "own"),
+        ("alternating-0.5", 3, "standard", 2, "flops"),
+        ("frozen_bottom-0.5", 3, "standard", 3, "epochs"),
+        ("alternating-0.5", 2, "standard_matched_flops-0.5", 2, "epochs"),
+    ],
+)
+def test_the_tables_hold_what_the_statistics_give_for_the_logs(
+    ragged, strategy, epoch, reference, reference_epoch, budget
+):
+    table = comparison(ragged[1]["comparisons"], strategy, reference)
+    sides = {name: arms(name, strategy, epoch, reference, reference_epoch) for name in NAMES}
+    for name in [*NAMES, "all"]:
+        pairs = list(zip(*(sides.values() if name == "all" else [sides[name]]), strict=True))
+        seeds = [stream_seed(1, each, "bootstrap") for each in (NAMES if name == "all" else [name])]
+        # rows are split 60 to 20 to 20
+        expected = statistics.paired_comparison(*pairs, seeds, 1 / 3)._asdict()
+        expected["difference"] = expected.pop("mean_difference")
+        differences = [other - one for one, other in zip(*pairs, strict=True)]
+        expected["equivalence_p"] = statistics.two_one_sided_tests(differences, NOISY["equivalence_margin"])
+        row = table.loc[(name, budget, "final_test_accuracy")]
+        for column, value in expected.items():
+            assert row[column] == pytest.approx(value, abs=1e-6, nan_ok=True), (name, column)
+        assert row["verdict"] == statistics.verdict(row["low"], row["high"], NOISY["equivalence_margin"])
+        assert row["pairs"] + row["dropped"] == 7 * (6 if name == "all" else 1)
+
+    rows = ragged[1]["across_datasets"].set_index(["strategy", "reference", "budget"])
+    row = rows.loc[(strategy, reference, budget)]
+    differences = [other - one for one, other in sides.values()]
+    means = np.round([values.mean() for values in differences], 8)
+    for column, value in statistics.across_datasets(means)._asdict().items():
+        assert row[column] == pytest.approx(float(value)), column
+    seed = stream_seed(1, "across", "bootstrap")
+    middle, mean = (statistics.interquartile_mean(differences, seed), statistics.cluster_mean(differences, seed))
+    believed = statistics.bayesian_signed_rank(means, NOISY["equivalence_margin"], seed)
+    assert row["interquartile_mean"] == pytest.approx(middle.estimate)
+    ends = ["interquartile_low", "interquartile_high", "cluster_low", "cluster_high"]
+    assert row[ends].to_list() == pytest.approx([middle.low, middle.high, mean.low, mean.high], abs=1e-9)
+    regions = ["probability_worse", "probability_equivalent", "probability_better"]
+    assert row[regions].to_list() == pytest.approx(list(believed), abs=1e-9)
+    assert row["verdict"] == statistics.verdict(row["low"], row["high"], NOISY["equivalence_margin"])
+    assert row["missing"] == 0
+    overall = table.loc[("all", budget, "final_test_accuracy")]["difference"]
+    assert row["mean"] == pytest.approx(overall, abs=1e-8)
+
+
+def test_the_matrix_says_what_the_comparisons_at_each_own_end_do(ragged):
+    rows = ragged[1]["across_datasets"]
+    rows = rows[rows["budget"] == "own"].set_index(["strategy", "reference"])
+    cells = ragged[1]["matrix"].set_index(["row", "column"]).loc[rows.index]
+    assert len(rows) == 4 + 2
+    same = ["wilcoxon_p", "datasets", "missing"]
+    assert cells[same].to_numpy().tolist() == rows[same].to_numpy().tolist()
+    assert cells["mean_difference"].to_numpy() == pytest.approx(rows["mean"].to_numpy(), abs=1e-12)
+
+
+@pytest.mark.parametrize(("budget", "exact"), [("flops", True), ("epochs", False)])
+def test_seeds_needed_are_those_of_the_primary_comparison(tmp_path, budget, exact):
+    study = config.validate(FEW | {"primary_budget": budget})
+
+    def parallel(dataset, strategy, seed, epoch):
+        # alternating differs from the control of its operations by the same on every seed, and not from standard
+        shift = 0.1 * (strategy == "alternating-0.5")
+        return 0.5, noisy(dataset, "standard" if strategy == "standard" else "", seed, 3)[1] + shift
+
+    found = made(tmp_path, study, accuracies=parallel)["seeds_needed"]
+    assert found["power"].iloc[0] == (1 if exact else pytest.approx(0.1, abs=0.1))
+    assert (found["half_width"].max() < 1e-7) == exact
+
+
+def test_of_one_data_set_all_says_the_same(tmp_path):
+    study = config.validate(FEW | {"datasets": ["iris"]})
+    found = made(tmp_path, study, accuracies=noisy)
+    one, every = (
+        found["comparisons"][found["comparisons"]["dataset"] == name].drop(columns="dataset").reset_index(drop=True)
+        for name in ("iris", "all")
+    )
+    pd.testing.assert_frame_equal(one, every)
+    across = found["across_datasets"]
+    assert (across["datasets"] == 1).all()
+    # one data set says nothing of others
+    assert (across["wilcoxon_p"] == 1).all()
+    assert (across["can_be_significant"] == 0).all()
+    assert (across["verdict"] == "undecided").all()
+    assert across[["low", "high", "t_p", "cluster_low", "cluster_high"]].isna().all(axis=None)
+
+
+# changes of the study, the primary comparison and the strategies of its family
+FAMILIES = [
+    ({}, ("standard_matched_flops-0.5", "own"), []),
+    (
+        {"family": ["frozen_bottom-0.5", "again"], "strategies": GIVEN["strategies"]},
+        ("standard_matched_flops-0.5", "own"),
+        ["frozen_bottom-0.5", "again"],
+    ),
+    # it is in its family as the primary comparison, and in no other way
+    ({"family": ["alternating-0.5", "again"]}, ("standard_matched_flops-0.5", "own"), ["again"]),
+    ({"family": ["standard_matched_flops-0.5"]}, ("standard_matched_flops-0.5", "own"), ["standard_matched_flops-0.5"]),
+    (
+        {"primary_budget": "updates", "strategies": ["alternating", "standard_half_updates", "standard_matched_flops"]},
+        ("standard_half_updates", "own"),
+        [],
+    ),
+    ({"primary_budget": "epochs", "family": ["again"]}, ("standard", "epochs"), ["again"]),
+    ({"primary_budget": "seconds", "family": ["alternating-0.5"]}, ("standard", "seconds"), []),
+    ({"strategies": ["alternating"]}, ("standard", "flops"), []),
+    ({"strategies": ["alternating"], "primary_budget": "updates"}, ("standard", "updates"), []),
+    (
+        {
+            "freeze_ratios": [0.3, 0.5],
+            "primary_freeze_ratio": 0.3,
+            "family": ["alternating-0.5"],
+            "strategies": ["alternating", {"name": "standard_matched_flops", "freeze_ratio": 0.5}],
+        },
+        ("standard", "flops"),
+        ["alternating-0.5"],
+    ),
+    (
+        {"tune": [0.1], "strategies": ["alternating", "random_half"], "family": ["random_half"]},
+        ("standard", "flops"),
+        ["random_half"],
+    ),
+    (
+        {"depths": [3, 4], "family": ["alternating-0.5"], "strategies": ["alternating"]},
+        ("standard", "flops"),
+        [],
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "primary", "members"), FAMILIES)
+def test_the_configuration_says_which_comparison_is_primary_and_which_are_tested_with_it(
+    tmp_path, changes, primary, members
+):
+    study = config.validate(FEW | changes)
+    found = made(tmp_path, study, accuracies=noisy)
+    across = found["across_datasets"]
+    first = f"alternating-{study['primary_freeze_ratio']:g}"
+    expected = {(first, *primary): "primary"}
+    expected |= {(label, "standard", study["primary_budget"]): "family" for label in members}
+    names = ["strategy", "reference", "budget"]
+    assert (across["family"] == "primary").sum() == 1
+    chosen = across[across["family"] != "secondary"]
+    assert dict(zip(chosen[names].itertuples(index=False, name=None), chosen["family"], strict=True)) == expected
+    assert set(chosen["depth"]) == {4}
+    assert set(chosen["recipe"]) == {"configured"}
+    # the pairs of a comparison are of its family on every data set, and those of other metrics of none
+    key = [*names, "depth", "recipe", "metric"]
+    pairs = found["comparisons"][[*key, "family"]].drop_duplicates()
+    assert not pairs.duplicated(key).any()
+    both = pairs.merge(across[[*key, "family"]], on=key, how="left", suffixes=("", "_across"))
+    assert (both["family"] == both["family_across"].fillna("secondary")).all()
+
+    # the adjustment counts the family, and nothing else
+    adjusted = chosen["adjusted_p"].to_numpy()
+    assert adjusted.tolist() == statistics.holm(chosen["wilcoxon_p"].to_numpy()).tolist()
+    assert across.loc[across["family"] == "secondary", "adjusted_p"].isna().all()
+    if not members:
+        assert adjusted.tolist() == chosen["wilcoxon_p"].tolist()
+
+
+def test_the_smallest_p_value_of_a_family_is_multiplied_by_its_size(tmp_path):
+    chosen = ["alternating", "standard_matched_flops", "frozen_bottom", "random_half", "standard_half_updates"]
+    study = NOISY | {"strategies": chosen, "family": ["frozen_bottom-0.5", "random_half", "standard_half_updates"]}
+
+    def by_strategy(dataset, strategy, seed, epoch):
+        # of the family only the primary comparison has all data sets on one side
+        high = {"alternating-0.5": 0.2, "frozen_bottom-0.5": 0.1 * (-1) ** NAMES.index(dataset)}
+        return 0.5, 0.5 + high.get(strategy, 0) + 0.01 * NAMES.index(dataset) * (strategy in high)
+
+    rows = made(tmp_path, study, accuracies=by_strategy)["across_datasets"]
+    primary = rows[rows["family"] == "primary"].iloc[0]
+    assert primary["wilcoxon_p"] == primary["smallest_wilcoxon_p"] == 2**-5
+    assert primary["can_be_significant"] == 1
+    assert primary["adjusted_p"] == 4 * 2**-5
+    # a difference of none on all data sets is no reason to believe in one
+    same = rows[(rows["strategy"] == "random_half") & (rows["budget"] == "flops")].iloc[0]
+    assert (same["nonzero"], same["wilcoxon_p"], same["adjusted_p"], same["can_be_significant"]) == (0, 1, 1, 0)
+
+
+def test_a_member_of_the_family_without_a_pair_leaves_it(tmp_path):
+    study = config.validate(FEW | {"family": ["standard_matched_flops-0.5", "again"]})
+    rows = made(tmp_path, study, accuracies=noisy, diverged=gone(strategy="again"))["across_datasets"]
+    rows = rows[rows["family"] != "secondary"].set_index("strategy")
+    assert sorted(rows["family"]) == ["family", "family", "primary"]
+    assert rows.loc["again", ["wilcoxon_p", "adjusted_p"]].isna().all()
+    assert (rows.loc["again", "datasets"], rows.loc["again", "missing"]) == (0, 2)
+    left = rows.drop(index="again")
+    assert left["adjusted_p"].tolist() == statistics.holm(left["wilcoxon_p"].to_numpy()).tolist()
+
+
+def test_the_digits_of_the_logs_decide_no_verdict(tmp_path):
+    study = config.validate(GIVEN | {"datasets": ["iris"], "strategies": ["alternating"]})
+
+    def better_by_the_margin(dataset, strategy, seed, epoch):
+        return 0.5, 2 / 3 + (study["equivalence_margin"] if strategy != "standard" else 0)
+
+    row = comparison(made(tmp_path, study, accuracies=better_by_the_margin)["comparisons"]).loc[("iris", *FINAL)]
+    assert row["high"] > study["equivalence_margin"]
+    assert (row["verdict"], row["equivalence_p"]) == ("equivalent", 0)
+
+
+def test_the_digits_of_the_logs_break_no_tie(tmp_path):
+    # of each data set another six of nine rows, twice the same mean: 0.111111111 and 0.888888889 are not two halves
+    rights = {"iris": [1, 8, 4, 5, 2, 7], "wine": [3, 6, 3, 6, 4, 5]}
+
+    def ninths(dataset, strategy, seed, epoch):
+        right = sorted(rights[dataset])[seed % 6] if strategy == "standard" else [4, 5, 4, 5, 4, 5][seed % 6]
+        return 0.5, (right + 9 * (strategy == "again")) / 27
+
+    found = made(tmp_path, SMALL, accuracies=ninths)
+    assert found["comparisons"]["difference"].abs().between(1e-16, 1e-9).any()
+    rows = found["across_datasets"].set_index(["strategy", "reference", "budget"])
+    same = rows.loc[("alternating-0.5", "standard", "own")]
+    assert (same["nonzero"], same["wilcoxon_p"], same["mean"]) == (0, 1, 0)
+    # both data sets differ by a third, and by the same third
+    third = rows.loc[("again", "standard", "own")]
+    assert (third["nonzero"], third["low"], third["high"]) == (2, 0.33333333, 0.33333333)
+    cells = found["matrix"].set_index(["row", "column"])
+    assert cells.loc[("alternating-0.5", "standard"), ["wins", "ties", "losses"]].tolist() == [0, 2, 0]
+
+
+@pytest.mark.parametrize(("margin", "said"), [(0.05, "lower"), (0.45, "equivalent")])
+def test_a_cost_within_its_own_margin_is_equivalent(tmp_path, margin, said):
+    study = config.validate(GIVEN | {"datasets": ["iris"], "strategies": ["alternating"], "cost_margin": margin})
+    rows = comparison(made(tmp_path, study)["comparisons"])
+    # 69 of 99 operations and 54 of 93 seconds
+    for metric in ("flops_ratio", "seconds_ratio"):
+        assert rows.loc[("iris", "own", metric), "verdict"] == said
+        assert rows.loc[("iris", "own", metric), "equivalence_p"] == (said == "lower")
+    # and the margin of accuracies is another
+    assert rows.loc[("iris", *FINAL), "verdict"] == "worse"
+
+
+def test_a_cost_above_that_of_standard_training_is_higher(tmp_path):
+    study = config.validate(GIVEN | {"datasets": ["iris"], "strategies": ["alternating"], "epochs_alternating": 6})
+    rows = comparison(made(tmp_path, study)["comparisons"])
+    assert rows.loc[("iris", "own", "flops_ratio"), "verdict"] == "higher"
+
+
+def test_swapped_strategies_swap_every_figure(tmp_path):
+    def swapped(dataset, strategy, seed, epoch):
+        return noisy(dataset, {"standard": "again", "again": "standard"}.get(strategy, strategy), seed, epoch)
+
+    gone = {("iris", "standard", 3), ("wine", "again", 1)}
+    turned_gone = {("iris", "again", 3), ("wine", "standard", 1)}
+    found = made(tmp_path / "one", SMALL, accuracies=noisy, diverged=gone)
+    other = made(tmp_path / "other", SMALL, accuracies=swapped, diverged=turned_gone)
+    turned = {
+        name: table[(table["strategy"] == "again")].reset_index(drop=True)
+        for name, table in other.items()
+        if name in ("comparisons", "across_datasets")
+    }
+    opposite = {"better": "worse", "worse": "better"}
+    pairs = turned["comparisons"]
+    pairs = pairs.assign(
+        **{name: -pairs[name] for name in ("difference", "median_difference", "cliffs_delta", "hedges_g")},
+        **{one: -pairs[two] for one, two in (("low", "high"), ("high", "low"))},
+        nadeau_bengio_low=-pairs["nadeau_bengio_high"],
+        nadeau_bengio_high=-pairs["nadeau_bengio_low"],
+        probability_of_improvement=1 - pairs["probability_of_improvement"],
+        verdict=pairs["verdict"].replace(opposite),
+        **{
+            f"{what}{one}": pairs[f"{what}{two}"]
+            for what, (one, two) in itertools.product(
+                ("diverged_", "read_"), itertools.permutations(("reference", "strategy"))
+            )
+        },
+        reference_mean=pairs["strategy_mean"],
+        strategy_mean=pairs["reference_mean"],
+    )
+    table = found["comparisons"]
+    expected = table[table["strategy"] == "again"].reset_index(drop=True)
+    accurate = ~expected["metric"].str.endswith("_ratio")
+    assert expected["diverged_reference"].sum() and expected["diverged_strategy"].sum()
+    pd.testing.assert_frame_equal(pairs[accurate], expected[accurate], rtol=0, atol=1e-9)
+
+    across = turned["across_datasets"]
+    across = across.assign(
+        mean=-across["mean"],
+        median=-across["median"],
+        low=-across["high"],
+        high=-across["low"],
+        interquartile_mean=-across["interquartile_mean"],
+        probability_worse=across["probability_better"],
+        probability_better=across["probability_worse"],
+        verdict=across["verdict"].replace(opposite),
+    )
+    table = found["across_datasets"]
+    expected = table[table["strategy"] == "again"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(across, expected, rtol=0, atol=1e-9)
+
+
+def test_the_order_of_rows_changes_no_table(ragged, tmp_path):
+    folder = ragged[0] / "tables"
+    generator = np.random.default_rng(0)
+    for name in ("runs", "times_to_target", "reached", "calibration"):
+        table = tables.read_table(folder / f"{name}.csv", name)
+        tables.write_table(table.sample(frac=1, random_state=generator), tmp_path / f"{name}.csv")
+    epochs = pd.read_parquet(folder / "epochs.parquet")
+    epochs.sample(frac=1, random_state=generator).to_parquet(tmp_path / "epochs.parquet")
+    comparisons.compare(NOISY, tmp_path)
+    for name in COMPARED:
+        assert (tmp_path / f"{name}.csv").read_bytes() == (folder / f"{name}.csv").read_bytes(), name
+
+
+def test_the_runs_of_a_cell_change_no_row_that_is_not_about_it(ragged, tmp_path):
+    def others(dataset, strategy, seed, epoch):
+        validation, test = noisy(dataset, strategy, seed, epoch)
+        # down, where all strategies of wine were, and far enough to be another order of all
+        return (validation, test / 3) if (dataset, strategy) == ("wine", "frozen_bottom-0.5") else (validation, test)
+
+    gone = GONE | {("wine", "frozen_bottom-0.5", 0), ("wine", "frozen_bottom-0.5", 6)}
+    after = made(tmp_path, NOISY, accuracies=others, diverged=gone)
+    keys = {
+        "comparisons": ["dataset", "strategy", "reference", "budget", "metric"],
+        "across_datasets": ["strategy", "reference", "budget"],
+        "matrix": ["row", "column"],
+        "self_comparison": ["dataset"],
+        "variance": ["component"],
+        "seeds_needed": ["seeds"],
+    }
+    for name, key in keys.items():
+        # the family's adjusted p-values depend on one another, by design
+        one, two = (
+            each[name].drop(columns="adjusted_p", errors="ignore").set_index(key) for each in (ragged[1], after)
+        )
+        index = one.index.to_frame(index=False)
+        about = index.isin(["frozen_bottom-0.5"]).any(axis=1).to_numpy()
+        if "dataset" in key:
+            about = about & index["dataset"].isin(["wine", "all"]).to_numpy()
+        two = two.loc[one.index]
+        pd.testing.assert_frame_equal(one[~about], two[~about])
+        if about.any():
+            assert not one[about].equals(two[about])
+
+
+def test_what_else_is_compared_changes_no_row(found, tmp_path):
+    fewer = config.validate(GIVEN | {"strategies": ["random_half", "alternating"]})
+    again = made(tmp_path, fewer)
+    assert len(again["comparisons"]) == 3 * (8 + 8 + 4)
+    for name in ("comparisons", "across_datasets", "matrix"):
+        # what is primary depends on what is trained, as do the p-values of its family
+        table, whole = (each[name].drop(columns=["family", "adjusted_p"], errors="ignore") for each in (again, found))
+        assert (table.merge(whole, how="left", indicator=True)["_merge"] == "both").all(), name
+
+
+def sizes(study):
+    """Return how many rows each table has: what the configuration asks for, whatever came of it."""
+    labels, depths = list(config.strategies(study)), len(study["depths"])
+    recipe = 2 if study["tune"] else 1
+    cells = depths * recipe * len(study["target_levels"])
+    readings = [reading for _, _, chosen in comparisons.comparisons_of(study) for reading in chosen]
+    return {
+        "comparisons": (len(study["datasets"]) + 1) * depths * recipe * len(readings),
+        "across_datasets": depths * recipe * sum(metric == "final_test_accuracy" for _, metric in readings),
+        "trends": recipe * 5 * depths * (len(study["freeze_ratios"]) >= 3),
+        "times": len(study["datasets"]) * (len(labels) - 1) * cells * 4,
+        "profiles": len(labels) * cells * 4,
+        "matrix": depths * recipe * len(labels) * (len(labels) - 1),
+        "self_comparison": (len(study["datasets"]) + 1) * depths,
+        "variance": 5 * depths,
+        "seeds_needed": 11 * depths,
+    }
+
+
+def gone(dataset=None, strategy=None, seeds=range(6), calibration=range(3)):
+    """Return which runs diverged: all but those of another data set or strategy."""
+    seeds = [*seeds, *(config.FIRST_CALIBRATION_SEED + index for index in calibration)]
+    labels = list(config.strategies(SMALL)) if strategy is None else [strategy]
+    return set(itertools.product(["iris", "wine"] if dataset is None else [dataset], labels, seeds))
+
+
+@pytest.mark.parametrize(
+    ("changes", "diverged"),
+    [
+        ({}, {("iris", "standard", 2)}),
+        ({}, gone("iris", "standard")),
+        ({}, gone("iris", "alternating-0.5")),
+        ({}, gone("iris")),
+        ({}, gone(strategy="alternating-0.5")),
+        ({}, gone(strategy="standard")),
+        ({}, gone()),
+        ({}, gone(seeds=(), calibration=(0, 1))),
+        ({"datasets": ["iris"]}, ()),
+        ({"datasets": ["iris"]}, gone()),
+        ({"seeds": 1, "calibration_seeds": 1}, ()),
+        ({"seeds": 1, "calibration_seeds": 1, "datasets": ["iris"], "strategies": ["alternating"]}, gone()),
+        ({"seeds": 2}, {("iris", "alternating-0.5", 0), ("wine", "standard", 1)}),
+        ({"epochs_alternating": 1, "freeze_ratios": [0.25, 0.5, 0.75]}, ()),
+        ({"freeze_ratios": [0.25, 0.5, 0.75]}, gone("iris", "alternating-0.25")),
+        ({"freeze_ratios": [0.25, 0.5, 0.75], "datasets": ["iris"]}, ()),
+        ({"tune": [0.01], "depths": [3, 4], "strategies": ["alternating"]}, gone("iris", "alternating-0.5")),
+    ],
+)
+def test_whatever_came_of_the_runs_every_row_that_the_study_asks_for_is_there(tmp_path, changes, diverged):
+    study = config.validate(FEW | changes)
+    found = made(tmp_path, study, diverged=diverged)
+    assert {name: len(table) for name, table in found.items()} == sizes(study)
+    pairs = found["comparisons"]
+    # no seed is lost without a word
+    expected = study["seeds"] * np.where(pairs["dataset"] == "all", len(study["datasets"]), 1)
+    assert (pairs["pairs"] + pairs["dropped"] == expected).all()
+    accountable = pairs[pairs["budget"] == "own"]
+    assert (accountable["dropped"] <= accountable["diverged_reference"] + accountable["diverged_strategy"]).all()
+    for name in ("across_datasets", "matrix"):
+        assert (found[name]["datasets"] + found[name]["missing"] == len(study["datasets"])).all(), name
+    # an estimate that is not there is no verdict
+    for table, estimate in (("comparisons", "low"), ("across_datasets", "low"), ("self_comparison", "low")):
+        rows = found[table]
+        assert (rows.loc[rows[estimate].isna(), "verdict"] == "undecided").all(), table
+
+
+def test_fewer_than_five_seeds_have_estimates_and_no_bootstrap_interval(tmp_path):
+    study = config.validate(FEW | {"seeds": 4})
+    found = made(tmp_path, study, accuracies=noisy)
+    rows = found["comparisons"]
+    rows = rows[(rows["metric"] == "final_test_accuracy") & (rows["strategy"] == "alternating-0.5")]
+    assert (rows.loc[rows["dataset"] != "all", "pairs"] == 4).all()
+    assert rows[["difference", "nadeau_bengio_low", "minimum_detectable_difference"]].notna().all(axis=None)
+    assert rows[["low", "high"]].isna().all(axis=None)
+    assert (rows["verdict"] == "undecided").all()
+
+
+def test_a_diverged_run_is_a_row_and_its_pair_is_counted_as_dropped_on_every_budget(tmp_path):
+    results = write_study(tmp_path / "results", SMALL, diverged={("iris", "standard", 2)})
+    found, table = collected(results, SMALL), compared(results, SMALL)["comparisons"]
+    run = found["runs"].set_index(tables.KEY).loc[("iris", 4, "standard", "configured", 2)]
+    assert run["status"] == "diverged"
+    assert run["best_epoch"] == 1
+    assert math.isnan(run["final_test_accuracy"])
+    rows = comparison(table)
+    row = rows.loc[("iris", *FINAL)]
+    left = [-0.01, -0.02, -0.04, -0.05, -0.06]
+    assert row["difference"] == pytest.approx(np.mean(left))
+    # at equal updates it is read before it diverged, and yet its pair is no other than at the end
+    iris = rows.loc["iris"][["pairs", "dropped", "diverged_reference", "diverged_strategy"]]
+    assert (iris == [5, 1, 1, 0]).all(axis=None)
+    assert rows.loc["iris"]["difference"].notna().all()
+    other = comparison(table, "alternating-0.5", "standard_matched_flops-0.5").loc["iris"]
+    assert (other[["dropped", "diverged_reference", "diverged_strategy"]] == 0).all(axis=None)
+    assert rows.loc[("all", *FINAL)]["dropped"] == 1
+    # data sets weigh the same, though one has fewer pairs
+    expected = (np.mean(left) + np.mean([-0.01, -0.02, -0.03, -0.04, -0.05, -0.06])) / 2
+    assert rows.loc[("all", *FINAL)]["difference"] == pytest.approx(expected)
+
+
+def test_a_data_set_without_a_pair_leaves_the_estimate_empty_rather_than_wrong(tmp_path):
+    found = made(tmp_path, SMALL, diverged={("iris", "standard", seed) for seed in range(6)})
+    rows = comparison(found["comparisons"])
+    empty = ["difference", "low", "high", "reference_mean", "strategy_mean", "read_reference", "read_strategy"]
+    for dataset in ("iris", "all"):
+        assert rows.loc[(dataset, *FINAL)][empty].isna().all()
+        assert rows.loc[(dataset, *FINAL)]["dropped"] == 6
+        assert rows.loc[(dataset, *FINAL)]["verdict"] == "undecided"
+    assert rows.loc[("wine", *FINAL)][empty].notna().all()
+    # on data sets like these there is still one to learn from, and the row says which is not
+    row = found["across_datasets"].set_index(["strategy", "reference", "budget"])
+    row = row.loc[("alternating-0.5", "standard", "own")]
+    assert (row["datasets"], row["missing"]) == (1, 1)
+    assert row["mean"] == pytest.approx(rows.loc[("wine", *FINAL)]["difference"])
+
+
+def test_where_the_first_epoch_exceeds_the_common_end_there_is_no_pair(tmp_path):
+    found = made(tmp_path, config.validate(FEW | {"epochs_alternating": 1}))
+    rows = comparison(found["comparisons"])
+    # alternating's only epoch takes 21 products, 1.5 updates and 16 seconds; standard's first 33, 3 and 31
+    for budget in ("updates", "flops", "seconds"):
+        row = rows.loc[("iris", budget, "final_test_accuracy")]
+        assert (row["pairs"], row["dropped"], row["diverged_reference"]) == (0, 6, 0)
+        assert math.isnan(row["difference"])
+        assert rows.loc[("all", budget, "final_test_accuracy")]["dropped"] == 12
+    row = rows.loc[("iris", "epochs", "final_test_accuracy")]
+    assert (row["pairs"], row["read_reference"], row["read_strategy"]) == (6, pytest.approx(1 / 3), 1)
+    across = found["across_datasets"]
+    across = across[(across["strategy"] == "alternating-0.5") & (across["reference"] == "standard")].set_index("budget")
+    for budget in ("updates", "flops", "seconds"):
+        row = across.loc[budget]
+        assert (row["datasets"], row["missing"], row["nonzero"], row["can_be_significant"]) == (0, 2, 0, 0)
+        assert (row["verdict"], math.isnan(row["wilcoxon_p"])) == ("undecided", True)
+
+
+def test_tuned_runs_are_compared_with_tuned_runs(tmp_path):
+    study = config.validate(FEW | {"tune": [0.001, 0.1], "datasets": ["iris"]})
+    found = made(tmp_path, study)
+    for name in ("comparisons", "across_datasets", "times", "profiles", "matrix"):
+        recipes = found[name].groupby("recipe").size()
+        assert recipes.index.tolist() == ["configured", "tuned"], name
+        assert recipes.nunique() == 1, name
+    rows = found["comparisons"].assign(family="").set_index("recipe")
+    estimates = ["difference", "pairs", "read_strategy"]
+    # these logs do not depend on the learning rate
+    assert rows.loc["tuned", estimates].to_numpy() == pytest.approx(rows.loc["configured", estimates].to_numpy())
+    assert (found["comparisons"].loc[found["comparisons"]["recipe"] == "tuned", "family"] == "secondary").all()
+
+
+clocks = st.lists(st.floats(0.01, 10), min_size=1, max_size=30).map(np.cumsum)
+
+
+@given(clocks, clocks)
+def test_the_row_read_is_the_last_that_does_not_exceed_the_common_end(one, other):
+    end = min(one[-1], other[-1])
+    rows = comparisons.rows_at_common_end(one, other)
+    for clock, row in zip((one, other), rows, strict=True):
+        assert -1 <= row < len(clock)
+        assert row == -1 or clock[row] <= end * (1 + tables.ROUNDING)
+        assert row == len(clock) - 1 or clock[row + 1] > end
+    assert any(row == len(clock) - 1 for clock, row in zip((one, other), rows, strict=True))
+    # what the order of a sum adds is no reason to read an epoch earlier
+    assert comparisons.rows_at_common_end(one, np.nextafter(one, np.inf)) == [len(one) - 1] * 2
+
+
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.sampled_from([pack for pack in config.packs(STUDY) if not pack.calibrates]),
+        min_size=1,
+        max_size=4,
+        unique=True,
+    )
+)
+def test_without_some_packs_only_the_comparisons_with_them_change_and_they_count_what_is_missing(whole, found, lost):
+    with tempfile.TemporaryDirectory() as folder:
+        results = Path(folder) / "results"
+        shutil.copytree(whole, results)
+        for pack in lost:
+            (results / "runs" / f"{pack.stem}.csv").unlink()
+        tables.collect(STUDY, results, results / "tables", missing="mark")
+        after = compared(results)
+    key = ["dataset", "strategy", "reference", "budget", "metric"]
+    before, rows = (each["comparisons"].set_index(key) for each in (found, after))
+    assert rows.index.tolist() == before.index.tolist()
+    gone = {(pack.dataset, pack.strategy): 0 for pack in lost}
+    for pack in lost:
+        gone[pack.dataset, pack.strategy] += pack.last_seed - pack.first_seed + 1
+    names = {name: [name] for name in STUDY["datasets"]} | {"all": STUDY["datasets"]}
+    touched = []
+    for (dataset, strategy, reference, budget, metric), row in rows.iterrows():
+        for side, label in (("reference", reference), ("strategy", strategy)):
+            assert row[f"missing_{side}"] == sum(gone.get((name, label), 0) for name in names[dataset])
+        touched.append(bool(row["missing_reference"] + row["missing_strategy"]))
+        assert row["pairs"] + row["dropped"] == 6 * len(names[dataset])
+        # a data set without any pair leaves 'all' without an estimate, rather than another question answered
+        if dataset == "all":
+            each = [rows.loc[(name, strategy, reference, budget, metric), "pairs"] for name in names[dataset]]
+            assert math.isnan(row["difference"]) == (min(each) == 0)
+    touched = np.array(touched)
+    pd.testing.assert_frame_equal(rows[~touched], before[~touched])
+    assert touched.any()
+    for name in ("times", "matrix"):
+        parts = found[name].columns.intersection(["strategy", "row", "column"])
+        labels = {strategy for _, strategy in gone}
+        same = ~found[name][parts].isin(labels).any(axis=1)
+        same &= "standard" not in labels or name == "matrix"
+        pd.testing.assert_frame_equal(
+            after[name].set_index([*parts]).loc[found[name][same].set_index([*parts]).index],
+            found[name][same].set_index([*parts]),
+        ) if name == "matrix" else pd.testing.assert_frame_equal(after[name][same], found[name][same])
+
+
+def test_several_processes_compare_to_the_same_bytes(whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "FEWEST_TASKS", 2)
+    # a process of its own draws as often as there is to draw
+    monkeypatch.setattr(statistics.across, "POSTERIOR_DRAWS", 50_000)
+    for threads in (1, 2):
+        shutil.copytree(whole / "tables", tmp_path / str(threads))
+        comparisons.compare(STUDY, tmp_path / str(threads), threads)
+    for name in (*COMPARED, "pairs"):
+        one, two = ((tmp_path / str(threads) / f"{name}.csv").read_bytes() for threads in (1, 2))
+        assert one == two, name
+
+
+def shorten(table):
+    return table[:-1]
+
+
+def rename(table):
+    return table.replace({"strategy": {"random_half": "other"}})
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("runs", lambda runs: runs[runs["strategy"] != "random_half"], "no run of iris 4 random_half configured"),
+        ("runs", shorten, "are not 0 to 5"),
+        ("epochs", lambda rows: rows[rows["strategy"] != "random_half"], "no run of iris 4 random_half configured"),
+        # a run without its last epoch, and one without its first
+        ("epochs", shorten, "are not 0 to 5"),
+        ("epochs", lambda epochs: epochs[1:], "are not 0 to 5"),
+        ("times_to_target", shorten, "times_to_target.csv: its rows are not those"),
+        ("times_to_target", rename, "times_to_target.csv: its rows are not those"),
+        ("reached", shorten, "reached.csv: its rows are not those"),
+        ("reached", rename, "reached.csv: its rows are not those"),
+        ("calibration", lambda table: table.drop(columns="seed"), "calibration.csv: columns differ"),
+    ],
+)
+def test_a_comparison_needs_every_run(whole, tmp_path, name, change, words):
+    for source in ("runs", "times_to_target", "reached", "calibration"):
+        shutil.copy(whole / "tables" / f"{source}.csv", tmp_path)
+    shutil.copy(whole / "tables" / "epochs.parquet", tmp_path)
+    if name == "epochs":
+        change(pd.read_parquet(tmp_path / "epochs.parquet")).to_parquet(tmp_path / "epochs.parquet")
+    else:
+        path = tmp_path / f"{name}.csv"
+        tables.write_table(change(tables.read_table(path, name)), path)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(InputError) as caught:
+        comparisons.compare(STUDY, tmp_path)
+    assert words in str(caught.value)
+    assert str(caught.value).isprintable()
+    # what is not whole is not compared in part
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_comparing_twice_gives_the_same_bytes(whole, tmp_path):
+    shutil.copytree(whole / "tables", tmp_path / "tables")
+    for name in COMPARED:
+        (tmp_path / "tables" / f"{name}.csv").unlink()
+    compared(tmp_path)
+    for name in COMPARED:
+        path = tmp_path / "tables" / f"{name}.csv"
+        assert path.read_bytes() == (whole / "tables" / f"{name}.csv").read_bytes()
+        tables.write_table(tables.read_table(path, name), tmp_path / "again.csv")
+        assert (tmp_path / "again.csv").read_bytes() == path.read_bytes()

@@ -1,0 +1,243 @@
+"""What every registered strategy must keep, whoever adds it."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from altfreeze.data.split import batch_order, split_of_seed, standardise
+from altfreeze.freezing import plan as plans
+from altfreeze.freezing.plan import Workload, plan
+from altfreeze.freezing.schedules import STRATEGIES
+from altfreeze.study import grid as config
+from altfreeze.support.randomness import stream_seed
+from altfreeze.training import trainer as training
+from altfreeze.training.trainer import train_pack
+from sklearn.datasets import load_wine
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+DEPTH = 5
+EPOCHS = 7
+SEEDS = (0, 3)
+# parameters with which a strategy freezes nothing, where it has such
+FREEZES_NOTHING = {
+    "alternating": {"freeze_ratio": 0},
+    "standard_matched_flops": {"freeze_ratio": 0},
+    "frozen_bottom": {"freeze_ratio": 0},
+    "frozen_top": {"freeze_ratio": 1},
+    "progressive": {"freeze_level": 0},
+    "block_cyclic": {"layers_per_block": DEPTH},
+    "lisa": {"layers": DEPTH},
+    "hift": {"layers_per_group": DEPTH},
+}
+
+
+@pytest.fixture(scope="module")
+def wine():
+    return load_wine(return_X_y=True)
+
+
+def make_cell(name, **keys):
+    entry = {"name": name, "label": "tried"} | {key: keys.pop(key) for key in list(keys) if key in parameters(name)}
+    chosen = {
+        "datasets": ["wine"],
+        "depths": [DEPTH],
+        "primary_depth": DEPTH,
+        "freeze_ratios": [0.5],
+        "strategies": ["alternating", entry] if name != "standard" else ["alternating"],
+        "epochs_standard": EPOCHS,
+        "epochs_alternating": EPOCHS,
+        "width": 12,
+        "learning_rate": 0.01,
+        "weight_decay": 0.01,
+    }
+    study = config.validate(chosen | keys)
+    labels = list(config.strategies(study))
+    return config.cell(study, "wine", DEPTH, labels[-1] if name != "standard" else "standard")
+
+
+def parameters(name):
+    return STRATEGIES[name].parameters
+
+
+def bits(network):
+    return [parameter.detach().clone() for parameter in network.parameters()]
+
+
+def spied(monkeypatch, before):
+    """Call `before` ahead of each step with the network and the number of cached layers."""
+    original = training.StackedMLP.compute_gradients
+
+    def spy(network, x, targets, keep, start):
+        before(network, start)
+        return original(network, x, targets, keep, start)
+
+    monkeypatch.setattr(training.StackedMLP, "compute_gradients", spy)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_its_docstring_says_what_it_is_and_where_it_is_from(name):
+    text = STRATEGIES[name].schedule.__doc__
+    assert "Parameters\n" in text
+    assert "Returns\n" in text
+    for parameter in parameters(name):
+        assert parameter in text
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_its_cell_is_valid_and_its_plan_is_the_same_each_time(name):
+    cell = make_cell(name)
+    assert config.validate_cell(cell) == cell
+    workload = Workload((13, *[12] * (DEPTH - 1), 3), 108, 32)
+    plans._plan.cache_clear()
+    first = plan(cell, workload)
+    plans._plan.cache_clear()
+    assert plan(cell, workload) == first
+    for epoch in first:
+        for step in epoch.steps:
+            assert len(step.factors) == DEPTH
+            assert all(isinstance(factor, float) and 0 <= factor < float("inf") for factor in step.factors)
+            assert any(step.active)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_it_pays_the_operations_of_the_cost_model(name, wine, monkeypatch):
+    counted = 0
+
+    def counting(original):
+        def wrapper(*arguments):
+            nonlocal counted
+            with FlopCounterMode(display=False) as counter:
+                result = original(*arguments)
+            counted += counter.get_total_flops()
+            return result
+
+        return wrapper
+
+    monkeypatch.setattr(training.StackedMLP, "compute_gradients", counting(training.StackedMLP.compute_gradients))
+    monkeypatch.setattr(training, "fill", counting(training.fill))
+    trained = train_pack(*wine, make_cell(name, freeze_period=2), SEEDS)
+    assert counted == len(SEEDS) * trained.rows[-1]["flops"]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_what_it_freezes_stays_bitwise_and_what_learns_moves(name, optimizer, wine, monkeypatch):
+    made, last = [], None
+    original = training.make_optimizer
+
+    def recorded(*arguments, **options):
+        made.append(original(*arguments, **options))
+        return made[-1]
+
+    def state(network, layer):
+        tensors = list(network.layer(layer))
+        for parameter in network.layer(layer):
+            tensors += [v for v in made[0].state.get(parameter, {}).values() if torch.is_tensor(v)]
+        return [tensor.detach().clone() for tensor in tensors]
+
+    seen = set()
+
+    def before(network, start):
+        nonlocal last
+        now = [state(network, layer) for layer in range(DEPTH)]
+        active = tuple(weight.requires_grad for weight in network.weights)
+        assert any(active)
+        if last is not None:
+            for old, new, learned in zip(last[1], now, last[0], strict=True):
+                same = len(old) == len(new) and all(map(torch.equal, old, new))
+                if learned:
+                    assert not torch.equal(old[0], new[0])
+                elif last[0] == active:
+                    assert same
+                else:
+                    # on its thaw a state may be reset or decayed, a weight may not
+                    assert all(map(torch.equal, old[:2], new[:2]))
+        seen.add(active)
+        last = (active, now)
+
+    monkeypatch.setattr(training, "make_optimizer", recorded)
+    spied(monkeypatch, before)
+    trained = train_pack(*wine, make_cell(name, optimizer=optimizer), SEEDS)
+    planned = plan(make_cell(name, optimizer=optimizer), trained.workload)
+    assert seen == {step.active for epoch in planned for step in epoch.steps}
+
+
+@pytest.mark.parametrize("name", sorted(FREEZES_NOTHING))
+def test_where_nothing_freezes_it_is_standard_training_bitwise(name, wine):
+    found = train_pack(*wine, make_cell(name, **FREEZES_NOTHING[name]), SEEDS)
+    expected = train_pack(*wine, make_cell("standard"), SEEDS)
+    assert all(map(torch.equal, bits(found.network), bits(expected.network)))
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_its_policies_change_no_bit_while_every_layer_learns_at_the_full_rate(name, wine, monkeypatch):
+    cell = make_cell(name)
+    steps = len([step for epoch in plan(cell, Workload((13, *[12] * (DEPTH - 1), 3), 106, 32)) for step in epoch.steps])
+    always = STRATEGIES[name]._replace(schedule=lambda position, depth, **options: (1.0,) * depth)
+    monkeypatch.setitem(STRATEGIES, name, always)
+    plans._plan.cache_clear()
+    found = train_pack(*wine, cell, SEEDS)
+    plans._plan.cache_clear()
+    whole = train_pack(*wine, make_cell("standard"), SEEDS)
+    rows = [{key: value for key, value in row.items() if key != "seconds"} for row in found.rows]
+    expected = [{key: value for key, value in row.items() if key != "seconds"} for row in whole.rows]
+    ended = len(SEEDS) * (steps // 4)
+    assert rows[:ended] == expected[:ended]
+    if steps == 4 * EPOCHS:
+        assert all(map(torch.equal, bits(found.network), bits(whole.network)))
+
+
+def plain_loop(X, y, cell, seed, workload):
+    """Train one run in plain PyTorch with a group of parameters per layer."""
+    key = (cell["study_seed"], cell["dataset"], cell["depth"], seed)
+    split = split_of_seed(y, *key)
+    x, targets = torch.from_numpy(standardise(X, split.train)), torch.from_numpy(y)
+    torch.manual_seed(stream_seed(*key, "initial weights"))
+    layers = [nn.Linear(*shape) for shape in pairwise(workload.sizes)]
+    network = nn.Sequential(*(module for layer in layers for module in (layer, nn.ReLU())))[:-1]
+    groups = [{"params": list(layer.parameters())} for layer in layers]
+    options = {"lr": cell["learning_rate"], "weight_decay": cell["weight_decay"], "fused": False, "foreach": False}
+    if cell["optimizer"] == "sgd":
+        optimizer = torch.optim.SGD(groups, momentum=cell["momentum"], **options)
+    else:
+        optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[cell["optimizer"]](groups, **options)
+    learned = [True] * len(layers)
+    for number, epoch in enumerate(plan(cell, workload)):
+        order = split.train[batch_order(*key, number, workload.rows)]
+        batches = iter(np.split(order, range(workload.batch_size, workload.rows, workload.batch_size)))
+        for step, batch in zip(epoch.steps, batches, strict=False):
+            for index, layer in enumerate(layers):
+                if step.active[index] and not learned[index] and cell["state_on_thaw"] == "reset":
+                    for parameter in layer.parameters():
+                        optimizer.state.pop(parameter, None)
+                optimizer.param_groups[index]["lr"] = cell["learning_rate"] * step.factors[index]
+            learned = step.active
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(network(x[batch]), targets[batch]).backward()
+            for layer, learns in zip(layers, learned, strict=True):
+                if not learns:
+                    layer.zero_grad(set_to_none=True)
+            optimizer.step()
+    return [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_it_is_what_plain_pytorch_makes_of_its_plan(name, optimizer, wine):
+    cell = make_cell(name, optimizer=optimizer, freeze_period=2)
+    trained = train_pack(*wine, cell, SEEDS)
+    expected = plain_loop(*wine, cell, SEEDS[1], trained.workload)
+    for found, parameter in zip(trained.network.member(1).parameters(), expected, strict=True):
+        torch.testing.assert_close(found, parameter, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_one_run_is_the_same_in_another_pack(name, wine):
+    together = train_pack(*wine, make_cell(name), SEEDS)
+    alone = train_pack(*wine, make_cell(name), SEEDS[1:])
+    for found, expected in zip(
+        together.network.member(1).parameters(), alone.network.member(0).parameters(), strict=True
+    ):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,166 @@
+"""The plan of a training: budgets, the activation cache and the cost of both, to the last operation."""
+
+import pytest
+from altfreeze.freezing.cost import fill_flops, step_flops
+from altfreeze.freezing.plan import Work, Workload, horizon, plan
+from altfreeze.freezing.schedules import STRATEGIES
+from altfreeze.study import grid as config
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+NAMES = [name for name in STRATEGIES if name != "standard"]
+# all layers cost the same, as in the closed forms
+EQUAL = Workload((64,) * 7, 320, 32)
+
+
+def make_cell(label, depth=6, **keys):
+    chosen = {"datasets": ["wine"], "depths": [depth], "primary_depth": depth, "freeze_ratios": [0.5]}
+    return config.cell(config.validate(chosen | {"strategies": NAMES} | keys), "wine", depth, label)
+
+
+def total(cell, workload):
+    return sum(epoch.flops(workload) for epoch in plan(cell, workload))
+
+
+def labels():
+    return list(config.strategies(config.validate({"freeze_ratios": [0.5], "strategies": NAMES})))
+
+
+def test_batches_hold_every_row_once():
+    assert Workload((4, 3), 70, 32).batches == [32, 32, 6]
+    assert Workload((4, 3), 64, 32).batches == [32, 32]
+    assert Workload((4, 3), 5, 32).batches == [5]
+
+
+@pytest.mark.parametrize(
+    ("period", "cache", "ratio"),
+    [
+        # F = 6 f, r = 1/2: (3 F - f) over the mean of (2 F - f), top learns, and (5/2 F - f), bottom learns
+        (1, "auto", 17 / ((11 + 14) / 2)),
+        (2, "off", 17 / ((11 + 14) / 2)),
+        # the top's forward through the bottom, 3 f, is made once in E epochs
+        (2, "auto", 17 / ((8 + 3 / 2 + 14) / 2)),
+        (5, "auto", 17 / ((8 + 3 / 5 + 14) / 2)),
+    ],
+)
+def test_alternating_costs_its_closed_form(period, cache, ratio):
+    keys = {"epochs_alternating": 20, "epochs_standard": 20, "freeze_period": period, "cache_activations": cache}
+    found = total(make_cell("standard", **keys), EQUAL) / total(make_cell("alternating-0.5", **keys), EQUAL)
+    assert found == pytest.approx(ratio, rel=1e-12)
+
+
+workloads = st.builds(
+    lambda depth, features, width, classes, rows, batch: Workload(
+        (features, *[width] * (depth - 1), classes), rows, batch
+    ),
+    depth=st.integers(2, 7),
+    features=st.integers(1, 30),
+    width=st.integers(1, 40),
+    classes=st.integers(2, 9),
+    rows=st.integers(1, 200),
+    batch=st.integers(1, 64),
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(workloads, st.sampled_from(labels()), st.integers(1, 7), st.integers(1, 3), st.sampled_from(["epoch", "step"]))
+def test_what_is_cached_is_frozen_and_was_filled_since_it_froze(workload, label, epochs, period, unit):
+    keys = {"epochs_alternating": epochs, "freeze_period": period, "freeze_unit": unit}
+    held = 0
+    for number, epoch in enumerate(decided := plan(make_cell(label, workload.depth, **keys), workload)):
+        lowest = min(step.active.index(True) for step in epoch.steps)
+        assert epoch.cached <= lowest
+        held = held if held <= lowest else 0
+        if epoch.fill:
+            assert epoch.fill[0] == held < epoch.fill[1] == epoch.cached
+            assert min(step.active.index(True) for step in decided[number + 1].steps) >= epoch.cached
+            held = epoch.fill[1]
+        assert held == epoch.cached
+
+
+@settings(deadline=None, max_examples=60)
+@given(workloads, st.sampled_from(labels()), st.integers(1, 7))
+def test_the_parts_of_a_plan_add_up(workload, label, epochs):
+    cell = make_cell(label, workload.depth, epochs_alternating=epochs, epochs_standard=epochs)
+    made = plan(cell, workload)
+    steps = [step for epoch in made for step in epoch.steps]
+    assert len(steps) == horizon(cell, workload)
+    assert [step.rows for step in steps] == (workload.batches * epochs)[: len(steps)]
+    assert all(0 <= step.progress < 1 for step in steps)
+    for epoch in made:
+        filled = fill_flops(workload.sizes, workload.rows, *epoch.fill) if epoch.fill else 0
+        assert epoch.flops(workload) == filled + sum(
+            step_flops(workload.sizes, step.rows, step.active, epoch.cached) for step in epoch.steps
+        )
+        work = epoch.work(workload)
+        assert sum(count for kind, count in work.items() if kind.kind == "step") == len(epoch.steps)
+        assert sum(count for kind, count in work.items() if kind.kind == "fill") == (epoch.fill is not None)
+        learning = sum((kind.first + kind.inner + kind.last) * count for kind, count in work.items())
+        assert learning == sum(epoch.updates()) == sum(sum(step.active) for step in epoch.steps)
+
+
+@settings(deadline=None, max_examples=100)
+@given(workloads, st.integers(1, 7), st.integers(1, 3), st.floats(0, 1))
+def test_matched_flops_lack_less_than_one_step(workload, epochs, period, ratio):
+    keys = {
+        "epochs_alternating": epochs,
+        "freeze_period": period,
+        "freeze_ratios": [ratio],
+        "primary_freeze_ratio": ratio,
+    }
+    available = total(make_cell(f"alternating-{ratio:g}", workload.depth, **keys), workload)
+    cell = make_cell(f"standard_matched_flops-{ratio:g}", workload.depth, **keys)
+    taken = total(cell, workload)
+    following = workload.batches[horizon(cell, workload) % len(workload.batches)]
+    dearer = step_flops(workload.sizes, following, (True,) * workload.depth)
+    assert taken <= available < taken + dearer or horizon(cell, workload) == 1
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 5, 50])
+def test_half_updates_are_half_of_the_steps(epochs):
+    cell = make_cell("standard_half_updates", epochs_alternating=epochs)
+    assert horizon(cell, EQUAL) == 10 * epochs // 2
+    if epochs % 2 == 0:
+        alternating = plan(make_cell("alternating-0.5", epochs_alternating=epochs), EQUAL)
+        assert [sum(layer) for layer in zip(*(epoch.updates() for epoch in alternating), strict=True)] == [
+            5 * epochs
+        ] * 6
+
+
+def test_at_least_one_step_is_made():
+    assert horizon(make_cell("standard_half_updates", epochs_alternating=1), Workload((4,) * 7, 5, 32)) == 1
+
+
+def test_dropout_and_a_cache_too_large_are_trained_without_it():
+    cached = make_cell("frozen_bottom-0.5")
+    assert {epoch.cached for epoch in plan(cached, EQUAL)} == {3}
+    assert {epoch.cached for epoch in plan(make_cell("frozen_bottom-0.5", dropout=0.1), EQUAL)} == {0}
+    # 64 MiB are 262,144 rows of 64 float32
+    assert plan(cached, Workload((64,) * 7, 2**18, 2**16))[0].cached == 3
+    assert plan(cached, Workload((64,) * 7, 2**18 + 1, 2**16))[0].cached == 0
+
+
+def test_a_growing_frozen_prefix_deepens_the_cache_from_what_it_holds():
+    made = plan(make_cell("progressive", epochs_alternating=20), EQUAL)
+    fills = [epoch.fill for epoch in made if epoch.fill]
+    assert fills == [(depth, depth + 1) for depth in range(len(fills))]
+    assert len(fills) >= 4
+
+
+def test_the_learning_rate_decays_over_the_strategys_own_budget():
+    for label, steps in (("standard", 500), ("standard_half_updates", 250)):
+        made = plan(make_cell(label), EQUAL)
+        assert [epoch.steps[0].progress for epoch in made] == [10 * number / steps for number in range(steps // 10)]
+
+
+def test_work_does_not_say_which_inner_layers_learn():
+    found = plan(make_cell("random_half"), EQUAL)
+    patterns = {step.active for epoch in found for step in epoch.steps}
+    work = {work for epoch in found for work in epoch.work(EQUAL) if work.kind == "step"}
+    assert len(work) < len(patterns)
+    first, *inner, last = found[0].steps[0].active
+    lowest = found[0].steps[0].active.index(True) + 1
+    assert found[0].work(EQUAL) == {
+        Work("epoch", 0, 0, 0, 0, 0, 320): 1,
+        Work("step", lowest, first, sum(inner), last, 0, 32): 10,
+    }

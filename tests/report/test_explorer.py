@@ -1,0 +1,641 @@
+"""The report's explorer: what is packed into the page, and what a reader can do with it, in a real browser."""
+
+import base64
+import functools
+import gzip
+import io
+import itertools
+import json
+import time
+from pathlib import Path
+from urllib.parse import urlencode
+
+import axe_core_python
+import numpy as np
+import pandas as pd
+import pytest
+from altfreeze.report import explorer
+from altfreeze.report import page as report
+from altfreeze.study import grid as config
+from altfreeze.tables import collect as tables
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select, WebDriverWait
+from test_report import (
+    EFFECTS,
+    REPORT_SCRIPTS,
+    make_comparisons,
+    make_epochs,
+    make_packs,
+    make_pairs,
+    make_runs,
+    make_study,
+    make_tables,
+    make_times,
+)
+
+ROOT = Path(__file__).parents[2]
+AXE = Path(axe_core_python.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
+SCRIPT = '<script>alert("1, 2")</script>'
+CELL = ("iris", "6", "alternating-0.5")
+# Vega draws each as a path or a line of its own; the rule at 0 is the only one of its layer
+DOTS, INTERVALS = ".layer_2_marks path", ".layer_3_marks line"
+
+
+def unpacked(text):
+    return gzip.decompress(base64.b64decode(text)).decode()
+
+
+# what is packed
+
+
+def test_a_curve_keeps_few_epochs_evenly_spread_with_both_ends():
+    study = make_study()
+    epochs = make_epochs(study, make_comparisons(study), epochs=50)
+    found = explorer.thinned(epochs, points=4)
+    assert len(found) * 50 == len(epochs) * 4
+    assert set(found.groupby(tables.KEY)["epoch"].agg(list).map(tuple)) == {(1, 17, 34, 50)}
+    pd.testing.assert_frame_equal(found, epochs.loc[found.index])
+    pd.testing.assert_frame_equal(explorer.thinned(epochs, points=50), epochs)
+
+
+def test_curves_of_other_lengths_are_thinned_by_their_own():
+    study = make_study()
+    long, short = (make_epochs(study, make_comparisons(study), epochs=epochs) for epochs in (9, 2))
+    mixed = pd.concat([long[long["strategy"] == "standard"], short[short["strategy"] != "standard"]])
+    sizes = explorer.thinned(mixed, points=3).groupby(tables.KEY).size()
+    assert set(sizes.xs("standard", level="strategy")) == {3}
+    assert set(sizes.drop("standard", level="strategy")) == {2}
+
+
+def test_what_is_packed_is_the_text_of_the_tables(tmp_path):
+    study = make_study()
+    make_tables(tmp_path, study)
+    names = ("runs", "comparisons", "pairs", "times_to_target", "packs")
+    read = {name: tables.read_table(tmp_path / f"{name}.csv", name) for name in names}
+    read["epochs"] = tables.read_table(tmp_path / "epochs.parquet", "epochs")
+    data = explorer.explorer_data(study, read)
+    assert unpacked(data["comparisons"]) == (tmp_path / "comparisons.csv").read_text()
+    for name in ("runs", "pairs", "times_to_target", "packs"):
+        header, *lines = (tmp_path / f"{name}.csv").read_text().splitlines(keepends=True)
+        parts = [
+            unpacked(cell[name])
+            for dataset in study["datasets"]
+            for cell in data["cells"][dataset]["6"].values()
+            if name in cell
+        ]
+        assert all(part.startswith(header) for part in parts)
+        assert sorted(line for part in parts for line in part.splitlines(keepends=True)[1:]) == sorted(lines)
+    assert explorer.explorer_data(study, read) == data
+
+
+def test_a_large_study_keeps_the_cells_of_the_primary_comparison_first():
+    study = make_study()
+    comparisons = make_comparisons(study)
+    read = {"comparisons": comparisons, "epochs": make_epochs(study, comparisons), "runs": make_runs(study)}
+    read |= {"pairs": make_pairs(study, comparisons), "packs": make_packs(study, comparisons)}
+    read["times_to_target"] = make_times(study, read["epochs"])
+    whole = explorer.explorer_data(study, read)
+    assert whole["counts"]["held"] == whole["counts"]["all"]
+    lengths = {
+        (dataset, strategy): sum(map(len, cell.values()))
+        for dataset, depths in whole["cells"].items()
+        for strategy, cell in depths["6"].items()
+    }
+    strategy, reference, _ = config.primary_comparison(study)
+    first = {key: length for key, length in lengths.items() if key[1] in ("standard", strategy, reference)}
+    assert len(first) < len(lengths)
+    data = explorer.explorer_data(study, read, space=sum(first.values()))
+    assert {(dataset, label) for dataset, depths in data["cells"].items() for label in depths["6"]} == set(first)
+    assert data["counts"] == {"held": len(first), "all": whole["counts"]["all"]}
+    assert explorer.explorer_data(study, read, space=0)["cells"] == {}
+
+
+@pytest.mark.parametrize("text", ["</script>", "<!-- <script>", "a\u2028b", 'é "', "&lt;"])
+def test_no_text_in_json_ends_its_element(text):
+    found = explorer.json_in_html({text: [text]})
+    assert json.loads(found) == {text: [text]}
+    assert not set("<\u2028\u2029") & set(found)
+
+
+def test_only_the_scripts_of_the_page_may_run():
+    # the example of the standard: https://www.w3.org/TR/CSP3/#external-hash
+    assert explorer.content_hash("alert('Hello, world.');") == "'sha256-qznLcsROx4GACP2dm0UCKCzCG+HiZ1guq6ZZDob/Tng='"
+
+
+@pytest.mark.parametrize("name", ["curves", "pairs", "times"])
+def test_every_chart_is_one_that_vega_lite_draws(name):
+    import vl_convert
+
+    known = {"reference": "standard", "strategy": "a", "columns": 2, "width": 600, "panel": 250, "height": 100}
+    known |= {"below": -1, "above": 1, "format": "~g", "title": "t", "subtitle": "s", "legend": "horizontal"}
+    known |= dict.fromkeys(("grey", "accent"), "#777777") | dict.fromkeys(("clock", "quantity", "difference"), "x")
+
+    def filled(value):
+        if isinstance(value, dict):
+            return {key: filled(part) for key, part in value.items()}
+        if isinstance(value, list):
+            return [filled(part) for part in value]
+        return known[value[1:]] if isinstance(value, str) and value.startswith("@") else value
+
+    chart = filled(explorer.charts(3)[name]) | {
+        "datasets": {
+            "rows": [
+                {
+                    "strategy": strategy,
+                    "seed": seed,
+                    "at": seed,
+                    "value": seed + (strategy == "a"),
+                    "row": f"seed {seed}",
+                }
+                | {"difference": seed, "mean": seed == 2, "low": 0, "high": 2, "level": 0.9, "reached": 1, "run": 1}
+                for strategy, seed in itertools.product(("standard", "a"), range(3))
+            ]
+        }
+    }
+    assert vl_convert.vegalite_to_svg(chart).count("<path") > 10
+
+
+def test_the_interval_of_the_curves_is_the_t_interval():
+    calculation = next(
+        part["calculate"] for part in explorer.charts(10)["curves"]["layer"][0]["transform"] if part.get("as") == "half"
+    )
+    quantiles = json.loads(calculation.partition("[datum")[0])
+    # a table of Student's distribution, two-sided 95 %, by degrees of freedom
+    np.testing.assert_allclose(
+        quantiles[2:], [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262], atol=6e-4
+    )
+
+
+# in a browser
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """Report of a study with a diverged run and a data set whose name is a script."""
+    folder = tmp_path_factory.mktemp("explored")
+    names = ["iris", SCRIPT]
+    study = make_study(seeds=6) | {"datasets": names}
+    make_tables(folder / "tables", study, names=names, dropped=1)
+    runs = make_runs(study, names)
+    runs.loc[(runs["dataset"] == "iris") & (runs["seed"] == 4) & (runs["strategy"] == "standard"), "status"] = (
+        "diverged"
+    )
+    tables.write_table(runs, folder / "tables" / "runs.csv")
+    report.write_report(study, folder / "tables", [], folder / "report.html")
+    return folder / "report.html"
+
+
+def emulate(browser, width=1280, theme="light"):
+    device = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", device)
+    features = [{"name": "prefers-color-scheme", "value": theme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+
+def wait(browser, condition):
+    return WebDriverWait(browser, 30, poll_frequency=0.05).until(lambda _: condition())
+
+
+def drawn(browser):
+    """Return the view of the cell that is drawn, None while none is."""
+    text = browser.execute_script("return document.getElementById('cell').dataset.ready ?? null")
+    return None if text is None else json.loads(text)
+
+
+def open_report(browser, page, **view):
+    """Open the report anew at a view, and wait until it is drawn."""
+    browser.get("about:blank")
+    browser.get_log("browser")
+    browser.get(f"{page.as_uri()}#{urlencode(view)}")
+    wait(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#matrix tbody tr"))
+    if "cell" in view:
+        wait(browser, lambda: drawn(browser))
+
+
+def open_cell(browser, page, cell=CELL, **view):
+    open_report(browser, page, cell=json.dumps(cell), **view)
+
+
+def choose(browser, name, value):
+    select = Select(browser.find_element(By.ID, name))
+    select.select_by_value(value)
+    wait(browser, lambda: f"{name}={value}" in browser.current_url)
+    wait(browser, lambda: browser.find_element(By.ID, name).get_property("value") == value)
+
+
+def letters(browser):
+    """Return the matrix, by row and column."""
+    return [
+        [cell.text.split()[0] if cell.text else "" for cell in row.find_elements(By.TAG_NAME, "td")]
+        for row in browser.find_elements(By.CSS_SELECTOR, "#matrix tbody tr")
+    ]
+
+
+def cell_button(browser, cell=CELL):
+    buttons = browser.find_elements(By.CSS_SELECTOR, "#matrix button")
+    return next(button for button in buttons if json.loads(button.get_attribute("data-cell")) == list(cell))
+
+
+def alternative(browser, figure):
+    chart = browser.find_element(By.CSS_SELECTOR, f"#{figure} .chart")
+    assert chart.get_attribute("role") == "img"
+    return chart.get_attribute("aria-label")
+
+
+def test_it_opens_without_network_or_a_word_on_the_console(browser, page):
+    emulate(browser)
+    open_cell(browser, page)
+    assert browser.get_log("browser") == []
+    assert browser.execute_script("return performance.getEntriesByType('resource').length") == 0
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".chart svg")) == 3
+
+
+def test_a_cell_that_the_file_has_no_room_for_opens_with_its_table(browser, tmp_path, monkeypatch):
+    study = make_study()
+    make_tables(tmp_path / "tables", study)
+    monkeypatch.setattr(report, "explorer_data", functools.partial(explorer.explorer_data, space=0))
+    report.write_report(study, tmp_path / "tables", [], tmp_path / "report.html")
+    emulate(browser)
+    open_cell(browser, tmp_path / "report.html")
+    shown = browser.find_element(By.ID, "cell").text
+    every = len(study["datasets"]) * len(config.strategies(study))
+    assert f"it has those of 0 of {every} cells" in shown
+    assert "At every budget, by every metric" in shown
+    assert "Learning curves" not in shown
+    assert browser.find_elements(By.CSS_SELECTOR, ".chart svg") == []
+    assert browser.get_log("browser") == []
+
+
+def test_the_matrix_has_a_row_for_each_data_set_and_letters_for_verdicts(browser, page):
+    emulate(browser)
+    open_report(browser, page)
+    heads = [head.text for head in browser.find_elements(By.CSS_SELECTOR, "#matrix tbody th")]
+    assert heads == ["iris", SCRIPT, "mean of all"]
+    # pairs were left out of iris alone, and so of the mean
+    assert letters(browser)[0][0] == "W*"
+    assert set(itertools.chain(*letters(browser)[1:2])) == {"W"}
+    assert not browser.find_element(By.ID, "cell").is_displayed()
+
+
+def test_filters_change_what_is_shown(browser, page):
+    emulate(browser)
+    open_report(browser, page)
+    columns = len(letters(browser)[0])
+    assert columns == len(config.strategies(make_study())) - 1
+    choose(browser, "dataset", "iris")
+    wait(browser, lambda: len(letters(browser)) == 1)
+    choose(browser, "strategy", "alternating-0.5")
+    wait(browser, lambda: letters(browser) == [["W*"]])
+    choose(browser, "budget", "own")
+    choose(browser, "metric", "flops_ratio")
+    wait(browser, lambda: letters(browser) == [["L*"]])
+    browser.find_element(By.ID, "reset").click()
+    wait(browser, lambda: len(letters(browser)) == 3 and len(letters(browser)[0]) == columns)
+    assert browser.get_log("browser") == []
+
+
+def test_only_what_was_compared_can_be_chosen(browser, page):
+    emulate(browser)
+    open_report(browser, page, budget="flops")
+    metrics = [option.get_attribute("value") for option in Select(browser.find_element(By.ID, "metric")).options]
+    assert metrics == ["final_test_accuracy"]
+    # one learning rate leaves nothing to choose
+    assert not browser.find_element(By.ID, "recipe").is_displayed()
+
+
+def test_a_cell_opens_by_a_click(browser, page):
+    emulate(browser)
+    open_report(browser, page)
+    cell_button(browser).click()
+    assert wait(browser, lambda: drawn(browser))["cell"] == list(CELL)
+    assert browser.find_element(By.ID, "cell-title").text == "iris, depth 6: alternating-0.5 against standard"
+    assert cell_button(browser).get_attribute("aria-pressed") == "true"
+
+
+def test_a_cell_opens_by_the_keyboard_and_arrows_move_in_the_matrix(browser, page):
+    emulate(browser)
+    open_report(browser, page)
+    stops = [
+        button
+        for button in browser.find_elements(By.CSS_SELECTOR, "#matrix button")
+        if button.get_property("tabIndex") == 0
+    ]
+    assert len(stops) == 1
+    browser.find_element(By.CSS_SELECTOR, "[aria-label='Matrix of verdicts']").send_keys(Keys.TAB)
+    assert browser.switch_to.active_element == stops[0]
+    browser.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
+    browser.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
+    browser.switch_to.active_element.send_keys(Keys.ENTER)
+    opened = wait(browser, lambda: drawn(browser))["cell"]
+    assert opened == [SCRIPT, "6", list(config.strategies(make_study()))[2]]
+    # the focus stays where the reader was
+    assert json.loads(browser.switch_to.active_element.get_attribute("data-cell")) == opened
+
+
+def test_the_address_restores_the_view(browser, page):
+    emulate(browser)
+    view = {"dataset": "iris", "depth": "6", "budget": "own", "metric": "best_test_accuracy", "clock": "seconds"}
+    open_cell(browser, page, **view, quantity="train_loss")
+    for name, value in (view | {"quantity": "train_loss", "reference": "standard"}).items():
+        assert browser.find_element(By.ID, name).get_property("value") == value
+    assert len(letters(browser)) == 1
+    assert "Training loss (nat) over Reference seconds" in alternative(browser, "curves")
+    choose(browser, "clock", "updates")
+    wait(browser, lambda: "over Updates per parameter" in alternative(browser, "curves"))
+    browser.back()
+    wait(browser, lambda: "over Reference seconds" in alternative(browser, "curves"))
+
+
+@pytest.mark.parametrize(
+    "view", [{"cell": "7"}, {"cell": "[["}, {"cell": '["x","6","y"]'}, {"budget": "x", "clock": "x"}]
+)
+def test_an_address_that_says_nothing_shows_the_usual_view(browser, page, view):
+    emulate(browser)
+    browser.get("about:blank")
+    browser.get_log("browser")
+    browser.get(f"{page.as_uri()}#{urlencode(view)}")
+    wait(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#matrix tbody tr"))
+    assert not browser.find_element(By.ID, "cell").is_displayed()
+    assert browser.find_element(By.ID, "budget").get_property("value") == make_study()["primary_budget"]
+    assert browser.get_log("browser") == []
+
+
+def test_pictures_say_their_number_in_words(browser, page):
+    emulate(browser)
+    open_cell(browser, page)
+    words = "mean difference −2.00 points (95 % interval −3.00 to −1.00, 3 pairs, 1 left out): worse"
+    assert words in alternative(browser, "curves")
+    assert words in alternative(browser, "pairs")
+    assert "90 %: 5 of 6 runs of standard; 90 %: 5 of 6 runs of alternating-0.5" in alternative(browser, "times")
+
+
+ALL = ("all", *CELL[1:])
+
+
+def test_the_mean_of_all_opens_data_set_by_data_set(browser, page):
+    emulate(browser)
+    open_report(browser, page)
+    cell_button(browser, ALL).click()
+    assert wait(browser, lambda: drawn(browser))["cell"] == list(ALL)
+    title = "Mean of all data sets, depth 6: alternating-0.5 against standard"
+    assert browser.find_element(By.ID, "cell-title").text == title
+    rows = browser.find_elements(By.CSS_SELECTOR, "#dataset-rows tr")
+    shown = ["worse", "−2.00", "−3.00 to −1.00", "90.00 %", "88.00 %", "3"]
+    found = [[cell.text for cell in row.find_elements(By.CSS_SELECTOR, "th, td")] for row in rows]
+    assert found == [["iris", *shown, "1"], [SCRIPT, *shown, "0"]]
+    # of two data sets and their mean: dots, and an interval each
+    marks = {name: len(browser.find_elements(By.CSS_SELECTOR, f"#pairs {name}")) for name in (DOTS, INTERVALS)}
+    assert marks == {DOTS: 2, INTERVALS: 3}
+    assert "Paired differences, final test accuracy, equal operations: mean difference −2.00" in alternative(
+        browser, "pairs"
+    )
+    assert browser.find_element(By.ID, "failures").text == (
+        "1 of 7 pairs are left out. Diverged: standard 1; alternating-0.5 0."
+    )
+    for part in ("curves", "times", "provenance"):
+        assert not browser.find_element(By.ID, part).is_displayed()
+    assert browser.get_log("browser") == []
+
+
+def test_a_data_set_of_the_mean_opens_and_the_way_back_too(browser, page):
+    emulate(browser)
+    open_cell(browser, page, cell=ALL, budget="own")
+    browser.find_element(By.CSS_SELECTOR, "#dataset-rows a").click()
+    wait(browser, lambda: drawn(browser)["cell"] == list(CELL))
+    assert drawn(browser)["budget"] == "own"
+    assert browser.find_element(By.ID, "curves").is_displayed()
+    assert not browser.find_element(By.ID, "datasets").is_displayed()
+    browser.back()
+    wait(browser, lambda: drawn(browser)["cell"] == list(ALL))
+
+
+def test_a_link_to_a_part_of_the_page_leaves_the_view(browser, page):
+    emulate(browser)
+    open_cell(browser, page, budget="own")
+    browser.find_element(By.LINK_TEXT, "Environment").click()
+    wait(browser, lambda: browser.current_url.endswith("#environment"))
+    assert browser.find_element(By.ID, "cell").is_displayed()
+    assert browser.find_element(By.ID, "budget").get_property("value") == "own"
+    choose(browser, "clock", "updates")
+    wait(browser, lambda: "over Updates per parameter" in alternative(browser, "curves"))
+    assert drawn(browser)["cell"] == list(CELL)
+
+
+def test_the_parts_of_the_page_are_there_and_named(browser, page):
+    emulate(browser)
+    open_report(browser, page)
+    assert browser.find_element(By.TAG_NAME, "html").get_attribute("lang") == "en"
+    assert len(browser.find_elements(By.TAG_NAME, "main")) == 1
+    links = browser.find_elements(By.CSS_SELECTOR, "nav a")
+    # no page stands beside this report
+    assert len(links) == 6
+    for link in links:
+        target = link.get_attribute("href").partition("#")[2]
+        assert browser.find_element(By.ID, target).tag_name == "h2"
+
+
+def test_the_first_screen_has_question_answer_figure_and_what_was_run(browser, tmp_path):
+    study = config.load(ROOT / "config" / "config.yaml")
+    study["depths"] = [6]
+    make_tables(tmp_path / "tables", study)
+    report.write_report(study, tmp_path / "tables", [], tmp_path / "report.html")
+    emulate(browser)
+    open_report(browser, tmp_path / "report.html")
+    for part in ("h1", "#answer", ".first svg", ".first section"):
+        place = browser.find_element(By.CSS_SELECTOR, part).rect
+        assert place["y"] >= 0
+        assert place["y"] + place["height"] <= 900
+
+
+def printed(browser):
+    """Return the page as PDF, without the background that a reader's printer leaves out."""
+    return base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", {"printBackground": False})["data"])
+
+
+def test_on_paper_it_is_light_and_nothing_is_cut(browser, page):
+    emulate(browser, theme="dark")
+    open_cell(browser, page)
+    assert printed(browser).startswith(b"%PDF-")
+    # the width of A4 between its margins, in pixels
+    emulate(browser, 680, "dark")
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": dark})
+    try:
+        ground = browser.find_element(By.TAG_NAME, "body").value_of_css_property("background-color")
+        assert ground == "rgba(255, 255, 255, 1)"
+        chart = browser.find_element(By.CSS_SELECTOR, "#curves svg")
+        assert chart.value_of_css_property("filter").startswith("invert(1)")
+        for part in ("nav", ".filters", ".take", "#choose"):
+            assert not browser.find_element(By.CSS_SELECTOR, part).is_displayed()
+        assert browser.find_element(By.ID, "cell").is_displayed()
+        # what explains a sentence is printed, be it open or not
+        shown = "return [...document.querySelectorAll('.why table')].every((table) => table.checkVisibility())"
+        assert browser.execute_script(shown)
+        wide = "return [...document.querySelectorAll('table')].filter((table) => table.offsetWidth > 680).length"
+        assert browser.execute_script(wide) == 0
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+def test_names_stay_text(browser, page):
+    emulate(browser)
+    open_cell(browser, page, cell=(SCRIPT, "6", "alternating-0.5"))
+    assert browser.find_element(By.ID, "cell-title").text.startswith(SCRIPT)
+    assert SCRIPT in alternative(browser, "curves")
+    assert len(browser.find_elements(By.TAG_NAME, "script")) == REPORT_SCRIPTS
+    assert browser.get_log("browser") == []
+    assert "<script>alert" not in page.read_text(encoding="utf-8")
+
+
+def test_runs_that_failed_are_shown(browser, page):
+    emulate(browser)
+    open_cell(browser, page)
+    said = browser.find_element(By.ID, "failures")
+    assert said.is_displayed()
+    assert (
+        said.text == "1 of 4 pairs are left out. Runs that failed: standard seeds 4 (diverged); alternating-0.5 none."
+    )
+    open_cell(browser, page, cell=(SCRIPT, "6", "alternating-0.5"))
+    assert not browser.find_element(By.ID, "failures").is_displayed()
+    listed = browser.find_element(By.ID, "failed-runs").text
+    assert "iris, depth 6, standard diverged 1 of 6 4" in listed
+
+
+def test_jobs_that_were_done_again_are_listed_with_a_link_to_their_logs(browser, tmp_path):
+    study = make_study()
+    make_tables(tmp_path / "tables", study)
+    packs = make_packs(study, make_comparisons(study))
+    packs.loc[0, "attempt"], packs.loc[1, "resumed_at_epochs"] = 2, "50"
+    tables.write_table(packs, tmp_path / "tables" / "packs.csv")
+    study |= {"results": str(tmp_path)}
+    report.write_report(study, tmp_path / "tables", [], tmp_path / "partial" / "report.html")
+    browser.get((tmp_path / "partial" / "report.html").as_uri())
+    rows = browser.find_elements(By.CSS_SELECTOR, "#retried-jobs tbody tr")
+    first, second = packs["strategy"][:2]
+    assert [row.text.split(" 0-")[0] for row in rows] == [f"iris, depth 6, {name}" for name in (first, second)]
+    assert ["2 –" in rows[0].text, "1 50" in rows[1].text] == [True, True]
+    links = [row.find_element(By.TAG_NAME, "a").get_attribute("href") for row in rows]
+    assert links == [(tmp_path / log).as_uri() for log in packs["log"][:2]]
+
+
+def test_provenance_is_that_of_the_packs(browser, page):
+    emulate(browser)
+    open_cell(browser, page)
+    text = browser.find_element(By.ID, "packs").text
+    for words in ("d" * 64, "c0de", "logs/train/alternating-0.5.log", "1.50 s", "250 MiB", "threads: 1"):
+        assert words in text
+    assert json.loads(browser.find_element(By.CSS_SELECTOR, "#packs pre").get_property("textContent")) == {"width": 64}
+
+
+def taken(browser, folder, part, form, dataset="iris"):
+    """Press a button of an opened cell and return the bytes of the file that it saves."""
+    browser.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)})
+    button = browser.find_element(By.CSS_SELECTOR, f"#{part} [data-format={form}]")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
+    button.click()
+    path = folder / f"{part}-{dataset}-depth6-alternating-0.5.{form}"
+    deadline = time.monotonic() + 30
+    while not (path.exists() and path.stat().st_size):
+        assert time.monotonic() < deadline, f"{path} was not saved"
+        time.sleep(0.05)
+    return path.read_bytes()
+
+
+def test_csv_files_are_the_rows_of_the_tables(browser, page, tmp_path):
+    emulate(browser)
+    open_cell(browser, page)
+    own = {"dataset": "iris", "depth": 6, "strategy": "alternating-0.5", "reference": "standard"}
+    both = own | {"strategy": ["standard", "alternating-0.5"]}
+    budget = {"budget": make_study()["primary_budget"], "metric": "final_test_accuracy"}
+
+    def rows(name, **values):
+        path = page.parent / "tables" / f"{name}.csv"
+        frame = tables.read_table(path, name)
+        header, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        chosen = np.logical_and.reduce(
+            [frame[key].isin(np.atleast_1d(value)) for key, value in values.items() if key in frame]
+        )
+        assert chosen.any()
+        return header + "".join(itertools.compress(lines, chosen))
+
+    def saved(part):
+        return taken(browser, tmp_path, part, "csv").decode()
+
+    assert saved("comparison") == rows("comparisons", **own)
+    assert saved("pairs") == rows("pairs", **own, **budget)
+    assert saved("times") == rows("times_to_target", **both)
+    assert saved("provenance") == rows("packs", **both)
+    # of all data sets: those that its mean is taken of
+    open_cell(browser, page, cell=ALL)
+    for part in ("datasets", "pairs"):
+        text = taken(browser, tmp_path, part, "csv", dataset="all").decode()
+        assert text == rows("comparisons", **own | budget | {"dataset": ["iris", SCRIPT]})
+    open_cell(browser, page)
+    found = pd.read_csv(io.StringIO(saved("curves")))
+    table = tables.read_table(page.parent / "tables" / "epochs.parquet", "epochs")
+    table = table[(table["dataset"] == "iris") & table["strategy"].isin(both["strategy"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(found, table[found.columns], check_dtype=False)
+
+
+@pytest.mark.parametrize("part", ["curves", "pairs", "times"])
+def test_figures_are_saved_as_pictures(browser, page, tmp_path, part):
+    emulate(browser)
+    open_cell(browser, page)
+    assert taken(browser, tmp_path, part, "svg").startswith(b"<svg ")
+    assert taken(browser, tmp_path, part, "png").startswith(b"\x89PNG\r\n")
+    assert browser.get_log("browser") == []
+
+
+@pytest.mark.parametrize("dataset", [CELL[0], "all"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_serious_keeps_anyone_out(browser, page, width, theme, dataset):
+    emulate(browser, width, theme)
+    open_cell(browser, page, cell=(dataset, *CELL[1:]))
+    browser.execute_script("for (const part of document.querySelectorAll('details')) part.open = true")
+    browser.execute_script(AXE)
+    violations = browser.execute_async_script("axe.run(document).then((found) => arguments[0](found.violations))")
+    serious = [(each["id"], each["nodes"]) for each in violations if each["impact"] in ("serious", "critical")]
+    assert serious == []
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+
+
+def test_charts_follow_the_colours_of_the_reader(browser, page):
+    grounds = []
+    for theme in ("light", "dark"):
+        emulate(browser, theme=theme)
+        open_cell(browser, page)
+        svg = browser.find_element(By.CSS_SELECTOR, "#curves svg")
+        grounds.append(svg.value_of_css_property("background-color"))
+    assert grounds == ["rgba(255, 255, 255, 1)", "rgba(20, 24, 28, 1)"]
+
+
+def test_the_report_of_a_study_of_the_default_size_is_five_megabytes_at_most(tmp_path):
+    study = config.load(ROOT / "config" / "config.yaml")
+    generator = np.random.default_rng(0)
+
+    def noisy(frame, names, digits):
+        return frame.assign(**{name: generator.random(len(frame)).round(digits) for name in names})
+
+    # logs hold nine digits, what is computed from them more
+    comparisons = pd.concat([make_comparisons(study | {"primary_depth": depth}) for depth in study["depths"]])
+    comparisons = noisy(comparisons, EFFECTS, 15)
+    epochs = noisy(
+        make_epochs(study, comparisons, 50),
+        ["train_loss", "validation_accuracy", "test_accuracy", "reference_seconds"],
+        9,
+    )
+    written = {
+        "comparisons": comparisons,
+        "pairs": noisy(make_pairs(study, comparisons), ["reference_value", "strategy_value", "difference"], 9),
+        "times_to_target": noisy(make_times(study, epochs), ["updates", "seconds"], 9),
+        "packs": make_packs(study, comparisons),
+    }
+    make_tables(tmp_path / "tables", study)
+    for name, table in written.items():
+        tables.write_table(table, tmp_path / "tables" / f"{name}.csv")
+    epochs.to_parquet(tmp_path / "tables" / "epochs.parquet", index=False)
+    report.write_report(study, tmp_path / "tables", [], tmp_path / "report.html")
+    assert len(epochs) == 9 * 3 * 9 * 10 * 50
+    assert (tmp_path / "report.html").stat().st_size <= 5_000_000

@@ -1,0 +1,339 @@
+"""The configuration: one line for each mistake, and a grid that says exactly what is run."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from altfreeze.freezing.schedules import STRATEGIES
+from altfreeze.study import grid as config
+from altfreeze.support.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+DEFAULT = ROOT / "config" / "config.yaml"
+
+
+def shipped():
+    return [[DEFAULT], *([DEFAULT, path] for path in sorted((ROOT / "config" / "studies").glob("*.yaml")))]
+
+
+@pytest.mark.parametrize("files", shipped(), ids=lambda files: files[-1].stem)
+def test_shipped_studies_are_valid(files):
+    study = config.load(*files)
+    assert len(config.packs(study)) == len(set(config.packs(study)))
+
+
+def test_the_default_study_is_the_documented_grid():
+    study = config.load(DEFAULT)
+    packs = config.packs(study)
+    assert list(config.strategies(study)) == [
+        "standard",
+        "alternating-0.3",
+        "alternating-0.5",
+        "alternating-0.7",
+        "standard_half_updates",
+        "standard_matched_flops-0.5",
+        "frozen_bottom-0.5",
+        "frozen_top-0.5",
+        "random_half",
+    ]
+    calibration = [pack for pack in packs if pack.calibrates]
+    assert len(packs) - len(calibration) == 9 * 3 * 9
+    assert sum(pack.last_seed - pack.first_seed + 1 for pack in packs) == 9 * 3 * 9 * 10 + 9 * 3 * 10
+    assert {(pack.strategy, pack.seeds) for pack in calibration} == {("standard", "1000000-1000009")}
+    assert packs[0].stem == "iris/depth4/standard/configured/seeds1000000-1000009"
+    assert packs[1].stem == "iris/depth4/standard/configured/seeds0-9"
+    assert packs[-1].stem == "gaussian_quantiles/depth8/random_half/configured/seeds0-9"
+
+
+def test_tuning_adds_the_same_grid_at_tuned_learning_rates_and_no_calibration():
+    packs = config.packs(config.validate({"datasets": ["iris"], "tune": [0.1, 0.01]}))
+    configured, tuned = ([pack for pack in packs if pack.recipe == recipe] for recipe in ("configured", "tuned"))
+    assert [pack._replace(recipe="configured") for pack in tuned] == [p for p in configured if not p.calibrates]
+
+
+def test_a_strategy_has_its_own_parameters_the_general_keys_and_its_label():
+    study = config.validate(
+        {
+            "freeze_period": 3,
+            "freeze_ratios": [0.5, 0.25],
+            "strategies": [
+                "alternating",
+                {"name": "alternating", "label": "by_step", "unit": "step", "freeze_ratio": 1},
+                {"name": "frozen_top", "freeze_ratio": "primary"},
+            ],
+        }
+    )
+    found = config.strategies(study)
+    assert list(found) == ["standard", "alternating-0.5", "alternating-0.25", "by_step-1", "frozen_top-0.5"]
+    general = {"name": "alternating", "period": 3, "first": "top"}
+    assert found["alternating-0.25"] == general | {"unit": "epoch", "freeze_ratio": 0.25}
+    assert found["by_step-1"] == general | {"unit": "step", "freeze_ratio": 1.0}
+    assert found["frozen_top-0.5"] == {"name": "frozen_top", "freeze_ratio": 0.5}
+    assert config.primary_strategy(study) == "alternating-0.5"
+
+
+@pytest.mark.parametrize(
+    ("budget", "strategies", "expected"),
+    [
+        ("flops", ["alternating", "standard_matched_flops"], ("standard_matched_flops-0.5", "own")),
+        ("flops", ["alternating", {"name": "standard_matched_flops", "period": 2}], ("standard", "flops")),
+        ("flops", ["alternating"], ("standard", "flops")),
+        ("updates", ["alternating", "standard_half_updates"], ("standard_half_updates", "own")),
+        ("epochs", ["alternating", "standard_matched_flops"], ("standard", "epochs")),
+    ],
+)
+def test_the_primary_reference_is_the_control_that_ends_there(budget, strategies, expected):
+    study = config.validate({"primary_budget": budget, "strategies": strategies})
+    assert config.primary_comparison(study) == ("alternating-0.5", *expected)
+
+
+@pytest.mark.parametrize("ratio", [0, 1, 0.01])
+def test_where_no_layer_freezes_a_control_that_ends_earlier_is_not_the_reference(ratio):
+    keys = {"freeze_ratios": [ratio], "primary_freeze_ratio": ratio, "primary_budget": "updates"}
+    assert config.primary_comparison(config.validate(keys))[1:] == ("standard", "updates")
+
+
+def test_yamls_off_is_the_word_off(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("cache_activations: off\n")
+    assert config.load(DEFAULT, mine)["cache_activations"] == "off"
+
+
+def test_the_default_configuration_states_every_key_and_the_schema_has_the_same_defaults():
+    stated = yaml.safe_load(DEFAULT.read_text())
+    properties = config.load_schema()["properties"]
+    assert set(stated) == set(properties)
+    for key in set(stated) - {"datasets", "sources"}:
+        assert stated[key] == properties[key]["default"], key
+
+
+def test_every_key_is_documented():
+    text = (ROOT / "config" / "README.md").read_text()
+    schema = config.load_schema()
+    for key in schema["properties"]:
+        assert f"`{key}`" in text, key
+    for name in STRATEGIES:
+        assert f"`{name}`" in text, name
+        for parameter in STRATEGIES[name].parameters:
+            assert parameter in text, parameter
+    for kind in schema["$defs"]["source"]["properties"]["kind"]["enum"]:
+        assert f"`{kind}`" in text, kind
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"depth": [3]}, ["depth: unknown key", "did you mean depths?"]),
+        ({"nonsense": 1}, ["nonsense: unknown key", "allowed: study, seed"]),
+        ({"depths": "four"}, ["depths", '"four"', "a list"]),
+        ({"depths": [4, "four"]}, ["depths[1]", '"four"', "a whole number ≥ 2"]),
+        ({"depths": [4.0]}, ["depths[0]", "4.0", "a whole number"]),
+        ({"depths": [True]}, ["depths[0]", "true"]),
+        ({"depths": [1]}, ["depths[0]", "1", "≥ 2"]),
+        ({"depths": []}, ["depths", "not empty"]),
+        ({"depths": [4, 4]}, ["depths", "twice"]),
+        ({"freeze_ratios": [0.5, 1.5]}, ["freeze_ratios[1]", "1.5", "≥ 0 and ≤ 1"]),
+        ({"freeze_ratios": [float("nan")]}, ["freeze_ratios[0]", "NaN"]),
+        ({"freeze_ratios": [0.5, 0.50000001]}, ["freeze_ratios", "alike", "allowed"]),
+        ({"seeds": 0}, ["seeds", "≥ 1"]),
+        ({"seeds": "10"}, ["seeds", '"10"', "a whole number"]),
+        ({"seeds_per_job": -1}, ["seeds_per_job", "-1", "auto or a whole number ≥ 1"]),
+        ({"seeds_per_job": "all"}, ["seeds_per_job", '"all"', "auto or a whole number ≥ 1"]),
+        ({"checkpoint_every": -1}, ["checkpoint_every", "-1", "a whole number ≥ 0"]),
+        ({"epochs_standard": 2.5}, ["epochs_standard", "2.5"]),
+        ({"learning_rate": 0}, ["learning_rate", "> 0"]),
+        ({"learning_rate": float("inf")}, ["learning_rate", "Infinity"]),
+        ({"optimizer": "lion"}, ["optimizer", '"lion"', "sgd, adam, adamw"]),
+        ({"learning_rate_schedule": "linear"}, ["constant, cosine"]),
+        ({"momentum": 1}, ["momentum", "< 1"]),
+        ({"dropout": 1}, ["dropout", "< 1"]),
+        ({"weight_decay": -0.1}, ["weight_decay", "≥ 0"]),
+        ({"freeze_unit": "batch"}, ["freeze_unit", "epoch, step"]),
+        ({"first_to_learn": "middle"}, ["bottom, top"]),
+        ({"state_on_thaw": None}, ["state_on_thaw", "null", "keep, reset, decay"]),
+        ({"device": "tpu"}, ["auto, cpu, cuda"]),
+        ({"results": "./"}, ["results", "the folder of the workflow"]),
+        ({"seeds": 10**9}, ["seeds", "≤ 1000000"]),
+        ({"sources": {"a": {"kind": "csv", "path": "a{b}.csv", "target": "c"}}}, ["sources.a.path", "a{b}.csv"]),
+        ({"results": "~/a"}, ["results", '"~/a"', "none of { } < >"]),
+        ({"results": "{dataset}"}, ["results"]),
+        ({"study": "a\nb"}, ["study"]),
+        ({"datasets": ["mnist"]}, ["datasets[0]", '"mnist"', "no entry in sources"]),
+        ({"datasets": ["all"], "sources": {"all": {"kind": "iris"}}}, ["datasets[0]", '"all"']),
+        ({"datasets": ["../x"], "sources": {"../x": {"kind": "iris"}}}, ["../x"]),
+        ({"sources": {"a b": {"kind": "iris"}}}, ["sources.a b", "name is not allowed"]),
+        ({"sources": {"a": {"kind": "excel"}}}, ["sources.a.kind", '"excel"', "parquet"]),
+        ({"sources": {"a": {}}}, ["sources.a", "kind is missing"]),
+        ({"sources": {"a": {"kind": "iris", "rows": 3}}}, ["sources.a.rows: unknown key"]),
+        ({"sources": {"a": {"kind": "csv", "path": "x.csv"}}}, ["sources.a", "target is missing"]),
+        ({"sources": {"a": {"kind": "moons", "samples": 3, "noise": 0}}}, ["sources.a.samples", "≥ 20"]),
+        ({"sources": {"a": {"kind": "openml"}}}, ["sources.a", "either id, or name and version"]),
+        ({"strategies": []}, ["strategies", "not empty"]),
+        ({"strategies": ["alternating", 3]}, ["strategies[1]", "3", "text or keys with values"]),
+        ({"strategies": ["alternatin"]}, ["strategies[0]", "alternatin", "did you mean alternating?"]),
+        ({"strategies": [{"name": ["a"]}]}, ["strategies[0]", "is no strategy"]),
+        ({"strategies": [{"label": "a"}]}, ["strategies[0]", "name is missing"]),
+        ({"strategies": [{"name": "alternating", "perod": 2}]}, ["strategies[0].perod", "did you mean period?"]),
+        ({"strategies": [{"name": "alternating", "period": 0}]}, ["strategies[0].period", "≥ 1"]),
+        ({"strategies": [{"name": "frozen_top", "freeze_ratio": "half"}]}, ["strategies[0].freeze_ratio", "half"]),
+        ({"strategies": [{"name": "alternating", "label": "a/b"}]}, ["strategies[0].label", "a/b"]),
+        ({"strategies": [{"name": "lisa", "label": "alternating"}]}, ["strategies[0].label", "another strategy's"]),
+        ({"strategies": [{"name": "lisa", "label": "alternating-0.5"}]}, ["strategies[0].label", "another strategy's"]),
+        ({"strategies": ["alternating", "alternating"]}, ["strategies", '"alternating-0.3" stands twice']),
+        ({"strategies": ["alternating", "standard"]}, ["strategies", '"standard" stands twice']),
+        ({"strategies": ["random_half"]}, ["strategies", "alternating-0.5", "primary comparison"]),
+        ({"cache_activations": True}, ["cache_activations", "true", "auto, off"]),
+        ({"calibration_seeds": 0}, ["calibration_seeds", "≥ 1"]),
+        ({"target_levels": [0]}, ["target_levels[0]", "> 0"]),
+        ({"tune": 0.1}, ["tune", "a list"]),
+        ({"tune": [-1]}, ["tune[0]", "> 0"]),
+        ({"gradient_flow": 1}, ["gradient_flow", "true or false"]),
+        ({"timing_rounds": 5}, ["timing_rounds", "≥ 6"]),
+        ({"equivalence_margin": 0}, ["equivalence_margin", "> 0"]),
+        ({"cost_margin": 2}, ["cost_margin", "≤ 1"]),
+        ({"primary_budget": "time"}, ["primary_budget", "epochs, updates, flops, seconds"]),
+        ({"family": ["lisa"]}, ["family[0]", '"lisa"', "random_half"]),
+        ({"family": ["standard"]}, ["family[0]", '"standard"']),
+        ({"primary_depth": 5}, ["primary_depth", "5", "4, 6, 8"]),
+        ({"primary_freeze_ratio": 0.4}, ["primary_freeze_ratio", "0.4", "0.3, 0.5, 0.7"]),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_file_key_value_and_what_is_allowed(wrong, words, tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump(wrong))
+    with pytest.raises(InputError) as caught:
+        config.load(DEFAULT, file)
+    message = str(caught.value)
+    assert message.isprintable()
+    assert message.startswith(f"{file}: ")
+    for word in words:
+        assert word in message
+    assert "allowed" in message or "required" in message
+
+
+def test_a_mistake_is_ascribed_to_the_file_that_makes_it_or_to_the_command_line(tmp_path):
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text("seeds: 0\n")
+    second.write_text("width: 3\n")
+    with pytest.raises(InputError, match=re.escape(str(first))):
+        config.load(first, second)
+    with pytest.raises(InputError, match=r"^--config: seeds"):
+        config.validate({"seeds": 0}, [second])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"a: [", "cannot be read as YAML"), (b"- 1", "allowed: keys with values"), (b"\xff\xfe\x00", "cannot be read")],
+)
+def test_a_file_that_is_no_configuration_is_one_line(content, words, tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=words) as caught:
+        config.load(file)
+    assert str(caught.value).isprintable()
+
+
+def test_a_missing_file_is_one_line(tmp_path):
+    with pytest.raises(InputError, match=r"none\.yaml: cannot be read"):
+        config.load(tmp_path / "none.yaml")
+
+
+def test_a_later_file_replaces_lists_and_adds_to_mappings(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("datasets: [mine]\nsources: {mine: {kind: csv, path: x.csv, target: y}}\n")
+    study = config.load(DEFAULT, mine)
+    assert study["datasets"] == ["mine"]
+    assert {"iris", "mine"} < set(study["sources"])
+
+
+def test_a_data_file_that_is_not_there_is_one_line_if_the_study_needs_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sources = {"mine": {"kind": "csv", "path": "mine.csv", "target": "y"}, "iris": {"kind": "iris"}}
+    config.check_files(config.validate({"datasets": ["iris"], "sources": sources}))
+    study = config.validate({"datasets": ["mine"], "sources": sources})
+    with pytest.raises(InputError, match=r'sources\.mine\.path: "mine\.csv" is not a file') as caught:
+        config.check_files(study)
+    assert str(caught.value).isprintable()
+    (tmp_path / "mine.csv").write_text("")
+    config.check_files(study)
+
+
+def test_seed_blocks_cover_every_seed_once():
+    study = config.validate({"datasets": ["iris"], "seeds": 23, "seeds_per_job": 10})
+    blocks = {(pack.first_seed, pack.last_seed) for pack in config.packs(study) if not pack.calibrates}
+    assert sorted(blocks) == [(0, 9), (10, 19), (20, 22)]
+
+
+def test_a_cell_holds_only_what_decides_its_numbers():
+    def cell(strategy, **keys):
+        return config.cell(config.validate(keys), "iris", 4, strategy)
+
+    standard, alternating = "standard", "alternating-0.5"
+    for same in ({"study": "x"}, {"results": "y"}, {"seeds": 3}, {"primary_depth": 8}, {"momentum": 0.5}):
+        assert cell(standard, **same) == cell(standard)
+        assert cell(alternating, **same) == cell(alternating)
+    for own in (
+        {"epochs_alternating": 3},
+        {"freeze_period": 2},
+        {"state_on_thaw": "reset"},
+        {"first_to_learn": "bottom"},
+    ):
+        assert cell(standard, **own) == cell(standard)
+        assert cell(alternating, **own) != cell(alternating)
+    for both in ({"seed": 2}, {"width": 3}, {"learning_rate": 0.5}, {"optimizer": "sgd"}, {"batch_size": 8}):
+        assert cell(standard, **both) != cell(standard)
+        assert cell(alternating, **both) != cell(alternating)
+    assert cell(standard, epochs_standard=3) != cell(standard)
+    assert cell(alternating, epochs_standard=3) == cell(alternating)
+    assert cell(standard, optimizer="sgd", momentum=0.5) != cell(standard, optimizer="sgd")
+    assert config.validate_cell(cell(standard)) == cell(standard)
+    assert config.validate_cell(cell(alternating, optimizer="sgd")) == cell(alternating, optimizer="sgd")
+
+
+def test_the_profile_that_is_always_read_sets_nothing_that_a_cluster_profile_sets():
+    always = yaml.safe_load((ROOT / "profiles" / "default" / "config.yaml").read_text())
+    cluster = yaml.safe_load((ROOT / "slurm" / "config.yaml").read_text())
+    assert not set(always) & {*cluster, "executor", "jobs", "cores", "default-resources"}
+
+
+CONDA_NAMES = {
+    "torch": "pytorch",
+    "matplotlib": "matplotlib-base",
+    "seaborn": "seaborn-base",
+    "nbconvert": "nbconvert-core",
+    "snakemake": "snakemake-minimal",
+}
+
+
+def test_conda_and_pip_install_the_same_versions():
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    pinned = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    conda = dict(entry.split(" =", 1) for entry in environment if not entry.startswith("python "))
+    assert conda == {CONDA_NAMES.get(name, name): version for name, version in pinned.items()}
+
+
+def test_the_package_asks_for_nothing_that_is_not_pinned():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    assert set(project["dependencies"]) <= {line.split("==")[0] for line in lines}
+
+
+@pytest.mark.parametrize(
+    ("seeds", "blocks"), [(7, ["0-6"]), (1000, ["0-999"]), (2100, ["0-999", "1000-1999", "2000-2099"])]
+)
+def test_seeds_per_job_auto_is_a_cells_seeds_in_one_block_up_to_a_thousand(seeds, blocks):
+    study = config.validate({"datasets": ["iris"], "depths": [6], "seeds": seeds, "seeds_per_job": "auto"})
+    packs = [pack for pack in config.packs(study) if pack.strategy == "standard" and not pack.calibrates]
+    assert [pack.seeds for pack in packs] == blocks
+
+
+def test_how_often_a_checkpoint_is_kept_is_no_part_of_a_cell():
+    cells = [
+        config.cell(config.validate({"datasets": ["iris"], "checkpoint_every": every}), "iris", 6, "standard")
+        for every in (0, 7)
+    ]
+    assert cells[0] == cells[1]

@@ -1,0 +1,532 @@
+"""Training: frozen is frozen, a pack is its members, and every run can be retraced in plain PyTorch."""
+
+import csv
+import hashlib
+import json
+import math
+import subprocess
+import sys
+from itertools import pairwise, product
+
+import numpy as np
+import pytest
+import torch
+from altfreeze.data.split import batch_order, split_of_seed, standardise
+from altfreeze.freezing.cost import step_flops
+from altfreeze.study import grid as config
+from altfreeze.support.errors import InputError
+from altfreeze.support.files import write_csv
+from altfreeze.support.randomness import stream_seed
+from altfreeze.training import trainer as training
+from altfreeze.training.network import layer_sizes
+from altfreeze.training.trainer import LOG_COLUMNS, PhaseSwitch, learning_rate, make_optimizer, train_pack
+from sklearn.datasets import load_wine
+from torch import nn
+
+OPTIMIZERS = ("sgd", "adam", "adamw")
+
+
+@pytest.fixture(scope="module")
+def wine():
+    return load_wine(return_X_y=True)
+
+
+@pytest.fixture(autouse=True)
+def subnormal_numbers():
+    yield
+    # a job flushes them to zero for the rest of its process
+    torch.set_flush_denormal(False)
+
+
+def make_cell(strategy="alternating-0.5", **keys):
+    chosen = {
+        "datasets": ["wine"],
+        "depths": [4],
+        "primary_depth": 4,
+        "freeze_ratios": [0, 0.5, 1],
+        "epochs_standard": 4,
+        "epochs_alternating": 4,
+        "width": 16,
+        "learning_rate": 0.02,
+        "weight_decay": 0.01,
+    }
+    return config.cell(config.validate(chosen | keys), "wine", 4, strategy)
+
+
+def without_clock(rows):
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+def parameters(trained):
+    return [parameter.detach().clone() for parameter in trained.network.parameters()]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("unit", ["epoch", "step"])
+@pytest.mark.parametrize("ratio", ["0", "1"])
+def test_freeze_ratio_0_and_1_are_standard_training_bitwise(wine, optimizer, unit, ratio):
+    standard = train_pack(*wine, make_cell("standard", optimizer=optimizer), range(3))
+    cell = make_cell(f"alternating-{ratio}", optimizer=optimizer, freeze_unit=unit, state_on_thaw="reset")
+    other = train_pack(*wine, cell, range(3))
+    assert without_clock(other.rows) == without_clock(standard.rows)
+    assert all(map(torch.equal, parameters(other), parameters(standard)))
+
+
+def layer_bits(trained, layer):
+    """Return all bits of a layer: weights and optimizer state."""
+    bits = []
+    for parameter in trained.network.layer(layer):
+        state = trained.optimizer.state.get(parameter, {})
+        bits += [parameter.detach().clone(), *(torch.as_tensor(state[key]).clone() for key in sorted(state))]
+    return bits
+
+
+@pytest.mark.parametrize(("optimizer", "state"), list(product(OPTIMIZERS, ["keep", "reset"])))
+def test_a_phase_leaves_frozen_weights_and_optimizer_state_bitwise_alone(wine, optimizer, state):
+    def after(epochs):
+        cell = make_cell(optimizer=optimizer, state_on_thaw=state, epochs_alternating=epochs)
+        return train_pack(*wine, cell, range(2))
+
+    trained = [after(epochs) for epochs in (1, 2, 3)]
+    initial = [network.detach() for network in training.StackedMLP(*initial_arguments(wine)).parameters()]
+    bottom, top = (0, 1), (2, 3)
+    # epoch 1 trains the top, epoch 2 the bottom, epoch 3 the top
+    for layer in bottom:
+        weight, bias = trained[0].network.layer(layer)
+        assert torch.equal(weight, initial[layer])
+        assert torch.equal(bias, initial[4 + layer])
+        assert not trained[0].optimizer.state.get(weight)
+        assert all(map(torch.equal, layer_bits(trained[1], layer), layer_bits(trained[2], layer)))
+    for layer in top:
+        assert all(map(torch.equal, layer_bits(trained[0], layer), layer_bits(trained[1], layer)))
+        assert not any(map(torch.equal, layer_bits(trained[1], layer)[::2], layer_bits(trained[2], layer)[::2]))
+
+
+def initial_arguments(wine):
+    sizes = layer_sizes(wine[0].shape[1], 16, 4, 3)
+    return sizes, [stream_seed(1, "wine", 4, seed, "initial weights") for seed in range(2)]
+
+
+def test_adams_step_count_stands_still_while_frozen_and_starts_anew_on_reset(wine):
+    steps_per_epoch = 4  # 106 train rows in batches of 32
+
+    def count(state, layer):
+        cell = make_cell(optimizer="adam", state_on_thaw=state, epochs_alternating=4)
+        trained = train_pack(*wine, cell, range(2))
+        return trained.optimizer.state[trained.network.weights[layer]]["step"].item()
+
+    assert [count("keep", layer) for layer in range(4)] == [2 * steps_per_epoch] * 4
+    assert [count("reset", layer) for layer in range(4)] == [steps_per_epoch] * 4
+
+
+def plain_loop(X, y, cell, seed):
+    """Train one run in plain PyTorch, written by hand from the documented streams."""
+    key = (cell["study_seed"], cell["dataset"], cell["depth"], seed)
+    split = split_of_seed(y, *key)
+    features = torch.from_numpy(standardise(X, split.train))
+    targets = torch.from_numpy(y)
+    sizes = [X.shape[1], *[cell["width"]] * (cell["depth"] - 1), int(y.max()) + 1]
+    torch.manual_seed(stream_seed(*key, "initial weights"))
+    layers = [nn.Linear(fan_in, fan_out) for fan_in, fan_out in pairwise(sizes)]
+    masks = torch.Generator().manual_seed(stream_seed(*key, "dropout"))
+
+    def forward(x, dropout):
+        keep = None
+        if dropout:
+            keep = torch.rand((len(layers) - 1, len(x), cell["width"]), generator=masks) >= dropout
+        for index, layer in enumerate(layers):
+            x = layer(x)
+            if index < len(layers) - 1:
+                x = torch.relu(x)
+                if dropout:
+                    x = x * keep[index] / (1 - dropout)
+        return x
+
+    options = {"lr": cell["learning_rate"], "weight_decay": cell["weight_decay"]}
+    weights = [parameter for layer in layers for parameter in layer.parameters()]
+    if cell["optimizer"] == "sgd":
+        optimizer = torch.optim.SGD(weights, momentum=cell["momentum"], **options)
+    else:
+        optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[cell["optimizer"]](weights, **options)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=cell["epochs"])
+    history = []
+    for epoch in range(cell["epochs"]):
+        alternating = cell["strategy"]["name"] == "alternating"
+        for index, layer in enumerate(layers):
+            learns = not alternating or (index >= len(layers) // 2) == (epoch % 2 == 0)
+            thaws = learns and not layer.weight.requires_grad
+            for parameter in layer.parameters():
+                parameter.requires_grad_(learns)
+                if thaws and cell["state_on_thaw"] == "reset":
+                    optimizer.state.pop(parameter, None)
+        total = 0.0
+        order = split.train[batch_order(*key, epoch, len(split.train))]
+        for start in range(0, len(order), cell["batch_size"]):
+            batch = order[start : start + cell["batch_size"]]
+            loss = nn.functional.cross_entropy(forward(features[batch], cell["dropout"]), targets[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            # gradients that are still there from before a freeze would move the weights
+            for parameter in weights:
+                if not parameter.requires_grad:
+                    parameter.grad = None
+            optimizer.step()
+            total += loss.item() * len(batch)
+        if cell["learning_rate_schedule"] == "cosine":
+            scheduler.step()
+        with torch.no_grad():
+            logits = forward(features[split.validation], 0)
+            validation = nn.functional.cross_entropy(logits, targets[split.validation]).item()
+        history.append((total / len(order), validation))
+    return history, weights
+
+
+@pytest.mark.parametrize(
+    ("strategy", "optimizer", "options"),
+    [
+        *product(["standard", "alternating-0.5"], OPTIMIZERS, [{}]),
+        *product(["alternating-0.5"], OPTIMIZERS, [{"state_on_thaw": "reset", "learning_rate_schedule": "cosine"}]),
+        ("alternating-0.5", "adam", {"dropout": 0.2}),
+    ],
+)
+def test_member_of_ten_equals_a_pack_of_one_and_a_plain_loop(wine, strategy, optimizer, options):
+    cell = make_cell(
+        strategy, optimizer=optimizer, epochs_standard=5, epochs_alternating=5, learning_rate=0.005, **options
+    )
+    together = train_pack(*wine, cell, range(10))
+    for seed in (0, 7):
+        alone = train_pack(*wine, cell, [seed])
+        history, weights = plain_loop(*wine, cell, seed)
+        rows = [row for row in together.rows if row["seed"] == seed]
+        for index, (train_loss, validation_loss) in enumerate(history):
+            for row in (rows[index], alone.rows[index]):
+                assert row["train_loss"] == pytest.approx(train_loss, rel=2e-5, abs=2e-6)
+                assert row["validation_loss"] == pytest.approx(validation_loss, rel=2e-5, abs=2e-6)
+        for member, position in ((together.network.member(seed), "together"), (alone.network.member(0), "alone")):
+            for found, expected in zip(member.parameters(), weights, strict=True):
+                torch.testing.assert_close(found, expected, rtol=1e-4, atol=2e-5, msg=position)
+
+
+def test_order_and_company_in_a_pack_do_not_matter(wine):
+    cell = make_cell(learning_rate=0.005)
+    forward = train_pack(*wine, cell, [0, 1, 2, 3])
+    backward = train_pack(*wine, cell, [3, 9, 1, 0])
+    for seed, places in ((0, (0, 3)), (1, (1, 2)), (3, (3, 0))):
+        for first, second in zip(
+            forward.network.member(places[0]).parameters(), backward.network.member(places[1]).parameters(), strict=True
+        ):
+            torch.testing.assert_close(first, second, rtol=1e-5, atol=1e-6)
+        accuracies = [
+            [row["test_accuracy"] for row in trained.rows if row["seed"] == seed] for trained in (forward, backward)
+        ]
+        assert accuracies[0] == accuracies[1]
+
+
+def test_strategies_of_one_seed_see_the_same_data_in_the_same_order_from_the_same_weights(wine, monkeypatch):
+    seen = []
+    original = training.StackedMLP.compute_gradients
+
+    def spy(network, x, targets, keep, start):
+        if not seen[-1]:
+            seen[-1] += [parameter.detach().clone() for parameter in network.parameters()]
+        seen[-1] += [x.clone(), targets.clone()]
+        return original(network, x, targets, keep, start)
+
+    monkeypatch.setattr(training.StackedMLP, "compute_gradients", spy)
+    for strategy in ("standard", "alternating-0.5"):
+        seen.append([])
+        train_pack(*wine, make_cell(strategy), range(2))
+    assert len(seen[0]) == len(seen[1]) == 8 + 2 * 4 * 4
+    assert all(map(torch.equal, *seen))
+
+
+def test_counts_and_cost_are_those_of_the_schedule(wine):
+    trained = train_pack(*wine, make_cell(epochs_alternating=3), range(2))
+    sizes = layer_sizes(13, 16, 4, 3)
+    top = sum(step_flops(sizes, batch, (False, False, True, True)) for batch in (32, 32, 32, 10))
+    bottom = sum(step_flops(sizes, batch, (True, True, False, False)) for batch in (32, 32, 32, 10))
+    share = (16 * 16 + 16 + 16 * 3 + 3) / (13 * 16 + 16 + 16 * 16 + 16 + 16 * 16 + 16 + 16 * 3 + 3)
+    rows = [row for row in trained.rows if row["seed"] == 1]
+    assert [row["active"] for row in rows] == ["3-4", "1-2", "3-4"]
+    assert [row["flops"] for row in rows] == [top, top + bottom, 2 * top + bottom]
+    assert [row["updates"] for row in rows] == ["0 0 4 4", "4 4 4 4", "4 4 8 8"]
+    assert [row["updates_minimum"] for row in rows] == [0, 4, 4]
+    assert [row["updates_mean"] for row in rows] == pytest.approx([4 * share, 4, 4 + 4 * share], rel=1e-12)
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert all(earlier["seconds"] < later["seconds"] for earlier, later in pairwise(rows))
+
+
+def test_both_groups_learn_within_an_epoch_when_phases_are_counted_in_steps(wine):
+    rows = train_pack(*wine, make_cell(freeze_unit="step", epochs_alternating=2), [0]).rows
+    assert [row["active"] for row in rows] == ["1-4"] * 2
+    assert rows[-1]["updates"] == "4 4 4 4"
+
+
+@pytest.mark.parametrize(
+    ("active", "text"), [((1, 1, 1), "1-3"), ((0, 1, 0), "2"), ((1, 0, 1, 1), "1 3-4"), ((True, False, True), "1 3")]
+)
+def test_layer_ranges(active, text):
+    assert training.layer_ranges(active) == text
+
+
+def test_a_control_that_stops_within_an_epoch_is_standard_training_up_to_there(wine):
+    cell = make_cell("standard_half_updates", epochs_alternating=5)
+    half = train_pack(*wine, cell, range(2))
+    whole = train_pack(*wine, make_cell("standard", epochs_standard=5), range(2))
+    assert without_clock(half.rows[:4]) == without_clock(whole.rows[:4])
+    assert [row["epoch"] for row in half.rows[::2]] == [1, 2, 2.5]
+    assert half.rows[-1]["updates"] == "10 10 10 10"
+    # two batches of 32 were seen in the last epoch
+    assert half.rows[-1]["train_loss"] != whole.rows[5]["train_loss"]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("strategy", ["alternating-0.5", "frozen_bottom-0.5"])
+def test_the_activation_cache_changes_no_number_but_the_cost(wine, optimizer, strategy):
+    options = {"optimizer": optimizer, "epochs_alternating": 6, "freeze_period": 3}
+    cached, computed = (
+        train_pack(*wine, make_cell(strategy, cache_activations=cache, **options), range(2))
+        for cache in ("auto", "off")
+    )
+    for with_cache, without in zip(cached.rows, computed.rows, strict=True):
+        for key in ("train_loss", "validation_loss", "validation_accuracy"):
+            assert with_cache[key] == pytest.approx(without[key], rel=1e-5)
+    for first, second in zip(parameters(cached), parameters(computed), strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-5, atol=1e-6)
+    assert cached.rows[-1]["flops"] < computed.rows[-1]["flops"]
+
+
+def test_the_cache_holds_what_the_frozen_layers_give(wine, monkeypatch):
+    seen = {"auto": [], "off": []}
+    original = training.StackedMLP.compute_gradients
+    for cache, batches in seen.items():
+
+        def spy(network, x, targets, keep, start, batches=batches):
+            batches.append(x if start else network.hidden(x, 0, 2))
+            return original(network, x, targets, keep, start)
+
+        monkeypatch.setattr(training.StackedMLP, "compute_gradients", spy)
+        train_pack(*wine, make_cell("frozen_bottom-0.5", cache_activations=cache, epochs_alternating=2), range(2))
+    assert len(seen["auto"]) == 2 * 4
+    for found, expected in zip(*seen.values(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_decayed_state_is_what_zero_gradients_would_have_made(wine, optimizer):
+    cell = make_cell(optimizer=optimizer, weight_decay=0)
+    networks = [training.StackedMLP([5, 8, 8, 8, 3], seeds=[0, 1]) for _ in range(2)]
+    optimizers = [make_optimizer(network, cell) for network in networks]
+    x = torch.randn(2, 7, 5, generator=torch.Generator().manual_seed(0))
+    for network, made in zip(networks, optimizers, strict=True):
+        network(x).square().sum().backward()
+        made.step()
+    switch = PhaseSwitch(networks[0], optimizers[0], "decay")
+    switch.to((False, False, True, True), 1)
+    switch.to((True,) * 4, 8)
+    for parameter in networks[1].parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    for _ in range(7):
+        optimizers[1].step()
+    for decayed, stepped in zip(networks[0].layer(1), networks[1].layer(1), strict=True):
+        found, expected = optimizers[0].state[decayed], optimizers[1].state[stepped]
+        assert found.keys() == expected.keys()
+        for key in found:
+            torch.testing.assert_close(found[key], expected[key], rtol=1e-5, atol=0)
+    top = networks[0].layer(3)[0]
+    assert all(
+        torch.equal(optimizers[0].state[top][key], value) for key, value in kept(networks[0], x, cell)[3].items()
+    )
+
+
+def kept(network, x, cell):
+    """Return each layer's optimizer state after one step from the initial weights of `network`."""
+    fresh = training.StackedMLP([5, 8, 8, 8, 3], seeds=[0, 1])
+    made = make_optimizer(fresh, cell)
+    fresh(x).square().sum().backward()
+    made.step()
+    return [made.state[fresh.layer(index)[0]] for index in range(network.depth)]
+
+
+def test_a_diverged_seed_is_marked_from_its_epoch_on_and_harms_no_other(wine, monkeypatch):
+    cell = make_cell("standard")
+    sound = train_pack(*wine, cell, range(3))
+    made = []
+
+    class Recorded(training.StackedMLP):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            made.append(self)
+
+    def poison(rows, number, epochs):
+        if number == 2:
+            made[0].weights[0].detach()[1, 0, 0] = math.inf
+
+    monkeypatch.setattr(training, "StackedMLP", Recorded)
+    trained = train_pack(*wine, cell, range(3), progress=poison)
+    assert trained.diverged == {1: 3}
+    for row, expected in zip(without_clock(trained.rows), without_clock(sound.rows), strict=True):
+        if row["seed"] == 1 and row["epoch"] >= 3:
+            assert row["status"] == "diverged"
+            assert all(math.isnan(row[name]) for name in LOG_COLUMNS[3:7])
+        else:
+            assert row == expected
+            assert row["status"] == "ok"
+
+
+@pytest.mark.parametrize("epochs", [1, 7])
+def test_cosine_is_pytorchs_over_the_strategys_own_epochs(epochs):
+    cell = make_cell("standard", learning_rate_schedule="cosine", epochs_standard=epochs)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=cell["learning_rate"])
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs)
+    for epoch in range(epochs):
+        assert learning_rate(cell, epoch / epochs) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-12)
+        optimizer.step()
+        scheduler.step()
+
+
+def switched():
+    cell = make_cell(optimizer="sgd")
+    network = training.StackedMLP([5, 8, 8, 8, 3], seeds=[0, 1])
+    optimizer = make_optimizer(network, cell)
+    network(torch.randn(2, 7, 5)).sum().backward()
+    optimizer.step()
+    switch = PhaseSwitch(network, optimizer, "keep")
+    switch.remember((False, False, True, True))
+    switch.to((False, False, True, True), 1)
+    switch.check()
+    switch.confirm()
+    return switch
+
+
+@pytest.mark.parametrize("kind", ["weight", "state", "gradient", "flag"])
+def test_the_check_at_a_switch_sees_a_frozen_layer_that_was_touched(kind):
+    switch = switched()
+    weight = switch.network.weights[0]
+    if kind == "weight":
+        weight.detach()[1, 2, 3] += 1e-3
+    elif kind == "state":
+        switch.optimizer.state[weight]["momentum_buffer"][0, 0, 0] += 1e-3
+    elif kind == "gradient":
+        weight.grad = torch.zeros_like(weight)
+    else:
+        weight.requires_grad_()
+    with pytest.raises(RuntimeError, match="frozen"):
+        switch.check()
+        switch.confirm()
+
+
+@pytest.mark.parametrize("touched", ["at the first step", "at the last"])
+def test_an_epoch_in_which_a_frozen_layer_changed_ends_the_training(wine, monkeypatch, touched):
+    steps, original = [], training.StackedMLP.compute_gradients
+
+    def touch(network, *arguments):
+        steps.append(1)
+        frozen = next(weight for weight in network.weights if not weight.requires_grad)
+        if len(steps) == (1 if touched == "at the first step" else 4):
+            frozen.detach()[0, 0, 0] += 1e-3
+        return original(network, *arguments)
+
+    monkeypatch.setattr(training.StackedMLP, "compute_gradients", touch)
+    cell = make_cell(freeze_unit="step", epochs_alternating=3)
+    with pytest.raises(RuntimeError, match="changed during a phase"):
+        train_pack(*wine, cell, range(2))
+    assert len(steps) == (4 if touched == "at the first step" else 8), "the step after a phase has its check"
+
+
+def test_switches_within_an_epoch_do_not_wait_for_the_device(wine, monkeypatch):
+    waits = []
+
+    class Counted(training.Clock):
+        def __init__(self, device):
+            super().__init__(device)
+            self.wait = lambda: waits.append(1)
+
+    monkeypatch.setattr(training, "Clock", Counted)
+    train_pack(*wine, make_cell(freeze_unit="step", epochs_alternating=3), range(2))
+    assert len(waits) == 3 * 2, "one before and one after each epoch"
+    asked = []
+    monkeypatch.setattr(torch.Tensor, "item", lambda tensor, item=torch.Tensor.item: asked.append(1) or item(tensor))
+    train_pack(*wine, make_cell(freeze_unit="step", epochs_alternating=3), range(2))
+    assert len(asked) == 3 + 1, "the frozen layers' checks, once per epoch and at the end"
+
+
+@pytest.fixture
+def stored(wine, tmp_path):
+    path = tmp_path / "wine.npz"
+    np.savez(path, X=wine[0], y=wine[1])
+    return path
+
+
+def test_a_job_writes_a_log_and_a_manifest_that_agree(stored, tmp_path):
+    cell, log, manifest = make_cell(epochs_alternating=2), tmp_path / "a" / "log.csv", tmp_path / "a" / "log.json"
+    training.run(stored, cell, range(3, 6), "cpu", torch.get_num_threads(), log, manifest)
+    said = json.loads(manifest.read_text())
+    with log.open() as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == LOG_COLUMNS
+    assert [(row["seed"], row["epoch"]) for row in rows] == [(str(s), e) for e in "12" for s in (3, 4, 5)]
+    assert said["rows"] == len(rows)
+    assert said["cell"] == cell
+    assert said["seeds"] == [3, 4, 5]
+    assert said["log_sha256"] == hashlib.sha256(log.read_bytes()).hexdigest()
+    assert said["data_sha256"] == hashlib.sha256(stored.read_bytes()).hexdigest()
+    assert said["status"] == "ok"
+    assert said["diverged"] == {}
+    assert sorted(path.name for path in log.parent.iterdir()) == ["log.csv", "log.json"]
+
+
+def test_the_log_holds_float32_exactly(wine, tmp_path):
+    trained = train_pack(*wine, make_cell(), range(2))
+    write_csv(tmp_path / "log.csv", LOG_COLUMNS, ([row[column] for column in LOG_COLUMNS] for row in trained.rows))
+    with (tmp_path / "log.csv").open() as file:
+        for read, row in zip(csv.DictReader(file), trained.rows, strict=True):
+            for column in ("train_loss", "validation_loss"):
+                assert np.float32(read[column]) == np.float32(row[column])
+
+
+def test_cuda_that_is_not_there_is_one_line(stored, tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(InputError, match="allowed here: auto, cpu"):
+        training.run(stored, make_cell(), [0], "cuda", 1, tmp_path / "a.csv", tmp_path / "a.json")
+
+
+def test_the_training_process_imports_nothing_heavy_and_sets_its_threads_first(stored, tmp_path):
+    arguments = ["train", "--data", stored, "--cell", json.dumps(make_cell(epochs_alternating=2)), "--seeds", "0-1"]
+    arguments += ["--device", "cpu", "--threads", 3, "--output", tmp_path / "a.csv", "--manifest", tmp_path / "a.json"]
+    program = f"""
+import sys, os
+from altfreeze.cli import main
+main({list(map(str, arguments))})
+import torch
+heavy = {{"sklearn", "pandas", "scipy", "matplotlib", "sympy", "torch._dynamo", "torch._inductor"}} & set(sys.modules)
+print(heavy or "light", os.environ["OMP_NUM_THREADS"], torch.get_num_threads())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["light", "3", "3"]
+    assert "epoch 2/2" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"--cell": "["}, "is not JSON"),
+        ({"--cell": "{}"}, "is missing; required"),
+        ({"--cell": '{"depht": 4}'}, "depht: unknown key; did you mean depth?"),
+        ({"--seeds": "3-1"}, "allowed: FIRST-LAST"),
+        ({"--seeds": "all"}, "allowed: FIRST-LAST"),
+        ({"--threads": "0"}, "allowed: 1 to 9999"),
+        ({"--device": "tpu"}, "invalid choice: 'tpu'"),
+        ({"--data": "nowhere.npz"}, "nowhere.npz: not a stored data set"),
+    ],
+)
+def test_a_wrong_argument_is_one_line(change, words, stored, tmp_path):
+    arguments = {"--data": stored, "--cell": json.dumps(make_cell()), "--seeds": "0-1", "--device": "cpu"}
+    arguments |= {"--output": tmp_path / "a.csv", "--manifest": tmp_path / "a.json"} | change
+    command = [sys.executable, "-m", "altfreeze", "train", *(str(part) for item in arguments.items() for part in item)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert words in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["wine.npz"]

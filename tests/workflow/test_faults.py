@@ -1,0 +1,480 @@
+"""Kills, full disks, changed files, wrong clocks: the next call heals, and touches no other result."""
+
+import contextlib
+import errno
+import hashlib
+import io
+import json
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+import torch
+import yaml
+from altfreeze import cli
+from altfreeze.study import grid as config
+from altfreeze.support import files
+from altfreeze.tables import collect as tables
+
+ROOT = Path(__file__).parents[2]
+GIVEN = {
+    "results": "results/tiny",
+    "datasets": ["iris"],
+    "depths": [4],
+    "freeze_ratios": [0.5],
+    "strategies": ["alternating"],
+    "seeds": 2,
+    "seeds_per_job": 1,
+    "epochs_standard": 2,
+    "epochs_alternating": 2,
+    "primary_depth": 4,
+    "calibration_seeds": 1,
+    "timing_rounds": 6,
+    "device": "cpu",
+}
+STUDY = config.validate(GIVEN)
+RUNS = "runs/iris/depth4"
+# stands in for python in the rules: it kills itself, or all of Snakemake's processes, where a test says so
+FAULTY_PYTHON = """
+import json, os, signal, sys
+
+stages = json.loads(os.environ.get("FAULTS", "{}"))
+words = " ".join(sys.argv)
+stage = next((stage for pattern, stage in stages.items() if pattern in words), "")
+kind, _, ending = stage.partition(" ")
+
+
+def die(*_, **__):
+    if os.environ.get("KILL_ALL"):
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def replace(source, target, real=os.replace):
+    if kind == "write" and str(target).endswith(ending):
+        die()
+    real(source, target)
+
+
+os.replace = replace
+if kind == "train":
+    from altfreeze.training import trainer as training
+
+    assert hasattr(training, ending)
+    setattr(training, ending, die)
+from altfreeze.cli import main
+
+main(sys.argv[1:])
+"""
+
+
+def listing(folder):
+    """Return the hash of every file below a folder."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def ours(folder):
+    """Return the hashes of the results that no fault may touch: data and runs."""
+    return {name: digest for name, digest in listing(folder).items() if name.startswith(("data/", "runs/"))}
+
+
+def numbers(log):
+    """Return a log without its seconds."""
+    return pd.read_csv(log).drop(columns="seconds")
+
+
+# through Snakemake
+
+
+@pytest.fixture(scope="module")
+def snakemake(tmp_path_factory, copy_clone):
+    """Call Snakemake in a clone, in which `python` may be the one that kills itself."""
+    folder = copy_clone(tmp_path_factory.mktemp("faults") / "altfreeze")
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(GIVEN))
+    programs = tmp_path_factory.mktemp("programs")
+    (programs / "faulty.py").write_text(FAULTY_PYTHON)
+    script = f'#!/bin/sh\nif [ "$2" = altfreeze ]; then shift 2; exec {sys.executable} {programs}/faulty.py "$@"; fi\n'
+    (programs / "python").write_text(f'{script}exec {sys.executable} "$@"\n')
+    (programs / "python").chmod(0o755)
+
+    def call(*arguments, faults=None, kill_all=False):
+        environment = os.environ | {
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "FAULTS": json.dumps(faults or {}),
+            "KILL_ALL": "1" if kill_all else "",
+        }
+        command = ["snakemake", "--cores", "2", "--configfile=tiny.yaml", *arguments]
+        return subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, start_new_session=True
+        )
+
+    call.folder = folder
+    call.results = folder / "results" / "tiny"
+    return call
+
+
+TABLES = ["results/tiny/tables/runs.csv", "results/tiny/tables/comparisons.csv"]
+
+
+def nothing_to_do(done):
+    """Return whether a call of Snakemake found everything up to date."""
+    return done.returncode == 0 and "Nothing to be done" in done.stdout + done.stderr
+
+
+KILLS = {
+    f"{RUNS}/standard/configured/seeds0-0": "train read_dataset",
+    f"{RUNS}/standard/configured/seeds1-1": "train evaluate",
+    f"{RUNS}/alternating-0.5/configured/seeds0-0": "write .csv",
+    f"{RUNS}/alternating-0.5/configured/seeds1-1": "train write_json",
+}
+
+
+@pytest.fixture(scope="module")
+def killed(snakemake):
+    """The tiny study after a pack was killed at each stage, and then the collection with Snakemake itself."""
+    results = snakemake.results
+    first = snakemake(*TABLES, "--keep-going", faults=KILLS)
+    assert first.returncode != 0
+    # nothing of a killed pack stands under a final name, and all others went on
+    whole = ours(results)
+    runs = {name for name in whole if name.startswith("runs/") and not name.endswith(".tmp")}
+    calibration = f"{RUNS}/standard/configured/seeds1000000-1000000"
+    assert runs == {f"{calibration}.csv", f"{calibration}.json"}
+    assert [name for name in whole if name.endswith(".tmp")], "the kill between writing and renaming left no file"
+    assert not (results / "tables" / "runs.csv").exists()
+
+    second = snakemake(*TABLES, faults={"collect": "write /reached.csv"}, kill_all=True)
+    assert second.returncode != 0
+    after = ours(results)
+    assert {name: after[name] for name in whole if not name.endswith(".tmp")}.items() <= after.items()
+    assert {f"{stem}{suffix}" for stem in KILLS for suffix in (".csv", ".json")} <= after.keys()
+    # the kill left some tables and not others
+    assert (results / "tables" / "times_to_target.csv").exists()
+    assert not (results / "tables" / "reached.csv").exists()
+    return after
+
+
+@pytest.fixture(scope="module")
+def healed(killed, snakemake):
+    """The hashes of data and runs after the next calls made the killed study whole."""
+    locked = snakemake(*TABLES)
+    assert locked.returncode != 0
+    assert "--unlock" in locked.stdout + locked.stderr
+    assert snakemake("--unlock").returncode == 0
+    done = snakemake(*TABLES)
+    assert done.returncode == 0, done.stderr
+    assert ours(snakemake.results) == killed
+    return killed
+
+
+def test_the_next_calls_heal_a_study_that_was_killed_at_every_stage(healed, snakemake):
+    results = snakemake.results
+    assert not list(results.rglob("*.tmp"))
+    assert not list(results.rglob(".*"))
+    runs = tables.read_table(results / "tables" / "runs.csv", "runs")
+    assert sorted(zip(runs["strategy"], runs["seed"], strict=True)) == [
+        (strategy, seed) for strategy in ("alternating-0.5", "standard") for seed in (0, 1)
+    ]
+    assert nothing_to_do(snakemake(*TABLES))
+
+
+def test_a_killed_pack_that_was_trained_again_has_the_numbers_of_one_that_was_not(healed, snakemake, tmp_path):
+    for stem in KILLS:
+        cell = json.loads((snakemake.results / f"{stem}.json").read_text())["cell"]
+        pack = train(snakemake.results, tmp_path, cell, stem.rpartition("seeds")[2])
+        pd.testing.assert_frame_equal(numbers(pack), numbers(snakemake.results / f"{stem}.csv"))
+
+
+def test_a_log_that_was_cut_stops_the_collection_and_doing_what_it_says_heals(healed, snakemake):
+    results, stem = snakemake.results, f"{RUNS}/standard/configured/seeds1-1"
+    log = results / f"{stem}.csv"
+    before = numbers(log)
+    log.write_bytes(log.read_bytes()[:-40])
+    done = snakemake(*TABLES)
+    assert done.returncode != 0
+    said = (results / "logs" / "collect.log").read_text()
+    assert said.count("\n") == 1
+    assert said.strip() in done.stdout + done.stderr
+    assert "delete both files of the pack and run snakemake again" in said
+    others = {name: digest for name, digest in ours(results).items() if stem not in name}
+    log.unlink()
+    (results / f"{stem}.json").unlink()
+    done = snakemake(*TABLES)
+    assert done.returncode == 0, done.stderr
+    pd.testing.assert_frame_equal(numbers(log), before)
+    assert {name: digest for name, digest in ours(results).items() if stem not in name} == others
+
+
+def test_a_notebook_that_raises_leaves_its_executed_copy_and_no_page(healed, snakemake):
+    notebook = snakemake.folder / "workflow" / "notebooks" / "comparison.ipynb"
+    before, results = ours(snakemake.results), snakemake.results
+    content = json.loads(notebook.read_text())
+    raising = {"cell_type": "code", "source": "raise ValueError('a fault')", "metadata": {}, "outputs": []}
+    content["cells"].insert(2, raising | {"execution_count": None, "id": "fault"})
+    notebook.write_text(json.dumps(content))
+    done = snakemake("results/tiny/notebooks/comparison.html")
+    assert done.returncode != 0
+    copy = (results / "logs" / "notebooks" / "comparison.log.ipynb").read_text()
+    assert "a fault" in copy
+    assert not list((results / "notebooks").glob("comparison.*"))
+    assert ours(results) == before
+
+
+def test_a_clock_that_goes_back_trains_again_at_most_what_seems_older_than_its_data(healed, snakemake):
+    """Files of tomorrow: Snakemake compares hashes of small inputs, so that equal data train nothing."""
+    data = snakemake.results / "data" / "iris.npz"
+    times = data.stat()
+    tomorrow = time.time() + 86400
+    try:
+        os.utime(data, (tomorrow, tomorrow))
+        done = snakemake(*TABLES, "--dry-run")
+        assert nothing_to_do(done)
+    finally:
+        os.utime(data, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+# command by command
+
+
+@pytest.fixture(autouse=True)
+def threads(monkeypatch):
+    """Leave the settings of torch as they were."""
+    count = torch.get_num_threads()
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.setenv(variable, "1")
+    yield
+    torch.set_num_threads(count)
+    torch.set_flush_denormal(False)
+
+
+def train(results, folder, cell, seeds):
+    """Train a pack on the data of `results` and return its log in `folder`."""
+    log = folder / f"seeds{seeds}.csv"
+    arguments = ["--data", results / "data" / f"{cell['dataset']}.npz", "--cell", json.dumps(cell), "--device", "cpu"]
+    arguments += ["--seeds", seeds, "--output", log, "--manifest", log.with_suffix(".json")]
+    cli.main(["train", *map(str, arguments)])
+    return log
+
+
+def make_tables(study, results):
+    """Make a whole study, but for its notebooks, command by command."""
+    for name in study["datasets"]:
+        outputs = [f"--output={results}/data/{name}.npz", f"--manifest={results}/data/{name}.json"]
+        source = f"--source={json.dumps(study['sources'][name])}"
+        cli.main(["data", f"--name={name}", source, "--study-seed=1", *outputs])
+    for pack in config.packs(study):
+        cell = config.cell(study, pack.dataset, pack.depth, pack.strategy)
+        train(results, (results / "runs" / pack.stem).parent, cell, pack.seeds)
+    given = f"--study={json.dumps(study)}"
+    timing = f"--output={results}/tables/timing.csv"
+    cli.main(["timing", given, f"--data={results}/data", "--device=cpu", timing])
+    cli.main(["collect", given, f"--results={results}", f"--tables={results}/tables"])
+    cli.main(["compare", given, f"--tables={results}/tables"])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The results of the tiny study, made without Snakemake."""
+    results = tmp_path_factory.mktemp("made") / "results"
+    make_tables(STUDY, results)
+    (results / "page.html").write_text("<title>Page</title>")
+    return results
+
+
+@pytest.fixture
+def results(made, tmp_path):
+    return shutil.copytree(made, tmp_path / "results")
+
+
+def commands(results):
+    """Return a command line of every command that writes, and what it writes first."""
+    given = f"--study={json.dumps(STUDY)}"
+    cell = json.dumps(config.cell(STUDY, "iris", 4, "standard"))
+    pack = ["--data", f"{results}/data/iris.npz", "--cell", cell, "--device", "cpu", "--seeds", "0-1"]
+    source = ["--name", "iris", "--source", '{"kind": "iris"}', "--study-seed", "1"]
+    notebook = results / "page.ipynb"
+    shutil.copy(ROOT / "workflow" / "notebooks" / "comparison.ipynb", notebook)
+    return {
+        "data": ([*source, f"--output={results}/data/iris.npz", f"--manifest={results}/data/iris.json"], "iris.npz"),
+        "train": ([*pack, f"--output={results}/new.csv", f"--manifest={results}/new.json"], "new.csv"),
+        "tune": ([*pack, "--learning-rates", "0.1", f"--output={results}/new.json"], "new.json"),
+        "timing": (
+            [given, f"--data={results}/data", "--device=cpu", f"--output={results}/new.csv"],
+            "new.csv",
+        ),
+        "collect": ([given, f"--results={results}", f"--tables={results}/tables"], "/tables/"),
+        "compare": ([given, f"--tables={results}/tables"], ".csv"),
+        "page": ([f"--notebook={notebook}", f"--output={results}/new.html"], "page.ipynb"),
+        "report": (
+            [given, f"--tables={results}/tables", f"--pages={results}/page.html", f"--output={results}/new.html"],
+            "",
+        ),
+    }
+
+
+def fails(command, arguments, capsys, status=1):
+    """Return the one line in which a command says what went wrong."""
+    with pytest.raises(SystemExit) as caught:
+        cli.main([command, *arguments])
+    assert caught.value.code == status
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("altfreeze: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+@pytest.mark.parametrize("command", ["data", "train", "tune", "timing", "collect", "compare", "page", "report"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS], ids=errno.errorcode.get)
+def test_what_the_system_refuses_is_one_line_and_leaves_every_file_as_it_was(
+    command, number, results, monkeypatch, capsys
+):
+    arguments, first = commands(results)[command]
+    before = listing(results)
+
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    # a full disk is noticed when a file is written, a read-only one when it is made
+    module, name = (files.os, "fsync") if number == errno.ENOSPC else (files.tempfile, "mkstemp")
+    monkeypatch.setattr(module, name, refuse)
+    message = fails(command, arguments, capsys)
+    assert first in message
+    assert str(results) in message
+    assert message.endswith(f": {os.strerror(number)}")
+    assert listing(results) == before
+
+
+def test_the_next_write_of_a_path_removes_what_a_kill_left_of_it_and_nothing_else(tmp_path):
+    for name in (".log.csv.abcd1234.tmp", ".log.csv.flow.abcd1234.tmp", ".other.csv.abcd1234.tmp"):
+        (tmp_path / name).write_text("a part")
+    with files.atomic_output(tmp_path / "log.csv") as file:
+        file.write("whole")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "log.csv",
+        ".log.csv.flow.abcd1234.tmp",
+        ".other.csv.abcd1234.tmp",
+    }
+
+
+def digits(folder):
+    outputs = ["--output", f"{folder}/digits.npz", "--manifest", f"{folder}/digits.json"]
+    return ["data", "--name", "digits", "--source", '{"kind": "digits"}', "--study-seed", "1", *outputs]
+
+
+def test_a_file_beyond_the_size_that_the_system_allows_is_one_line(tmp_path):
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    command = [sys.executable, "-m", "altfreeze", *digits(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, preexec_fn=limit)
+    assert done.returncode == 1
+    assert done.stderr == f"altfreeze: {tmp_path}/digits.npz: File too large\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_part_of_a_file(tmp_path, capsys):
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", tmp_path], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("this user may not mount a small disk")
+    try:
+        command, *arguments = digits(tmp_path)
+        assert fails(command, arguments, capsys) == f"altfreeze: {tmp_path}/digits.npz: No space left on device"
+        assert not list(tmp_path.iterdir())
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def edit(path):
+    path.write_text(re.sub(r"ok,(\d)", r"ok,9\1", path.read_text(), count=1))
+
+
+def double(path):
+    path.write_text(path.read_text() + path.read_text().splitlines()[-1] + "\n")
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def binary(path):
+    path.write_bytes(bytes(range(256)))
+
+
+def exchange(path):
+    shutil.copy(path.with_name(path.name.replace("seeds0-0", "seeds1-1")), path)
+
+
+CHANGES = [("csv", change) for change in (cut, edit, double, empty, binary, exchange, Path.unlink)]
+CHANGES += [("json", change) for change in (cut, empty, binary, exchange, Path.unlink)]
+
+
+@pytest.mark.parametrize(("suffix", "change"), CHANGES, ids=lambda value: getattr(value, "__name__", value))
+def test_a_log_or_manifest_that_was_changed_stops_the_collection_in_one_line(suffix, change, results, capsys):
+    pack = results / RUNS / "alternating-0.5" / "configured"
+    change(pack / f"seeds0-0.{suffix}")
+    before = listing(results)
+    arguments, _ = commands(results)["collect"]
+    message = fails("collect", arguments, capsys, status=2)
+    assert f"{pack}/seeds0-0." in message
+    assert message.endswith("run snakemake again")
+    assert {name: digest for name, digest in listing(results).items() if name in before} == before
+
+
+def test_seconds_are_not_negative_when_the_clock_goes_back(results, monkeypatch):
+    now = iter(range(10**9, 0, -3600))
+    monkeypatch.setattr(time, "time", lambda: float(next(now)))
+    log = train(results, results, config.cell(STUDY, "iris", 4, "standard"), "0-1")
+    manifest = json.loads(log.with_suffix(".json").read_text())
+    assert all(manifest[name] >= 0 for name in ("training_seconds", "wall_seconds", "cpu_seconds"))
+    assert pd.read_csv(log)["seconds"].is_monotonic_increasing
+    assert pd.read_csv(log)["seconds"].min() >= 0
+
+
+def run_notebook(name, **parameters):
+    """Run a notebook's code in this process, as papermill does with parameters."""
+    cells = json.loads((ROOT / "workflow" / "notebooks" / f"{name}.ipynb").read_text())["cells"]
+    names = {"__name__": "notebook"}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), name, "exec"), names)
+            if "parameters" in cell["metadata"].get("tags", []):
+                names |= parameters
+
+
+def test_a_study_whose_runs_all_diverge_ends_with_a_report_that_says_so(tmp_path, monkeypatch, capsys):
+    study = config.validate(GIVEN | {"optimizer": "sgd", "learning_rate": 1e30, "gradient_flow": False})
+    make_tables(study, tmp_path)
+    runs = tables.read_table(tmp_path / "tables" / "runs.csv", "runs")
+    assert set(runs["status"]) == {"diverged"}
+    assert len(runs) == 4
+    (tmp_path / "page.html").write_text("<title>Page</title>")
+    places = [f"--tables={tmp_path}/tables", f"--pages={tmp_path}/page.html", f"--output={tmp_path}/report.html"]
+    cli.main(["report", f"--study={json.dumps(study)}", *places])
+    answer = (tmp_path / "answer.txt").read_text()
+    assert "no pair of runs that both ended" in answer
+    report = (tmp_path / "report.html").read_text()
+    assert answer.strip() in report
+    assert "diverged" in report
+    made = str(tmp_path / "tables")
+    epochs, flow = f"{made}/epochs.parquet", f"{made}/gradient_flow.parquet"
+    with contextlib.redirect_stdout(io.StringIO()):
+        for name in ("budgets", "statistics", "comparison"):
+            run_notebook(name, tables=made)
+        run_notebook("dynamics", epochs_table=epochs, flow_table=flow, dataset="iris", primary_depth=4)
+    plt.close("all")

@@ -1,0 +1,388 @@
+"""What a person sees of a call of Snakemake: one line of progress, each failure once, how it ended."""
+
+import fcntl
+import io
+import json
+import logging
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import termios
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import altfreeze.report.notebook_pages
+import pandas as pd
+import pytest
+import yaml
+from altfreeze.progress import Progress, duration, excerpt
+from altfreeze.report.figures import signed_points
+from altfreeze.support.errors import InputError
+
+STUDY = {
+    "results": "results/terminal",
+    "datasets": ["iris"],
+    "depths": [4],
+    "freeze_ratios": [0.5],
+    "strategies": ["alternating"],
+    "seeds": 4,
+    "seeds_per_job": 2,
+    "epochs_standard": 3,
+    "epochs_alternating": 3,
+    "primary_depth": 4,
+    "calibration_seeds": 3,
+    "timing_rounds": 6,
+}
+COMMAND = ["snakemake", "--cores", "2", "--configfile", "study.yaml"]
+
+
+def call(folder, *arguments):
+    command = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600)
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory, copy_clone):
+    """A copy of what a clone holds, with a small study run once."""
+    folder = copy_clone(tmp_path_factory.mktemp("terminal") / "altfreeze")
+    (folder / "study.yaml").write_text(yaml.safe_dump(STUDY))
+    planned = call(folder, "--dry-run")
+    assert planned.returncode == 0, planned.stdout
+    done = call(folder)
+    assert done.returncode == 0, done.stdout
+    return SimpleNamespace(folder=folder, planned=planned.stdout, printed=done.stdout)
+
+
+@pytest.fixture
+def edited(clone):
+    """Change a file of the clone for one test."""
+    kept = {}
+
+    def edit(name, change):
+        path = clone.folder / name
+        kept[path] = path.read_text()
+        path.write_text(change(kept[path]))
+
+    yield edit
+    for path, text in kept.items():
+        path.write_text(text)
+
+
+def test_a_call_without_a_terminal_prints_few_lines_with_right_counts_and_the_answer_last(clone):
+    jobs = int(re.search(r"^total +(\d+)$", clone.planned, flags=re.M)[1])
+    packs = int(re.search(r"^train +(\d+)$", clone.planned, flags=re.M)[1])
+    assert "Job stats" in clone.planned
+    results = clone.folder / "results/terminal"
+    manifests = list(results.glob("runs/**/seeds*.json"))
+    assert len(manifests) == packs
+    seeds = [re.fullmatch(r"seeds(\d+)-(\d+)", path.stem) for path in manifests]
+    runs = sum(int(match[2]) - int(match[1]) + 1 for match in seeds)
+    lines = clone.printed.splitlines()
+    assert len(lines) < 40
+    assert f"{jobs} jobs, {runs} runs to train (snakemake --printshellcmds shows each job)" in lines
+    shown = [tuple(map(int, found)) for found in re.findall(r"(\d+) of (\d+) jobs, (\d+) of", clone.printed)]
+    assert [done for done, _, _ in shown] == sorted({done for done, _, _ in shown})
+    assert shown[-1] == (jobs, jobs, runs)
+    assert re.search(r"^[\d,]+ of \d+ jobs, \d+ of \d+ runs trained, about .* left$", clone.printed, flags=re.M)
+    answer = (results / "answer.txt").read_text()
+    done, rest = clone.printed.split("Done: ")[1].split("\n", 1)
+    assert re.fullmatch(rf"{jobs} of {jobs} jobs, {runs} runs trained, [\d a-z]+ (minutes?|seconds?)\.", done)
+    assert rest == f"{answer}\n\nThe report: {results / 'report.html'}\n".replace("\n\n\n", "\n\n")
+    assert "Job 1:" not in clone.printed
+
+
+def test_snakemakes_own_report_labels_every_figure_table_and_page_and_draws_the_rules(clone, browser):
+    assert call(clone.folder).returncode == 0
+    done = call(clone.folder, "--report", "own.html")
+    assert done.returncode == 0, done.stdout
+    results = clone.folder / "results/terminal"
+    (figure,) = results.glob("figures/depth*.svg")
+    assert figure.name == "depth4-alternating-0.5.svg"
+    comparisons = pd.read_csv(results / "tables/comparisons.csv").query(
+        "dataset == 'all' and metric == 'final_test_accuracy' and strategy == 'alternating-0.5' "
+        "and reference == 'standard' and budget == 'flops'"
+    )
+    assert signed_points(comparisons["difference"].item()) in figure.read_text()
+    # every page, every table in CSV but those with a row for each pair or epoch, every figure
+    expected = {path.name for path in [*results.glob("notebooks/*.html"), *results.glob("figures/*.svg")]}
+    expected |= {path.name for path in results.glob("tables/*.csv")} - {"pairs.csv", "epochs.csv"} | {"report.html"}
+    assert set(re.findall(r"^Adding (\S+) \(", done.stdout, flags=re.M)) == expected
+    browser.get((clone.folder / "own.html").as_uri())
+    described = browser.execute_script("return Object.values(results)")
+    assert {Path(each["name"]).name for each in described} == expected
+    for each in described:
+        assert each["caption"].strip()
+        assert "{{" not in each["caption"]
+    (labels,) = [each["labels"] for each in described if each["name"].endswith(figure.name)]
+    assert labels == {"data set": "all", "depth": "4", "freeze ratio": "0.5", "strategy": "alternating-0.5"}
+    rules = set(re.findall(r"^(\w+) +\d+$", clone.planned, flags=re.M)) - {"total"}
+    assert set(browser.execute_script("return rulegraph_spec.data[0].values.map((node) => node.rule)")) == rules
+    browser.find_element("xpath", "//a[normalize-space(.)='Workflow']").click()
+    end = time.monotonic() + 20
+    while not browser.find_elements("css selector", "canvas, svg.marks"):
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def on_a_terminal(folder, *arguments):
+    """Return what a call writes to a pseudo-terminal of 40 lines and 100 columns, and its exit status."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(folder)
+        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+        os.execvp("snakemake", [*COMMAND, *arguments])
+    written, end = b"", time.monotonic() + 300
+    while time.monotonic() < end:
+        if not select.select([terminal], [], [], 1)[0]:
+            continue
+        try:
+            new = os.read(terminal, 65536)
+        except OSError:
+            break
+        if not new:
+            break
+        written += new
+    return written.decode(), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def screen(text):
+    """Return the lines that stay on a terminal: a carriage return goes back to the first column."""
+    lines = []
+    for line in text.replace("\r\n", "\n").split("\n"):
+        shown = ""
+        for part in re.sub(r"\x1b\[[\d;]*m", "", line).split("\r"):
+            shown = part + shown[len(part) :]
+        lines.append(shown.rstrip())
+    return lines
+
+
+def test_on_a_terminal_one_line_is_redrawn_and_gone_at_the_end(clone):
+    written, status = on_a_terminal(clone.folder, "--forcerun", "train", "--until", "collect")
+    assert status == 0, written
+    assert len(set(re.findall(r"(\d+) of \d+ jobs, \d+ of \d+ runs trained", written))) > 5
+    assert re.search(r"\r[^\n]*about \d+ (second|minute)s? left", written)
+    # each drawing goes back to the start of the line, and none is followed by a new line
+    assert not re.search(r"\d of \d+ runs trained[^\r\n]*\r?\n", written)
+    left = [line for line in screen(written) if line]
+    assert not [line for line in left if re.search(r"\d of \d+ runs trained", line)]
+    assert left[-1].startswith("The report: ")
+    assert re.match(r"Done: (\d+) of \1 jobs, \d+ runs trained, ", left[-3])
+
+
+def test_a_failed_job_is_told_once_with_its_log_and_what_to_do(clone):
+    (clone.folder / "mine.csv").write_text("a,b\n1,x\n")
+    sources = {"mine": {"kind": "csv", "path": "mine.csv", "target": "c"}}
+    study = STUDY | {"results": "results/failing", "datasets": ["iris", "mine"], "sources": sources}
+    (clone.folder / "failing.yaml").write_text(yaml.safe_dump(study))
+    target = "results/failing/tables/timing.csv"
+    done = call(clone.folder, "--configfile", "failing.yaml", "--retries", "1", "--", target)
+    assert done.returncode != 0
+    log = "results/failing/logs/data/mine.log"
+    message = (clone.folder / log).read_text().strip()
+    assert message.startswith("altfreeze: ")
+    assert done.stdout.count(message) == 1
+    assert f"Failed: Store data set mine\n  {message}\n  log: {log}\n" in done.stdout
+    assert done.stdout.count("Failed again, in the same way: Store data set mine\n") == 1
+    assert done.stdout.count("Trying to restart job") == 1
+    end = done.stdout[done.stdout.index("Stopped: ") :].splitlines()
+    assert re.fullmatch(r"Stopped: 1 of 3 jobs, [\d a-z]+; 1 job failed:", end[0])
+    assert end[1] == f"  Store data set mine: {log}"
+    assert end[2].startswith("Mend what the logs name, then give the same command again")
+    assert "--keep-going" in end[2]
+    assert end[3].endswith(".snakemake.log")
+    assert len(end) == 4
+    assert "CalledProcessError" not in done.stdout
+
+
+def test_a_failed_notebook_names_its_cell_and_error_and_keeps_its_copy(clone, edited):
+    def break_it(text):
+        notebook = json.loads(text)
+        code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+        code[2]["source"] = ["print('seen')\n", "{}['reached']"]
+        return json.dumps(notebook)
+
+    edited("workflow/notebooks/comparison.ipynb", break_it)
+    done = call(clone.folder, "--", "results/terminal/notebooks/comparison.html")
+    assert done.returncode != 0
+    log = "results/terminal/logs/notebooks/comparison.log"
+    told = done.stdout[done.stdout.index("Failed: ") : done.stdout.index("Stopped: ")].splitlines()
+    assert told == [
+        "Failed: Show all comparisons",
+        f"  altfreeze: comparison.ipynb, cell In [4]: KeyError: 'reached' (the executed copy up to there: {log}.ipynb)",
+        f"  log: {log}",
+    ]
+    kept = (clone.folder / log).read_text()
+    assert "seen" in kept
+    assert kept.count("Traceback") == 1
+    copy = json.loads((clone.folder / f"{log}.ipynb").read_text())
+    assert any(output.get("ename") == "KeyError" for cell in copy["cells"] for output in cell.get("outputs", []))
+
+
+def test_snakemakes_usual_output_can_be_had_back(clone):
+    forced = ("--forcerun", "compare", "--until", "compare")
+    usual = call(clone.folder, *forced, "--printshellcmds")
+    assert usual.returncode == 0, usual.stdout
+    assert re.search(r"^Job \d+: Compare every strategy", usual.stdout, flags=re.M)
+    assert "Shell command: python -m altfreeze compare" in usual.stdout
+    assert re.search(r"^\d+ of \d+ steps \(\d+%\) done$", usual.stdout, flags=re.M)
+    assert "Job stats:" in usual.stdout
+    assert "Done: 1 of 1 job, " in usual.stdout
+    quiet = call(clone.folder, *forced, "--quiet")
+    assert quiet.returncode == 0, quiet.stdout
+    assert re.findall(r"^(\w+:? ?\d) of \d jobs?, ", quiet.stdout, flags=re.M) == ["Done: 1"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 seconds"),
+        (1.2, "1 second"),
+        (59.6, "1 minute"),
+        (161, "2 minutes 41 seconds"),
+        (3600, "1 hour"),
+        (3661, "1 hour 1 minute"),
+        (90000, "1 day 1 hour"),
+    ],
+)
+def test_durations_in_words(seconds, words):
+    assert duration(seconds) == words
+    assert duration(seconds, 1) == " ".join(words.split()[:2])
+
+
+def test_an_excerpt_is_the_known_mistake_or_the_end_of_each_log(tmp_path):
+    known, crash = tmp_path / "known.log", tmp_path / "crash.log"
+    known.write_text("Executing\nTraceback ...\naltfreeze: seeds: wrong\n")
+    crash.write_text("".join(f"line {number}\n" for number in range(100)))
+    assert excerpt([known, crash]) == "altfreeze: seeds: wrong"
+    lines = excerpt([tmp_path / "missing.log", crash]).splitlines()
+    assert lines[-1] == "line 99"
+    assert len(lines) < 30
+    assert excerpt([tmp_path / "missing.log"]) == ""
+
+
+class Usual(logging.Handler):
+    """Snakemake's own handler of a stream, as far as it matters."""
+
+    def __init__(self):
+        super().__init__()
+        self.name, self.lines = "DefaultStreamHandler", []
+        self.stream = io.StringIO()
+        self.setFormatter(logging.Formatter())
+
+    def emit(self, record):
+        self.lines.append(self.format(record))
+
+
+@pytest.fixture
+def watched():
+    """A logger with a progress handler on it: what is shown of each event."""
+    logger = logging.Logger("watched")
+    usual = Usual()
+    logger.addHandler(usual)
+    jobs = [SimpleNamespace(jobid=number, wildcards_dict={"seeds": f"{number}-{number + 4}"}) for number in range(1, 4)]
+    settings = SimpleNamespace(printshellcmds=False, verbose=False, debug_dag=False, quiet=None)
+    progress = Progress(logger, settings, lambda: jobs)
+
+    def tell(event, message="", level=logging.INFO, **fields):
+        logger.log(level, message, extra={"event": event, **fields})
+        shown = list(usual.lines)
+        usual.lines.clear()
+        return shown
+
+    tell("workflow_started")
+    tell("run_info", stats={"train": 3, "total": 3})
+    yield SimpleNamespace(tell=tell, progress=progress, jobs=jobs)
+    progress.close()
+
+
+def error(jobid, log, **fields):
+    return {"jobid": jobid, "rule_name": "train", "log": [str(log)], "indent": False, **fields}
+
+
+def test_a_group_that_failed_tells_of_the_jobs_that_say_why(watched, tmp_path):
+    for number in range(1, 4):
+        watched.tell("job_info", jobid=number, rule_name="train", rule_msg=f"Train {number}")
+    logs = [tmp_path / f"{number}.log" for number in range(1, 4)]
+    for log in logs:
+        log.write_text("")
+    logs[1].write_text("altfreeze: no memory\n")
+    jobs = [error(number, log) for number, log in enumerate(logs, start=1)]
+    group = {"groupid": "packs", "aux_logs": ["slurm.log"], "job_error_info": jobs}
+    shown = watched.tell("group_error", level=logging.ERROR, **group)
+    assert shown == [f"Failed: Train 2\n  altfreeze: no memory\n  log: {logs[1]}"]
+    for job in jobs:
+        assert watched.tell("job_error", level=logging.ERROR, **job | {"indent": True}) == []
+    assert "1 job failed:\n  Train 2: " in watched.progress.failure([], keep_going=True)
+    # where none says why, it is the group's scheduler that may
+    logs[1].write_text("")
+    shown = watched.tell("group_error", level=logging.ERROR, **group)
+    assert shown[0].splitlines()[0] == "Failed: a group of 3 jobs"
+    assert shown[0].splitlines()[-1] == "  log: slurm.log"
+
+
+def test_a_job_that_was_interrupted_has_not_failed(watched, tmp_path):
+    log = tmp_path / "job.log"
+    log.write_text("Traceback (most recent call last):\nKeyboardInterrupt\n")
+    assert watched.tell("job_error", level=logging.ERROR, **error(1, log)) == []
+    assert "failed" not in watched.progress.failure([], keep_going=False)
+
+
+def test_a_job_that_succeeds_when_tried_again_has_not_failed(watched, tmp_path):
+    assert watched.tell("job_error", level=logging.ERROR, **error(1, tmp_path / "none.log"))
+    watched.tell("job_info", jobid=1, rule_name="train", rule_msg="Train 1")
+    watched.jobs.pop(0)
+    assert watched.progress.failure([], keep_going=False).startswith("Stopped: 1 of 3 jobs, 5 runs trained, ")
+    assert "failed" not in watched.progress.failure([], keep_going=False).splitlines()[0]
+
+
+def test_warnings_and_errors_are_always_shown_and_what_informs_is_not(watched):
+    assert watched.tell(None, "Select jobs to execute...") == []
+    assert watched.tell("shellcmd", "python -m altfreeze") == []
+    assert watched.tell(None, "the disk is full", level=logging.WARNING) == ["the disk is full"]
+    assert watched.tell("error", "MissingOutputException in rule train", level=logging.ERROR)
+    assert watched.tell(None, "Terminating processes on user request") != []
+
+
+def executing(monkeypatch, *errors):
+    """Let papermill raise these, one a call, and count the calls."""
+    left = list(errors)
+
+    def execute_notebook(*arguments, **options):
+        if left:
+            raise left.pop(0)
+
+    monkeypatch.setattr(altfreeze.report.notebook_pages.papermill, "execute_notebook", execute_notebook)
+    return left
+
+
+def test_a_kernel_that_does_not_start_is_started_again_a_few_times(monkeypatch, tmp_path, capsys):
+    dead = RuntimeError("Kernel died before replying to kernel_info")
+    left = executing(monkeypatch, dead, dead)
+    altfreeze.report.notebook_pages.execute(tmp_path / "a.ipynb", {}, tmp_path / "b.ipynb")
+    assert left == []
+    assert capsys.readouterr().err.count("starting it again") == 2
+    left = executing(monkeypatch, *[dead] * 9)
+    with pytest.raises(InputError, match=r"a\.ipynb: its kernel did not start: Kernel died"):
+        altfreeze.report.notebook_pages.execute(tmp_path / "a.ipynb", {}, tmp_path / "b.ipynb")
+    assert len(left) == 9 - altfreeze.report.notebook_pages.STARTS
+
+
+def test_a_missing_kernel_and_one_that_dies_are_one_line_and_not_tried_again(monkeypatch, tmp_path):
+    for raised, words in (
+        (
+            altfreeze.report.notebook_pages.NoSuchKernel("python3"),
+            "has no Jupyter kernel python3; make it with: .* -m ipykernel",
+        ),
+        (
+            altfreeze.report.notebook_pages.DeadKernelError("Kernel died"),
+            "its kernel died, most often for want of memory",
+        ),
+    ):
+        left = executing(monkeypatch, raised, raised)
+        with pytest.raises(InputError, match=words):
+            altfreeze.report.notebook_pages.execute(tmp_path / "a.ipynb", {}, tmp_path / "b.ipynb")
+        assert len(left) == 1

@@ -1,0 +1,1 @@
+"""Strategies compared in pairs: tables of the tables."""

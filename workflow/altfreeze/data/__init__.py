@@ -1,0 +1,1 @@
+"""Data sets: from their sources to the splits of a seed."""

@@ -1,0 +1,1 @@
+"""What the pages show: the notebooks call these and compute nothing."""

@@ -1,0 +1,1 @@
+"""What is asked: the configuration, checked, and the grid that it expands into."""

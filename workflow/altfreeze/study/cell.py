@@ -1,0 +1,59 @@
+"""A cell of the grid: all that decides the numbers of its runs, beside their seeds."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from altfreeze.freezing.plan import Epoch, Workload, plan
+from altfreeze.support.randomness import stream_seed
+
+
+@dataclass(frozen=True)
+class Cell:
+    """All that decides the numbers of a run, beside its seed, and nothing else.
+
+    Attributes
+    ----------
+    study_seed, dataset, depth : int, str, int
+        With a run's seed, the key of its random streams (`altfreeze.support.randomness`).
+    strategy : dict
+        Name and parameters; see `altfreeze.freezing.strategy.factors`.
+    momentum : float or None
+        None for an optimizer that does not read it, so that changing it makes no result stale.
+    epochs, width, batch_size, dropout, optimizer, learning_rate, learning_rate_schedule, weight_decay, \
+cache_activations, state_on_thaw
+        As in the configuration.
+    """
+
+    study_seed: int
+    dataset: str
+    depth: int
+    strategy: dict[str, Any]
+    epochs: int
+    width: int
+    batch_size: int
+    dropout: float
+    optimizer: str
+    learning_rate: float
+    learning_rate_schedule: str
+    weight_decay: float
+    cache_activations: str
+    state_on_thaw: str
+    momentum: float | None = None
+
+    def run_key(self, seed: int) -> tuple[int, str, int, int]:
+        """Return the key of a run's random streams; the strategy is no part of it."""
+        return self.study_seed, self.dataset, self.depth, seed
+
+    def plan(self, workload: Workload) -> list[Epoch]:
+        """Return the plan of the cell's runs; see `altfreeze.freezing.plan.plan`."""
+        seed = stream_seed(self.study_seed, self.dataset, self.depth, "schedule")
+        cache = self.cache_activations == "auto" and not self.dropout
+        return plan(self.strategy, self.epochs, workload, seed, cache)
+
+    def at(self, learning_rate: float) -> "Cell":
+        """Return the same cell at another learning rate."""
+        return replace(self, learning_rate=learning_rate)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the cell as JSON values, as manifests and the table packs state it."""
+        return {name: value for name, value in asdict(self).items() if value is not None}

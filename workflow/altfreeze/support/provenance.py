@@ -1,0 +1,176 @@
+"""Where a result comes from: versions, commit, and a fingerprint of the code that decides it."""
+
+import ast
+import functools
+import hashlib
+import json
+import platform
+import re
+import subprocess
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from altfreeze.version import VERSION
+
+PACKAGE = Path(__file__).parents[1]
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
+            ast.get_docstring(node, clean=False) is not None
+        ):
+            node.body = node.body[1:]
+    return tree
+
+
+def _structure(node: Any) -> Any:
+    """Return a syntax tree as nested lists that are the same in every version of Python."""
+    if isinstance(node, ast.AST):
+        # versions differ in the fields that they leave empty
+        fields = [[name, _structure(value)] for name, value in ast.iter_fields(node) if value not in (None, [])]
+        return [type(node).__name__, fields]
+    if isinstance(node, list):
+        return [_structure(part) for part in node]
+    return repr(node)
+
+
+def _path(module: str) -> Path | None:
+    """Return the file of a module of this package, or None where the name is no module of it."""
+    package, *parts = module.split(".")
+    stem = PACKAGE.joinpath(*parts)
+    found = [path for path in (stem / "__init__.py", stem.with_suffix(".py")) if path.is_file()]
+    return found[0] if package == PACKAGE.name and found else None
+
+
+def _imports(tree: ast.Module) -> Iterator[str]:
+    """Yield the modules of this package that some code imports, wherever the import stands."""
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            # a name may be a module or what a module holds
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            parts = name.split(".")
+            # Python runs the packages around a module first
+            yield from filter(_path, (".".join(parts[:end]) for end in range(1, len(parts) + 1)))
+
+
+@functools.cache
+def _read(source: str) -> tuple[str, frozenset[str]]:
+    """Return code without comments, layout and docstrings, and what it imports of this package."""
+    tree = ast.parse(source)
+    imported = frozenset(_imports(tree))
+    return repr(_structure(_without_docstrings(tree))), imported
+
+
+def _source(root: str) -> str:
+    """Return the code of a module, or of the cells of a notebook."""
+    if not root.endswith(".ipynb"):
+        path = _path(root)
+        if path is None:
+            raise ValueError(f"{root} is no module of {PACKAGE.name}")
+        return path.read_text(encoding="utf-8")
+    cells = json.loads(Path(root).read_text(encoding="utf-8"))["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    # IPython's commands are no Python
+    return re.sub(r"^(\s*)[%!].*", r"\1pass", code, flags=re.MULTILINE)
+
+
+def closure(*roots: str) -> list[str]:
+    """Return all modules of this package that some code runs: what it imports, what that imports, and so on.
+
+    Parameters
+    ----------
+    *roots : str
+        Names of modules, for example ``altfreeze.training.trainer``, and paths of notebooks.
+
+    Returns
+    -------
+    list of str
+        Sorted names of modules, those of `roots` among them; no notebooks.
+
+    Raises
+    ------
+    ValueError
+        If a name is no module of this package.
+    """
+    found: set[str] = set()
+    waiting = [*roots]
+    while waiting:
+        root = waiting.pop()
+        if root not in found:
+            found.add(root)
+            waiting += [*_read(_source(root))[1], *_imports(ast.parse(f"import {root}" if "/" not in root else ""))]
+    return sorted(root for root in found if not root.endswith(".ipynb"))
+
+
+def fingerprint(*roots: str) -> str:
+    """Return a hash of all code that some modules run, which ignores comments, layout and docstrings.
+
+    Parameters
+    ----------
+    *roots : str
+        See `closure`. Notebooks are no part of the hash, only what they import.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for module in closure(*roots):
+        digest.update(f"{module}\n{_read(_source(module))[0]}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        answer = subprocess.run(["git", "-C", str(PACKAGE), *arguments], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None
+
+
+def git_state() -> dict[str, Any]:
+    """Return the commit of the checkout that runs and whether tracked files differ from it.
+
+    Returns
+    -------
+    dict
+        ``commit`` (40 hexadecimal digits) and ``dirty`` (bool); both None outside of a
+        git checkout.
+    """
+    commit = _git("rev-parse", "HEAD")
+    status = _git("status", "--porcelain", "--untracked-files=no") if commit else None
+    return {"commit": commit, "dirty": None if status is None else bool(status)}
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Return the versions of Python, this package and the named distributions.
+
+    Parameters
+    ----------
+    *packages : str
+        Names of installed distributions.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    found = {name: metadata.version(name) for name in packages}
+    return {"python": platform.python_version(), "altfreeze": VERSION, **found}
+
+
+def gpu_is_here() -> bool:
+    """Return whether this machine has an NVIDIA GPU, without importing torch.
+
+    Returns
+    -------
+    bool
+    """
+    return any(Path("/dev").glob("nvidia[0-9]*"))

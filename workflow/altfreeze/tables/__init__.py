@@ -1,0 +1,1 @@
+"""From the logs of all jobs to checked tables."""

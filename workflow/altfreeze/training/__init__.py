@@ -1,0 +1,1 @@
+"""Training of stacked networks: what decides numbers, and the jobs around it."""

@@ -1,0 +1,238 @@
+"""Stacked networks: the seeds of a pack as one tensor program."""
+
+import itertools
+
+import torch
+from torch import nn
+
+
+def layer_sizes(features, width, depth, classes):
+    """Return the widths between the layers: features, hidden widths, classes.
+
+    Parameters
+    ----------
+    features, width, depth, classes : int
+        Input features, hidden width, number of weight layers, output classes.
+
+    Returns
+    -------
+    list of int, length depth + 1
+    """
+    return [features, *[width] * (depth - 1), classes]
+
+
+def initial_parameters(sizes, seed):
+    """Draw PyTorch's default initialisation of linear layers from one generator.
+
+    The same numbers as ``torch.manual_seed(seed)`` followed by the construction of
+    the layers ``nn.Linear(sizes[0], sizes[1])``, ... in order: weight and bias are
+    uniform in +-1 / sqrt(fan_in).
+
+    Parameters
+    ----------
+    sizes : sequence of int, length depth + 1
+        See `layer_sizes`.
+    seed : int
+        Seed of the generator.
+
+    Returns
+    -------
+    list of (Tensor, Tensor), length depth
+        Weight of shape (in, out) and bias of shape (out,) of each layer.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    parameters = []
+    for fan_in, fan_out in itertools.pairwise(sizes):
+        bound = fan_in**-0.5
+        weight = torch.empty(fan_out, fan_in)
+        nn.init.kaiming_uniform_(weight, a=5**0.5, generator=generator)
+        bias = torch.empty(fan_out).uniform_(-bound, bound, generator=generator)
+        parameters.append((weight.t(), bias))
+    return parameters
+
+
+class StackedMLP(nn.Module):
+    """Multilayer perceptrons with ReLU, one per seed, stacked in leading dimension S.
+
+    Layer l has the weight ``weights[l]`` of shape (S, in, out) and the bias
+    ``biases[l]`` of shape (S, 1, out). No operation mixes members, so gradients,
+    updates and a divergence stay within each.
+
+    Parameters
+    ----------
+    sizes : sequence of int, length depth + 1
+        See `layer_sizes`.
+    seeds : sequence of int, length S
+        Seed of each member's initial weights; see `initial_parameters`.
+    dropout : float
+        Probability of zeroing a hidden unit in training, after each ReLU.
+    """
+
+    def __init__(self, sizes, seeds, dropout=0.0):
+        super().__init__()
+        members = [initial_parameters(sizes, seed) for seed in seeds]
+        self.dropout = dropout
+        self.weights = nn.ParameterList()
+        self.biases = nn.ParameterList()
+        for layer in zip(*members, strict=True):
+            self.weights.append(torch.stack([weight for weight, _ in layer]))
+            self.biases.append(torch.stack([bias for _, bias in layer]).unsqueeze(1))
+
+    @property
+    def depth(self):
+        """Number of weight layers."""
+        return len(self.weights)
+
+    def layer(self, index):
+        """Return the parameters of one layer as (weight, bias)."""
+        return self.weights[index], self.biases[index]
+
+    def forward(self, x):
+        """Return the logits, without dropout.
+
+        Parameters
+        ----------
+        x : Tensor, shape (S, batch, features)
+            A batch of its own for each member.
+
+        Returns
+        -------
+        Tensor, shape (S, batch, classes)
+        """
+        weight, bias = self.layer(self.depth - 1)
+        return torch.baddbmm(bias, self.hidden(x, 0, self.depth - 1), weight)
+
+    def hidden(self, x, start, stop):
+        """Return the output of some hidden layers, without dropout.
+
+        Parameters
+        ----------
+        x : Tensor, shape (S, rows, inputs of layer `start`)
+        start, stop : int
+            The layers from `start` up to but without `stop`, counted from 0.
+
+        Returns
+        -------
+        Tensor, shape (S, rows, inputs of layer `stop`)
+        """
+        for index in range(start, stop):
+            weight, bias = self.layer(index)
+            x = torch.relu(torch.baddbmm(bias, x, weight))
+        return x
+
+    @torch.no_grad()
+    def compute_gradients(self, x, targets, keep=None, start=0):
+        """Compute the loss and set the gradients of the active layers, by hand.
+
+        The loss is the sum over members of each one's mean cross-entropy over its
+        batch. The numbers are those of autograd, with less overhead; what the freeze
+        state makes superfluous (`altfreeze.freezing.cost.step_flops`) is not computed.
+
+        Parameters
+        ----------
+        x : Tensor, shape (S, batch, inputs of layer `start`)
+            A batch of its own for each member.
+        targets : Tensor of int64, shape (S, batch)
+            Classes.
+        keep : Tensor, shape (S, depth - 1, batch, width), optional
+            Dropout masks: 1 where a hidden unit is kept, 0 where it is dropped; see
+            `dropout_masks`. Kept units are scaled by 1 / (1 - dropout). Without it
+            nothing is dropped.
+        start : int
+            The frozen layers below this one, counted from 0, are not computed: `x` is
+            their output; see `hidden`.
+
+        Returns
+        -------
+        Tensor, shape (S, batch)
+            Cross-entropy of each row.
+        """
+        layers = list(zip(self.weights, self.biases, strict=True))
+        lowest = next(index for index, (weight, _) in enumerate(layers) if weight.requires_grad)
+        scale = 1 / (1 - self.dropout)
+        inputs = {}
+        for index, (weight, bias) in enumerate(layers[start:], start):
+            if index > start:
+                x = x.relu_() if keep is None else x.relu_().mul_(keep[:, index - 1] * scale)
+            inputs[index] = x
+            x = torch.baddbmm(bias, x, weight)
+        log_probabilities = x.log_softmax(-1)
+        chosen = targets.unsqueeze(-1)
+        losses = -log_probabilities.gather(-1, chosen).squeeze(-1)
+        # of the mean cross-entropy with respect to the logits: (probability - one-hot target) / batch
+        gradient = log_probabilities.exp_()
+        gradient.scatter_(-1, chosen, gradient.gather(-1, chosen) - 1).mul_(1 / x.shape[1])
+        for index in range(self.depth - 1, lowest - 1, -1):
+            weight, bias = layers[index]
+            if weight.requires_grad:
+                # into the memory of the last step's gradient, if there is one
+                weight.grad = torch.bmm(inputs[index].transpose(1, 2), gradient, out=weight.grad)
+                bias.grad = torch.sum(gradient, 1, keepdim=True, out=bias.grad)
+            if index > lowest:
+                gradient = torch.bmm(gradient, weight.transpose(1, 2))
+                # a unit that is zero was negative or dropped: either way nothing flows through it
+                gradient = torch.ops.aten.threshold_backward(gradient, inputs[index], 0)
+                if keep is not None:
+                    gradient.mul_(scale)
+        return losses
+
+    def set_active(self, active):
+        """Freeze and thaw layers.
+
+        Frozen means ``requires_grad=False`` and ``grad is None``: the optimizer then
+        leaves weight, momentum and step count alone. A zero gradient would not do,
+        for momentum, Adam and weight decay go on moving such a weight.
+
+        Parameters
+        ----------
+        active : sequence of bool, length depth
+            Which layers learn, bottom first.
+        """
+        for index, learns in enumerate(active):
+            for parameter in self.layer(index):
+                parameter.requires_grad_(learns)
+                if not learns:
+                    parameter.grad = None
+
+    def member(self, index):
+        """Return one member as an ordinary network.
+
+        Parameters
+        ----------
+        index : int
+            Position in the pack.
+
+        Returns
+        -------
+        torch.nn.Sequential
+            ``Linear, ReLU[, Dropout], ..., Linear`` with copies of the member's weights.
+        """
+        modules = []
+        for weight, bias in zip(self.weights, self.biases, strict=True):
+            linear = nn.Linear(*weight.shape[1:], device=weight.device)
+            with torch.no_grad():
+                linear.weight.copy_(weight[index].t())
+                linear.bias.copy_(bias[index, 0])
+            modules += [linear, nn.ReLU(), nn.Dropout(self.dropout)] if self.dropout else [linear, nn.ReLU()]
+        return nn.Sequential(*modules[: -2 if self.dropout else -1])
+
+
+def dropout_masks(generators, probability, depth, batch, width):
+    """Draw the dropout masks of one step, each member's from its own generator.
+
+    Parameters
+    ----------
+    generators : sequence of torch.Generator, length S
+        Each member's generator on the CPU.
+    probability : float
+        Probability of dropping a unit.
+    depth, batch, width : int
+        Number of weight layers, rows in the batch, hidden width.
+
+    Returns
+    -------
+    Tensor of float32, shape (S, depth - 1, batch, width)
+        1 where a unit is kept, 0 where it is dropped.
+    """
+    shape = (depth - 1, batch, width)
+    return torch.stack([torch.rand(shape, generator=generator) for generator in generators]).ge_(probability)

@@ -1,0 +1,115 @@
+"""The words of a study, each written once: clocks, budgets, metrics and verdicts.
+
+Tables, comparisons, figures, pages, templates and the report's script take them from here.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Clock:
+    """What a training spends.
+
+    Attributes
+    ----------
+    name : str
+        In the tables times_to_target, reached and times.
+    column, end : str
+        Columns of the tables epochs and runs: what was spent after an epoch, and at the end.
+    words, unit : str
+        As pages say it; the unit may be empty.
+    """
+
+    name: str
+    column: str
+    end: str
+    words: str
+    unit: str = ""
+
+    @property
+    def label(self) -> str:
+        """Title of an axis."""
+        return f"{self.words[0].upper()}{self.words[1:]}{f' ({self.unit})' if self.unit else ''}"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What two strategies are held equal on when they are read: ``clock``, or for none each is read at its own end."""
+
+    name: str
+    words: str
+    clock: Clock | None = None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a comparison reads.
+
+    Attributes
+    ----------
+    name : str
+        In the table comparisons.
+    column : str
+        Of the table runs, at a run's end.
+    words : str
+    is_ratio : bool
+        Whether it is a cost, read as the strategy's over the reference's; else it is an accuracy, read as a difference.
+    """
+
+    name: str
+    column: str
+    words: str
+    is_ratio: bool = False
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether more of it is better."""
+        return not self.is_ratio
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What an interval says: ``letter`` in the matrix of the report, and its meaning in words."""
+
+    name: str
+    letter: str
+    words: str
+
+
+CLOCKS = {
+    clock.name: clock
+    for clock in (
+        Clock("epoch", "epoch", "epochs", "epochs"),
+        Clock("updates", "updates_mean", "updates_mean", "updates per parameter"),
+        Clock("flops", "flops", "flops", "operations", "FLOPs"),
+        Clock("seconds", "reference_seconds", "reference_seconds", "seconds, measured alone"),
+    )
+}
+BUDGETS = {"own": Budget("own", "each at its own end")} | {
+    budget.name: budget
+    for budget in (
+        Budget("epochs" if clock.name == "epoch" else clock.name, f"equal {clock.words}", clock)
+        for clock in CLOCKS.values()
+    )
+}
+EQUAL_BUDGETS = {name: budget for name, budget in BUDGETS.items() if budget.clock}
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("final_test_accuracy", "final_test_accuracy", "final test accuracy"),
+        Metric("best_test_accuracy", "best_test_accuracy", "test accuracy at the epoch chosen on validation"),
+        Metric("flops_ratio", "flops", "operations of the whole training", is_ratio=True),
+        Metric("seconds_ratio", "reference_seconds", "seconds of the whole training, measured alone", is_ratio=True),
+    )
+}
+VERDICTS = {
+    verdict.name: verdict
+    for verdict in (
+        Verdict("better", "B", "better"),
+        Verdict("worse", "W", "worse"),
+        Verdict("equivalent", "E", "equivalent: within the margin"),
+        Verdict("undecided", "U", "undecided"),
+        Verdict("lower", "L", "lower cost"),
+        Verdict("higher", "H", "higher cost"),
+    )
+}
