@@ -5,11 +5,10 @@ import pandas as pd
 import pytest
 from altfreeze import statistics
 from altfreeze.report import discussion
-from altfreeze.study import grid as config
-from test_report import make_comparisons, make_pairs, make_speedups, make_study, make_trends
+from builders import make_comparisons, make_pairs, make_small_study, make_speedups, make_trends
 
-STUDY = make_study(seeds=10)
-STRATEGY, REFERENCE, BUDGET = config.primary_comparison(STUDY)
+STUDY = make_small_study(seeds=10)
+STRATEGY, REFERENCE, BUDGET = STUDY.primary
 BELOW, ABOVE, WITHIN, OPEN = (-0.03, -0.01), (0.015, 0.03), (-0.004, 0.002), (-0.02, 0.005)
 MATCHED = {"reference": REFERENCE, "budget": BUDGET}
 FROZEN = ("frozen_bottom-0.5", "frozen_top-0.5")
@@ -39,7 +38,7 @@ def put(tables, interval, dataset="all", metric="final_test_accuracy", strategy=
     values = {"difference": (low + high) / 2, "low": low, "high": high}
     if dataset != "all":
         tables = tables | {"pairs": move(tables["pairs"], where, values["difference"])}
-    values |= {"verdict": statistics.verdict(low, high, STUDY["equivalence_margin"])}
+    values |= {"verdict": statistics.verdict(low, high, STUDY.equivalence_margin)}
     table.loc[rows, list(values)] = list(values.values())
     return tables | {"comparisons": table}
 
@@ -177,7 +176,7 @@ def test_a_control_without_an_interval_or_a_run_claims_nothing(name):
     for reference in ("standard_half_updates", "random_half", *FROZEN):
         tables = put(tables, (np.nan, np.nan), reference=reference, budget="own")
     assert find(name, tables) is None
-    alone = make_study(strategies=["alternating"], seeds=10)
+    alone = make_small_study(strategies=["alternating"], seeds=10)
     assert find(name, make_all(alone), alone) is None
 
 
@@ -303,7 +302,7 @@ def test_speed_of_one_data_set_and_without_an_interval():
 
 def with_datasets(whole, **intervals):
     """Return tables with these intervals of the primary comparison on three data sets and over all."""
-    study = make_study(datasets=["iris", "wine", "digits"], seeds=10)
+    study = make_small_study(datasets=["iris", "wine", "digits"], seeds=10)
     tables = put(make_all(study), whole, **MATCHED)
     for dataset, interval in intervals.items():
         tables = put(tables, interval, dataset=dataset, **MATCHED)
@@ -357,7 +356,7 @@ def test_nothing_drives_what_has_no_interval_or_one_data_set():
     assert find("drivers", tables, study) is None
     study, tables = with_datasets(BELOW, wine=(np.nan, np.nan))
     assert find("drivers", tables, study) is None
-    one = make_study(datasets=["iris"], seeds=10)
+    one = make_small_study(datasets=["iris"], seeds=10)
     assert find("drivers", make_all(one), one) is None
 
 
@@ -396,7 +395,7 @@ def test_other_learning_rates():
         "another."
     )
     assert found.because == "tune is empty in the configuration"
-    tuned = make_study(seeds=10, tune=[0.001, 0.01])
+    tuned = make_small_study(seeds=10, tune=[0.001, 0.01])
     tables = make_all()
     assert find("learning_rates", tables, tuned) is None
     both = pd.concat([tables["comparisons"], tables["comparisons"].assign(recipe="tuned")], ignore_index=True)
@@ -426,7 +425,7 @@ def test_every_rule_is_asked_in_order_and_says_what_it_reads():
 
 
 def test_what_never_freezes_is_not_discussed():
-    study = make_study(freeze_ratios=[0], primary_freeze_ratio=0)
+    study = make_small_study(freeze_ratios=[0], primary_freeze_ratio=0)
     assert [finding for _, finding in discussion.discuss(study, make_all()) if finding] == []
 
 
