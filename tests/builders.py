@@ -276,7 +276,7 @@ def make_trends(study, **changes):
     row |= {"direction": "decreasing", "p_value": 0.012}
     over = [
         {"over": "depth", "at": study.primary_strategy, "levels": "4 6 8"},
-        {"over": "freeze_ratio", "at": f"depth {study['primary_depth']}", "levels": "0.3 0.5 0.7"},
+        {"over": "freeze_ratio", "at": f"depth {study.primary_depth}", "levels": "0.3 0.5 0.7"},
     ]
     return conform(pd.DataFrame([row | each | changes for each in over]), "trends", "test")
 

@@ -427,7 +427,7 @@ def test_the_parts_of_the_page_are_there_and_named(browser, page):
 
 
 def test_the_first_screen_has_question_answer_figure_and_what_was_run(browser, tmp_path):
-    study = config.load(ROOT / "config" / "config.yaml")
+    study = make_study()
     study.depths = [6]
     make_tables(tmp_path / "tables", study)
     report.write_report(study, tmp_path / "tables", [], tmp_path / "report.html")
@@ -603,7 +603,7 @@ def test_charts_follow_the_colours_of_the_reader(browser, page):
 
 
 def test_the_report_of_a_study_of_the_default_size_is_five_megabytes_at_most(tmp_path):
-    study = config.load(ROOT / "config" / "config.yaml")
+    study = make_study()
     generator = np.random.default_rng(0)
 
     def noisy(frame, names, digits):
