@@ -17,7 +17,7 @@ import pytest
 from altfreeze.report import explorer
 from altfreeze.report import page as report
 from altfreeze.study import grid as config
-from altfreeze.tables import collect as tables
+from altfreeze.tables import schema as tables
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait

@@ -22,7 +22,7 @@ from altfreeze.report import page as report
 from altfreeze.study import grid as config
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import write_json
-from altfreeze.tables import collect as tables
+from altfreeze.tables import schema as tables
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 

@@ -27,7 +27,7 @@ from altfreeze.support.errors import InputError
 from altfreeze.support.files import atomic_output
 from altfreeze.support.parallel import in_order
 from altfreeze.support.randomness import stream_seed
-from altfreeze.tables.collect import (
+from altfreeze.tables.schema import (
     CELL,
     DIGITS,
     arrow_rows,
@@ -35,6 +35,7 @@ from altfreeze.tables.collect import (
     conform,
     csv_header,
     csv_rows,
+    float_columns,
     read_table,
     write_table,
 )
@@ -264,8 +265,8 @@ def _across(study: Study, readings: list[Reading]) -> dict[str, Any]:
     missing = {"missing": len(readings) - len(usable)}
     if not usable:
         counts = {"datasets": 0, "nonzero": 0, "can_be_significant": 0, "verdict": "undecided"}
-        figures = [name for name, column in columns("across_datasets").items() if column["type"] == "float"]
-        return dict.fromkeys({*figures} - {"freeze_ratio", "adjusted_p"}, np.nan) | missing | counts
+        figures = {*float_columns("across_datasets")} - {"freeze_ratio", "adjusted_p"}
+        return dict.fromkeys(figures, np.nan) | missing | counts
     means = [round(differences.mean(), DIGITS) for differences in usable]
     result = across_datasets(means)
     seed = stream_seed(study.seed, "across", "bootstrap")

@@ -8,7 +8,7 @@ import pandas as pd
 
 from altfreeze.study.grid import Study
 from altfreeze.support.errors import InputError
-from altfreeze.tables.collect import CELL, ROUNDING, read_categories
+from altfreeze.tables.schema import CELL, ROUNDING, read_categories
 from altfreeze.vocabulary import BUDGETS, CLOCKS, METRICS
 
 # what is read of the tables runs and epochs, beside the cell

@@ -24,7 +24,7 @@ from altfreeze.statistics.reach import TimesComparison
 from altfreeze.study.grid import Study
 from altfreeze.support.parallel import in_order
 from altfreeze.support.randomness import stream_seed
-from altfreeze.tables.collect import CELL, DIGITS, ROUNDING
+from altfreeze.tables.schema import CELL, DIGITS, ROUNDING
 from altfreeze.vocabulary import CLOCKS
 
 # a trend needs three levels to be one

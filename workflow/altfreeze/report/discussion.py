@@ -16,7 +16,7 @@ from altfreeze.comparison.secondary import resampling_seed
 from altfreeze.freezing.schedules import split_index
 from altfreeze.report.figures import BUDGETS, signed_points
 from altfreeze.statistics import mean_difference
-from altfreeze.tables.collect import DIGITS
+from altfreeze.tables.schema import DIGITS
 
 SIGNIFICANT = 0.05
 _TRENDS = {"increasing": "rises", "decreasing": "falls"}
