@@ -21,7 +21,7 @@ from altfreeze.report.failures import OK, by_strategy, failures, retried
 from altfreeze.report.figures import BUDGETS, comparison_rows, figure_svg, main_figure, signed_points
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import atomic_output
-from altfreeze.tables.collect import KEY, read_categories, read_table
+from altfreeze.tables.schema import KEY, read_categories, read_table
 
 TEMPLATES = Path(__file__).parent / "templates"
 # the logs hold nine digits of an accuracy; below this a difference is rounding

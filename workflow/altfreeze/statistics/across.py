@@ -404,41 +404,6 @@ def page_trend(table):
     return PageTrend(float(upward.statistic), direction, min(1.0, 2 * float(p_value)))
 
 
-def performance_profile(values, thresholds):
-    """Return the share of runs above each threshold, every data set weighing the same.
-
-    F(tau) = 1/M sum_m 1/N_m sum_n [x_{m,n} > tau]: the tail distribution of a run's score
-    on a data set drawn at random. A strategy whose profile lies nowhere below another's
-    is stochastically at least as good; the area under the profile is the mean.
-
-    Parameters
-    ----------
-    values : sequence of array_like, shape (runs,)
-        The scores of one strategy, one array per data set, on one scale for all; minus
-        infinity for a run that has none because it diverged.
-    thresholds : array_like of float, shape (thresholds,)
-
-    Returns
-    -------
-    ndarray, shape (thresholds,)
-        Shares in [0, 1], which fall as the threshold rises.
-
-    Raises
-    ------
-    ValueError
-        If there is no data set, a data set has no run, or a score is NaN.
-
-    References
-    ----------
-    R. Agarwal et al., Deep reinforcement learning at the edge of the statistical
-    precipice, 2021, https://arxiv.org/abs/2108.13264, section 4.2.
-    """
-    values = [np.sort(np.asarray(sample, dtype=float)) for sample in values]
-    if not values or any(len(sample) == 0 or np.isnan(sample).any() for sample in values):
-        raise ValueError("each data set needs at least one run and no score may be NaN")
-    return np.mean([1 - np.searchsorted(sample, thresholds, side="right") / len(sample) for sample in values], axis=0)
-
-
 def time_ratios(times):
     """Return the times to target over the shortest one of each data set.
 
@@ -475,39 +440,13 @@ def time_ratios(times):
     return np.divide(times, fastest, out=np.full_like(times, np.inf), where=np.isfinite(times))
 
 
-def time_profile(times, factors):
-    """Return the share of data sets on which each strategy comes within a factor of the fastest.
-
-    rho_s(tau) = share of data sets with r_{s,d} <= tau, with the ratios of `time_ratios`.
-    At tau = 1 it is the share of data sets on which the strategy is the fastest; its limit
-    is the share on which it reaches the target at all.
-
-    Parameters
-    ----------
-    times : array_like of float, shape (strategies, datasets)
-        As in `time_ratios`.
-    factors : array_like of float, shape (factors,)
-        The tau, at least 1.
-
-    Returns
-    -------
-    ndarray, shape (strategies, factors)
-        Shares in [0, 1], which rise with the factor.
-
-    Raises
-    ------
-    ValueError
-        As `time_ratios`.
-    """
-    return (time_ratios(times)[:, :, np.newaxis] <= np.asarray(factors, dtype=float)).mean(axis=1)
-
-
 def profile_score(times, largest_factor=4.0):
     """Return the AlgoPerf benchmark score of each strategy.
 
-    B_s = 1 / (r_max - 1) times the integral of rho_s(tau) for tau from 1 to r_max, the
-    profile being that of `time_profile`. As rho_s steps up by 1 / n at each ratio, the
-    integral is exactly the mean over data sets of max(0, r_max - r_{s,d}) / (r_max - 1).
+    B_s = 1 / (r_max - 1) times the integral of rho_s(tau) for tau from 1 to r_max, where the
+    profile rho_s(tau) is the share of data sets with r_{s,d} <= tau, the ratios being those of
+    `time_ratios`. As rho_s steps up by 1 / n at each ratio, B_s is exactly the mean over data
+    sets of max(0, r_max - r_{s,d}) / (r_max - 1).
 
     Parameters
     ----------

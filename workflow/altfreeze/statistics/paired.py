@@ -254,11 +254,11 @@ def noncentrality(freedom):
     return float(special.nctdtrinc(freedom, 1 - POWER, special.stdtrit(freedom, (1 + CONFIDENCE) / 2)))
 
 
-def paired_comparison(reference, strategy, seeds, test_over_train=None):
-    """Return how a strategy differs from its reference on these data sets.
+def paired_comparisons(reference, strategy, seeds, test_over_train=None):
+    """Return how a strategy differs from its reference on each data set alone and, last, on all together.
 
-    Every figure but the intervals and the minimum detectable difference is the mean of the
-    data sets' own, each of the same weight; for one data set, give lists of one array.
+    On all together, every figure but the intervals and the minimum detectable difference is the
+    mean of the data sets' own, each of the same weight.
 
     The probability of improvement is that of R. Agarwal et al., Deep Reinforcement Learning
     at the Edge of the Statistical Precipice (2021, https://arxiv.org/abs/2108.13264), P(X > Y) +
@@ -300,7 +300,7 @@ def paired_comparison(reference, strategy, seeds, test_over_train=None):
 
     Returns
     -------
-    PairedComparison
+    list of PairedComparison, length data sets + 1
         The interval needs 5 pairs of each data set, the correlation and Hedges' g 3, the interval of
         Nadeau and Bengio and the minimum detectable difference 2, and every figure 1. The
         correlation is NaN where an array is constant, Hedges' g where both are, and the interval
@@ -310,26 +310,6 @@ def paired_comparison(reference, strategy, seeds, test_over_train=None):
     ------
     ValueError
         Where the arrays do not pair up or hold a value that is not finite.
-    """
-    return paired_comparisons(reference, strategy, seeds, test_over_train)[-1]
-
-
-def paired_comparisons(reference, strategy, seeds, test_over_train=None):
-    """Return how a strategy differs from its reference on each data set alone and, last, on all together.
-
-    Parameters
-    ----------
-    reference, strategy, seeds, test_over_train
-        As in `paired_comparison`; what is one data set's is computed once.
-
-    Returns
-    -------
-    list of PairedComparison, length data sets + 1
-
-    Raises
-    ------
-    ValueError
-        As `paired_comparison`.
     """
     both = list(zip(reference, strategy, strict=True))
     if any(len(one) != len(other) for one, other in both):

@@ -89,36 +89,3 @@ def compare_times(reference_times, reference_reached, strategy_times, strategy_r
     expected = [mean / rate if rate else np.inf for mean, rate in zip(means, success, strict=True)]
     difference = mean_difference([spent[1] - spent[0]], [seed]) if any(success) else Interval(0.0, np.nan, np.nan)
     return TimesComparison(len(spent[0]), float(horizon), *means, *success, *expected, difference)
-
-
-def runtime_distribution(times, reached, thresholds):
-    """Return the share of runs that have reached their target by each time.
-
-    F(t) = #{reached and T_i <= t} / runs, the empirical runtime distribution (Hansen and
-    others, 2016, https://arxiv.org/abs/1605.03560, section 5). Up to the first end of
-    a run without its target it equals one minus the product-limit estimate of E. L.
-    Kaplan and P. Meier (1958, https://doi.org/10.2307/2281868), and nothing is assumed.
-
-    Parameters
-    ----------
-    times : array_like of float, shape (runs,)
-        When the run reached its target, or else when it ended.
-    reached : array_like of bool, shape (runs,)
-        Whether the run reached its target.
-    thresholds : array_like of float, shape (k,)
-        In the unit of `times`.
-
-    Returns
-    -------
-    ndarray, shape (k,)
-        From 0 to 1; NaN after the first end of a run without its target.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ or are empty, or a time is negative or NaN.
-    """
-    times, reached = _checked(times, reached, until=0)
-    thresholds = np.asarray(thresholds, dtype=float)
-    share = np.searchsorted(np.sort(times[reached]), thresholds, side="right") / len(times)
-    return np.where(thresholds <= np.min(times[~reached], initial=np.inf), share, np.nan)
