@@ -68,31 +68,31 @@ def _cell_and_seeds(arguments):
 
 def _train(arguments):
     cell, seeds = _cell_and_seeds(arguments)
-    from altfreeze.training.trainer import run
+    from altfreeze.training.job import run
     from altfreeze.training.tuning import read_learning_rate
 
     if arguments.tuning:
         cell = cell.at(read_learning_rate(arguments.tuning, cell))
     outputs = (arguments.output, arguments.manifest, arguments.gradient_flow)
-    kept = (arguments.checkpoint, arguments.checkpoint_every, arguments.memory, arguments.attempt)
+    kept = (arguments.checkpoint, arguments.checkpoint_seconds, arguments.memory)
     run(arguments.data, cell, seeds, arguments.device, arguments.threads, *outputs, *kept)
 
 
 def _tune(arguments):
     cell, seeds = _cell_and_seeds(arguments)
-    from altfreeze.training.tuning import run
+    from altfreeze.training.job import run_tuning
 
     where = (arguments.device, arguments.threads)
-    run(arguments.data, cell, arguments.learning_rates, seeds, *where, arguments.output, arguments.memory)
+    run_tuning(arguments.data, cell, arguments.learning_rates, seeds, *where, arguments.output, arguments.memory)
 
 
 def _timing(arguments):
     study = _study(arguments)
     _limit_threads(arguments.threads)
     claim_gpu(arguments.device)
-    from altfreeze.training.timing import run
+    from altfreeze.training.job import run_timing
 
-    run(study, arguments.data, arguments.output, arguments.device, arguments.threads)
+    run_timing(study, arguments.data, arguments.output, arguments.device, arguments.threads)
 
 
 def _collect(arguments):
@@ -154,6 +154,12 @@ def _whole(text):
     return int(text)
 
 
+def _seconds(text):
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: a number ≥ 0")
+    return float(text)
+
+
 def _learning_rate(text):
     try:
         rate = float(text)
@@ -204,10 +210,7 @@ def parser():
     argument("--tuning", **optional, help="JSON of a tuning: train at the learning rate that it chose")
     argument("--gradient-flow", **(optional | {"type": _output_file}), help="each layer's gradient flow to write (CSV)")
     argument("--checkpoint", **optional, help="where a training keeps its state and, if it was killed, goes on from")
-    argument(
-        "--checkpoint-every", type=_whole, default=0, required=False, help="epochs between two checkpoints (0: none)"
-    )
-    argument("--attempt", type=_count, default=1, required=False, help="which start of the job this is (1)")
+    argument("--checkpoint-seconds", type=_seconds, default=0, required=False, help="between two checkpoints (0: none)")
     argument("--memory", type=_whole, required=False, help="MiB of memory that the process may take; any without")
 
     argument = command("tune", _tune, "choose a cell's learning rate on calibration seeds")
