@@ -14,10 +14,12 @@ import pandas as pd
 
 from altfreeze.comparison.secondary import resampling_seed
 from altfreeze.freezing.schedules import split_index
-from altfreeze.report.figures import BUDGETS, signed_points
+from altfreeze.report.words import signed_points
 from altfreeze.statistics import mean_difference
 from altfreeze.tables.collect import DIGITS
+from altfreeze.vocabulary import EQUAL_BUDGETS
 
+BUDGETS = {name: budget.words for name, budget in EQUAL_BUDGETS.items()}
 SIGNIFICANT = 0.05
 _TRENDS = {"increasing": "rises", "decreasing": "falls"}
 # columns of comparisons that the rules decide on

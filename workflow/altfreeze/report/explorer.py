@@ -10,7 +10,8 @@ import json
 import numpy as np
 from scipy import stats
 
-from altfreeze.report.figures import CONFIDENCE, LABELS
+from altfreeze.report.figures.style import LABELS
+from altfreeze.statistics.paired import CONFIDENCE
 from altfreeze.study.grid import FIRST_CALIBRATION_SEED
 from altfreeze.tables.collect import KEY, table_csv
 

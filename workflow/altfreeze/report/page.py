@@ -18,11 +18,16 @@ from altfreeze.freezing.strategy import STRATEGIES
 from altfreeze.report.discussion import count, discuss, margin_in_words
 from altfreeze.report.explorer import CURVES, content_hash, explorer_data, json_in_html, library
 from altfreeze.report.failures import OK, by_strategy, failures, retried
-from altfreeze.report.figures import BUDGETS, comparison_rows, figure_svg, main_figure, signed_points
+from altfreeze.report.figures.differences import main_figure
+from altfreeze.report.figures.style import figure_svg
+from altfreeze.report.selection import comparison_rows
+from altfreeze.report.words import signed_points
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import atomic_output
 from altfreeze.tables.collect import KEY, read_categories, read_table
+from altfreeze.vocabulary import EQUAL_BUDGETS
 
+BUDGETS = {name: budget.words for name, budget in EQUAL_BUDGETS.items()}
 TEMPLATES = Path(__file__).parent / "templates"
 # the logs hold nine digits of an accuracy; below this a difference is rounding
 _DIGITS = 6
