@@ -118,7 +118,7 @@ def _notebook(arguments):
 
 
 def _page(arguments):
-    from altfreeze.report.page import write_page
+    from altfreeze.report.notebook_pages import write_page
 
     write_page(arguments.notebook, arguments.output)
 

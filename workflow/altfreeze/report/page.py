@@ -1,7 +1,6 @@
-"""The report of a study and the pages of its notebooks: single files that load nothing from outside."""
+"""The report of a study: a single file that loads nothing from outside."""
 
 import base64
-import copy
 import json
 import math
 import os
@@ -21,6 +20,7 @@ from altfreeze.report.failures import OK, by_strategy, failures, retried
 from altfreeze.report.figures.differences import main_figure
 from altfreeze.report.figures.style import figure_svg
 from altfreeze.report.selection import comparison_rows
+from altfreeze.report.templates import TEMPLATES, style_sheet
 from altfreeze.report.words import signed_points
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import atomic_output
@@ -28,7 +28,6 @@ from altfreeze.tables.collect import KEY, read_categories, read_table
 from altfreeze.vocabulary import EQUAL_BUDGETS
 
 BUDGETS = {name: budget.words for name, budget in EQUAL_BUDGETS.items()}
-TEMPLATES = Path(__file__).parent / "templates"
 # the logs hold nine digits of an accuracy; below this a difference is rounding
 _DIGITS = 6
 # most cells with failed runs that the report lists; the table runs has all
@@ -304,97 +303,6 @@ def left_out(study, runs, comparisons):
     return f"Left out ({'; '.join(whose)}): {', and '.join(parts)}."
 
 
-def write_page(notebook, output):
-    """Write an executed notebook as one HTML page that loads nothing.
-
-    The code is hidden until a check box shows it; scripts and widgets are left out. The
-    notebook is stored again by `without_traces`, so that notebook and page are the same
-    bytes each time.
-
-    Parameters
-    ----------
-    notebook : path
-        Executed notebook, read and written.
-    output : path
-        HTML to write; it links to ``../report.html``.
-
-    Raises
-    ------
-    InputError
-        If `notebook` is not a notebook.
-    """
-    import nbformat
-    from nbconvert import HTMLExporter
-    from nbconvert.preprocessors import CoalesceStreamsPreprocessor
-    from pygments.formatters import HtmlFormatter
-
-    try:
-        node = nbformat.read(notebook, as_version=4)
-    except (OSError, ValueError, AttributeError, nbformat.ValidationError) as error:
-        raise InputError(f"{notebook}: not a notebook: {' '.join(str(error).split())[:200]}") from None
-    node = without_traces(node)
-    exporter = HTMLExporter(
-        template_name="page",
-        extra_template_basedirs=[str(TEMPLATES)],
-        exclude_anchor_links=True,
-        exclude_input_prompt=True,
-        exclude_output_prompt=True,
-    )
-    # of a progress bar only the last state stays
-    exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)
-    light, dark = (HtmlFormatter(style=name).get_style_defs(".highlight") for name in ("xcode", "github-dark"))
-    style = f"{_style()}\n{light}\n@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}"
-    html, _ = exporter.from_notebook_node(
-        node, resources={"page_title": _title(node) or Path(notebook).stem, "page_style": style}
-    )
-    with atomic_output(notebook) as file:
-        file.write(nbformat.writes(node) + "\n")
-    with atomic_output(output) as file:
-        file.write(html if html.endswith("\n") else html + "\n")
-
-
-def without_traces(node):
-    """Return an executed notebook without what only tells when and where it was executed.
-
-    Parameters
-    ----------
-    node : nbformat.NotebookNode
-        As papermill left it: with times of its start and end, paths, a random id of the cell
-        that it injected, and warnings, which its log has too.
-
-    Returns
-    -------
-    nbformat.NotebookNode
-        A valid notebook, equal for equal code, parameters and outputs.
-    """
-    node = copy.deepcopy(node)
-    node.metadata.pop("papermill", None)
-    for cell in node.cells:
-        for name in ("papermill", "execution"):
-            cell.metadata.pop(name, None)
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            cell.id = "injected-parameters"
-        if "outputs" in cell:
-            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-    return node
-
-
-def _style():
-    return (TEMPLATES / "style.css").read_text(encoding="utf-8").strip()
-
-
-def _title(node):
-    """Return the text of the first heading of a notebook, written or computed, or None."""
-    for cell in node.cells:
-        texts = [cell.source] if cell.cell_type == "markdown" else []
-        texts += [output.get("data", {}).get("text/markdown", "") for output in cell.get("outputs", [])]
-        for text in texts:
-            heading = re.search(r"^#+ +(.+?)[ #]*$", text, re.MULTILINE)
-            if heading:
-                return re.sub(r"[*`]", "", heading[1])
-    return None
-
-
 class _TitleParser(HTMLParser):
     """Collects the text of the title element."""
 
@@ -463,7 +371,7 @@ def write_report(study, tables, pages, output):
     )
     html = environment.get_template("report.html.j2").render(
         study=study.name,
-        style=Markup(_style()),
+        style=Markup(style_sheet()),
         answer=sentence,
         reason=reason(study, comparisons),
         generalisation=generalisation(study, across),
