@@ -1,12 +1,15 @@
 """What tests build: studies, cells, data, finished tables and pages; no test module imports another."""
 
 import fcntl
+import itertools
 import json
+import math
 import os
 import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,12 +19,14 @@ import axe_core_python
 import numpy as np
 import pandas as pd
 import pytest
+from altfreeze.freezing.plan import Workload, plan_work
 from altfreeze.statistics import verdict as verdict_of
 from altfreeze.study import configuration
 from altfreeze.study.cell import Cell
 from altfreeze.study.grid import FIRST_CALIBRATION_SEED, Study
-from altfreeze.support.files import write_json
-from altfreeze.tables.collect import KEY, columns, conform, write_table
+from altfreeze.support.files import sha256_of_file, write_csv, write_json
+from altfreeze.tables.collect import collect
+from altfreeze.tables.schema import KEY, columns, conform, read_table, write_table
 from altfreeze.vocabulary import EQUAL_BUDGETS
 
 ROOT = Path(__file__).parents[1]
@@ -322,6 +327,161 @@ def make_tables(folder, study, names=None, **changes):
     }
     write_json(folder / "study.json", {"config": study.config, "provenance": provenance})
     return folder
+
+
+# a study whose results are written without training, so that every number is known
+RESULTS_CONFIG = {
+    "datasets": ["iris", "wine"],
+    "depths": [4],
+    "primary_depth": 4,
+    "freeze_ratios": [0.5],
+    "strategies": [
+        "alternating",
+        "standard_half_updates",
+        "standard_matched_flops",
+        "frozen_bottom",
+        "random_half",
+        {"name": "standard", "label": "again"},
+    ],
+    "seeds": 6,
+    "seeds_per_job": 3,
+    "epochs_standard": 3,
+    "epochs_alternating": 3,
+    "calibration_seeds": 3,
+    "target_levels": [0.9, 1.0],
+}
+RESULTS_STUDY = make_study(**RESULTS_CONFIG)
+# 13 + 7 + 6 + 6 rows in the validation part
+RESULTS_CLASSES = np.repeat([0, 1, 2, 3], [63, 37, 30, 30])
+# seconds of a step by how many of the first, the inner and the last layers learn; the start of an epoch takes one
+RESULTS_SECONDS = {(1, 2, 1): 10.0, (0, 1, 1): 5.0, (1, 1, 0): 7.0, (0, 0, 0): 1.0}
+TABLES = ["epochs", "runs", "packs", "calibration", "targets", "times_to_target", "reached", "tuning", "speedups"]
+
+
+def results_workload(depth: int) -> Workload:
+    """Return work of which every layer costs the same: three batches of 32 rows."""
+    return Workload((4,) * (depth + 1), 96, 32)
+
+
+def results_accuracies(dataset: str, strategy: str, seed: int, epoch: float) -> tuple[float, float]:
+    """Return a run's validation and test accuracy after an epoch: better by the seed, standard training the best."""
+    validation = {"iris": 0.6, "wine": 0.7}[dataset] + 0.01 * (seed % FIRST_CALIBRATION_SEED) + 0.05 * min(epoch, 2)
+    validation -= 0.02 * (seed + 1) if strategy not in ("standard", "again") else 0
+    return validation, validation / 2 + 0.001 * epoch
+
+
+def _write_pack(results, study, pack, diverged, learning_rate, accuracies):
+    """Write log and manifest of a pack as a training does."""
+    cell, work = study.cell(pack.dataset, pack.depth, pack.strategy), results_workload(pack.depth)
+    cell = cell if learning_rate is None else cell.at(learning_rate)
+    seeds = range(pack.first_seed, pack.last_seed + 1)
+    steps, flops, updates, rows, flow = 0, 0, np.zeros(pack.depth, int), [], []
+    for epoch in cell.plan(work):
+        steps, flops, updates = steps + len(epoch.steps), flops + epoch.flops(work), updates + epoch.updates()
+        made = steps / len(work.batches)
+        counted = ("1-4", 0.1, flops, " ".join(map(str, updates)), float(updates.mean()), min(updates), 2.0 * made)
+        for seed in seeds:
+            gone = (pack.dataset, pack.strategy, seed) in diverged and made >= 2
+            validation, test = [math.nan] * 2 if gone else accuracies(pack.dataset, pack.strategy, seed, made)
+            rows.append((seed, made, "diverged" if gone else "ok", *[validation] * 3, test, *counted))
+            flow += [(seed, made, layer, 0.5, 0.1, math.nan, math.nan) for layer in range(1, pack.depth + 1)]
+    stem = results / "runs" / pack.stem
+    log, flow_log = (stem.with_name(stem.name + suffix) for suffix in (".csv", ".flow.csv"))
+    # the columns of both logs are those that collection does not add
+    key = {"dataset", "depth", "strategy", "recipe", "freeze_ratio", "reference_seconds"}
+    write_csv(log, [name for name in columns("epochs") if name not in key], rows)
+    if study.gradient_flow:
+        write_csv(flow_log, [name for name in columns("gradient_flow") if name not in key], flow)
+    manifest = {
+        "cell": cell.as_dict(),
+        "seeds": list(seeds),
+        "rows": len(rows),
+        "workload": work._asdict(),
+        "log_sha256": sha256_of_file(log),
+        "flow_sha256": sha256_of_file(flow_log) if study.gradient_flow else None,
+        "data_sha256": sha256_of_file(results / "data" / f"{pack.dataset}.npz"),
+        "device": "cpu",
+        **{key: 1.0 for key in ("training_seconds", "wall_seconds", "cpu_seconds", "peak_memory_mib")},
+        **{key: "same" for key in ("git", "code", "versions", "device_name", "host")},
+        "threads": 1,
+        "attempt": 1,
+        "resumed_at_epochs": [],
+    }
+    write_json(stem.with_name(stem.name + ".json"), manifest)
+
+
+def write_timing(results: Path, study: Study = RESULTS_STUDY) -> None:
+    """Write the table timing of a study: six rounds of the same seconds, see RESULTS_SECONDS."""
+    rows = []
+    for dataset, depth in study.places:
+        work = results_workload(depth)
+        plans = [study.cell(dataset, depth, label).plan(work) for label in study.strategies]
+        for kind in sorted(set().union(*(plan_work(epochs, work) for epochs in plans))):
+            seconds = RESULTS_SECONDS.get((kind.first, kind.inner, kind.last), 6.0)
+            rows += [(dataset, depth, *kind, number, seconds) for number in range(1, 7)]
+    write_csv(results / "tables" / "timing.csv", list(columns("timing")), rows)
+
+
+def _write_tuning(results, study, dataset, depth, strategy, learning_rate):
+    """Write what the tuning of a strategy found."""
+    trials = [
+        {"learning_rate": tried, "seeds": 3, "diverged": 0, "validation_accuracy": 0.7, "validation_loss": None}
+        for tried in study.tune
+    ]
+    content = {
+        "learning_rate": learning_rate,
+        "trials": trials,
+        "cell": study.cell(dataset, depth, strategy).as_dict(),
+        "data_sha256": sha256_of_file(results / "data" / f"{dataset}.npz"),
+    }
+    write_json(results / "tuning" / dataset / f"depth{depth}" / f"{strategy}.json", content)
+
+
+def write_results(
+    results: Path,
+    study: Study = RESULTS_STUDY,
+    diverged: Collection[tuple[str, str, int]] = (),
+    accuracies: Callable[[str, str, int, float], tuple[float, float]] = results_accuracies,
+) -> Path:
+    """Write the data sets, logs, manifests, tunings and timing of a study, without training.
+
+    Parameters
+    ----------
+    results : pathlib.Path
+        Folder to write to.
+    study : Study
+    diverged : collection of (str, str, int)
+        Data set, strategy and seed of the runs that diverge after their first epoch.
+    accuracies : callable
+        Of (data set, strategy, seed, epoch): validation and test accuracy.
+
+    Returns
+    -------
+    pathlib.Path
+        `results`.
+    """
+    (results / "data").mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(study.datasets):
+        np.savez(results / "data" / f"{name}.npz", X=np.full((160, 4), float(number)), y=RESULTS_CLASSES)
+        for depth, strategy in itertools.product(study.depths, study.strategies if study.tune else ()):
+            _write_tuning(results, study, name, depth, strategy, study.tune[-1])
+    for pack in study.packs:
+        learning_rate = study.tune[-1] if pack.recipe == "tuned" else None
+        _write_pack(results, study, pack, diverged, learning_rate, accuracies)
+    write_timing(results, study)
+    return results
+
+
+def read_tables(folder: Path, names: Iterable[str] = TABLES) -> dict[str, pd.DataFrame]:
+    """Return tables of a folder by their names."""
+    stored = {"epochs": "parquet", "gradient_flow": "parquet"}
+    return {name: read_table(folder / f"{name}.{stored.get(name, 'csv')}", name) for name in names}
+
+
+def collect_tables(results: Path, study: Study = RESULTS_STUDY) -> dict[str, pd.DataFrame]:
+    """Collect the results of a study, and return its tables by their names."""
+    collect(study, results, results / "tables")
+    return read_tables(results / "tables")
 
 
 # ---- pages in a browser

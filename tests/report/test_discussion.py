@@ -73,8 +73,9 @@ def test_a_winner_that_does_not_depend_on_the_budget():
     found = find("budgets", at_budgets())
     assert found.sentence == (
         "The winner does not depend on what is held equal: alternating-0.5 ended below standard training at equal "
-        "epochs (−2.00 points [−3.00, −1.00]: worse), at equal updates (−2.00 points [−3.00, −1.00]: worse), at equal "
-        "operations (−2.00 points [−3.00, −1.00]: worse) and at equal seconds (−2.00 points [−3.00, −1.00]: worse)."
+        "epochs (−2.00 points [−3.00, −1.00]: worse), at equal updates per parameter (−2.00 points [−3.00, −1.00]: "
+        "worse), at equal operations (−2.00 points [−3.00, −1.00]: worse) and at equal seconds, measured alone (−2.00 "
+        "points [−3.00, −1.00]: worse)."
     )
     assert found.because == "of 4 intervals, 4 with high < 0, 0 with low > 0, 0 with low ≤ 0 ≤ high"
     assert list(found.rows["budget"]) == ["epochs", "updates", "flops", "seconds"]
@@ -85,10 +86,10 @@ def test_a_winner_that_does_not_depend_on_the_budget():
 def test_a_winner_that_depends_on_the_budget():
     found = find("budgets", at_budgets(updates=ABOVE, seconds=OPEN))
     assert found.sentence == (
-        "The winner depends on what is held equal: alternating-0.5 ended above standard training at equal updates "
-        "(+2.25 points [+1.50, +3.00]: better), and below it at equal epochs (−2.00 points [−3.00, −1.00]: worse) and "
-        "at equal operations (−2.00 points [−3.00, −1.00]: worse); the interval holds 0 at equal seconds (−0.75 points "
-        "[−2.00, +0.50]: undecided)."
+        "The winner depends on what is held equal: alternating-0.5 ended above standard training at equal updates per "
+        "parameter (+2.25 points [+1.50, +3.00]: better), and below it at equal epochs (−2.00 points [−3.00, −1.00]: "
+        "worse) and at equal operations (−2.00 points [−3.00, −1.00]: worse); the interval holds 0 at equal seconds, "
+        "measured alone (−0.75 points [−2.00, +0.50]: undecided)."
     )
     assert found.because == "of 4 intervals, 2 with high < 0, 1 with low > 0, 1 with low ≤ 0 ≤ high"
 
@@ -98,9 +99,8 @@ def test_a_winner_on_some_budgets_only(side, words):
     text = sentence("budgets", at_budgets(epochs=side, updates=WITHIN, flops=OPEN, seconds=OPEN))
     first, second = words
     assert text.startswith(f"alternating-0.5 ended {first} standard training at equal epochs (")
-    assert (
-        f"and at no budget {second} it; the interval holds 0 at equal updates (−0.10 points [−0.40, +0.20]: eq" in text
-    )
+    nothing = "the interval holds 0 at equal updates per parameter (−0.10 points [−0.40, +0.20]: equivalent), "
+    assert f"and at no budget {second} it; {nothing}" in text
     assert text.count("equal operations") == 1
 
 
@@ -109,13 +109,13 @@ def test_no_winner_on_any_budget():
     assert text.startswith(
         "No budget shows a winner: the interval of alternating-0.5 minus standard training holds 0 at equal epochs ("
     )
-    assert text.endswith("and at equal seconds (−0.10 points [−0.40, +0.20]: equivalent).")
+    assert text.endswith("and at equal seconds, measured alone (−0.10 points [−0.40, +0.20]: equivalent).")
 
 
 def test_a_budget_without_an_interval_claims_nothing():
     nothing = (np.nan, np.nan)
     text = sentence("budgets", at_budgets(updates=nothing, seconds=nothing))
-    assert text.endswith(" There is no interval at equal updates and equal seconds.")
+    assert text.endswith(" There is no interval at equal updates per parameter and equal seconds, measured alone.")
     assert text.count("[") == 2
     assert find("budgets", at_budgets(epochs=nothing, updates=nothing, flops=nothing)) is None
 

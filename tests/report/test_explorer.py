@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from altfreeze.report import explorer
 from altfreeze.report import page as report
-from altfreeze.tables import collect as tables
+from altfreeze.tables import schema as tables
 from builders import (
     AXE,
     EFFECTS,

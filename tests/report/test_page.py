@@ -17,7 +17,7 @@ from altfreeze.report import discussion
 from altfreeze.report import figures as plots
 from altfreeze.report import page as report
 from altfreeze.support.errors import InputError
-from altfreeze.tables import collect as tables
+from altfreeze.tables import schema as tables
 from builders import (
     REPORT_SCRIPTS,
     ROOT,

@@ -22,7 +22,7 @@ import yaml
 from altfreeze import cli
 from altfreeze.study import grid as config
 from altfreeze.support import files
-from altfreeze.tables import collect as tables
+from altfreeze.tables import schema as tables
 
 ROOT = Path(__file__).parents[2]
 GIVEN = {

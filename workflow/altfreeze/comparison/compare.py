@@ -25,7 +25,7 @@ from altfreeze.support.errors import InputError
 from altfreeze.support.files import atomic_output
 from altfreeze.support.parallel import in_order
 from altfreeze.support.randomness import stream_seed
-from altfreeze.tables.collect import (
+from altfreeze.tables.schema import (
     CELL,
     DIGITS,
     ROUNDING,

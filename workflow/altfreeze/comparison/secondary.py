@@ -21,7 +21,7 @@ from altfreeze.statistics.diagnostics import VarianceComponents
 from altfreeze.statistics.reach import TimesComparison
 from altfreeze.support.parallel import in_order
 from altfreeze.support.randomness import stream_seed
-from altfreeze.tables.collect import CELL, DIGITS, ROUNDING
+from altfreeze.tables.schema import CELL, DIGITS, ROUNDING
 
 # the columns of the table runs that hold the ends of the clocks of times_to_target
 ENDS = {"epoch": "epochs", "updates": "updates_mean", "flops": "flops", "seconds": "reference_seconds"}

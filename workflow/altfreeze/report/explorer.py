@@ -13,7 +13,7 @@ from scipy import stats
 from altfreeze.report.figures.style import LABELS
 from altfreeze.statistics.paired import CONFIDENCE
 from altfreeze.study.grid import FIRST_CALIBRATION_SEED
-from altfreeze.tables.collect import KEY, table_csv
+from altfreeze.tables.schema import KEY, table_csv
 
 # most points that a curve of the report has; the table epochs has all
 POINTS = 25

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from altfreeze.tables.collect import CELL, KEY
+from altfreeze.tables.schema import CELL, KEY
 
 # what became of a run that the table runs calls ok
 OK = "ok"

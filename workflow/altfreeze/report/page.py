@@ -24,7 +24,7 @@ from altfreeze.report.templates import TEMPLATES, style_sheet
 from altfreeze.report.words import signed_points
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import atomic_output
-from altfreeze.tables.collect import KEY, read_categories, read_table
+from altfreeze.tables.schema import KEY, read_categories, read_table
 from altfreeze.vocabulary import EQUAL_BUDGETS
 
 BUDGETS = {name: budget.words for name, budget in EQUAL_BUDGETS.items()}

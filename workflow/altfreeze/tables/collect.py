@@ -1,8 +1,6 @@
 """Collect what a study made into tables, and check that nothing is missing, doubled or changed."""
 
 import contextlib
-import functools
-import io
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -10,21 +8,31 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import yaml
-from pyarrow import compute, csv, parquet
+from pyarrow import csv
 
 from altfreeze.data.split import read_dataset, split_of_seed
 from altfreeze.freezing.plan import Workload
 from altfreeze.study.cell import Cell
 from altfreeze.study.grid import Pack
 from altfreeze.support.errors import InputError
-from altfreeze.support.files import atomic_output, sha256_of_file, write_json
+from altfreeze.support.files import sha256_of_file, write_json
 from altfreeze.support.parallel import in_order
 from altfreeze.tables.reference_seconds import median_seconds, reference_seconds, speedups
+from altfreeze.tables.schema import (
+    ARROW,
+    CELL,
+    ROUNDING,
+    arrays_of,
+    arrow_rows,
+    columns,
+    conform,
+    frame_of,
+    no_rows,
+    parquet_output,
+    read_table,
+    write_table,
+)
 
-SCHEMA_PATH = Path(__file__).parents[2] / "schemas" / "tables.schema.yaml"
-CELL = ["dataset", "depth", "strategy", "recipe"]
-KEY = [*CELL, "seed"]
 # what the table packs takes of a manifest as it is, and what study.json takes beside it
 PACK_FACTS = (
     *("data_sha256", "code", "device", "threads", "training_seconds", "peak_memory_mib"),
@@ -33,177 +41,9 @@ PACK_FACTS = (
 RUN_FACTS = (*PACK_FACTS, "git", "versions", "device_name", "host", "wall_seconds", "cpu_seconds")
 # the columns of the table epochs that no log has
 ADDED = ("dataset", "depth", "strategy", "freeze_ratio", "recipe", "reference_seconds")
-ARROW = {"int": pa.int64(), "float": pa.float64(), "str": pa.large_string()}
-# rows that are read and written at a time
-GROUP_ROWS = 2**18
 NO_LOG = "no log: the job did not run"
-# logs hold nine digits: a share is exact to 1e-9, any number to 1e-8 of itself
+# logs hold nine digits: a share is exact to 1e-9
 SHARE_ROUNDING = 1e-9
-ROUNDING = 1e-8
-# of a difference of shares, what the digits of the logs leave
-DIGITS = 8
-
-
-@functools.cache
-def _schema():
-    return yaml.safe_load(SCHEMA_PATH.read_text(encoding="utf-8"))
-
-
-def columns(table):
-    """Return the columns of a table in their order.
-
-    Parameters
-    ----------
-    table : str
-        A key of ``workflow/schemas/tables.schema.yaml``.
-
-    Returns
-    -------
-    dict of str to dict
-        Column to its ``type`` and ``description``.
-    """
-    return _schema()[table]
-
-
-def conform(frame, table, origin):
-    """Return a table with the columns and types that its schema states.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Without any column, it is the empty table.
-    table : str
-        See `columns`.
-    origin : str
-        Where the table comes from, for the message.
-
-    Returns
-    -------
-    pandas.DataFrame
-
-    Raises
-    ------
-    InputError
-        If a column is missing or unknown, or a value is not of its type.
-    """
-    schema = columns(table)
-    if frame.shape == (0, 0):
-        frame = pd.DataFrame(columns=list(schema))
-    if set(frame.columns) != set(schema):
-        difference = ", ".join(sorted(set(frame.columns) ^ set(schema)))
-        raise InputError(f"{origin}: columns differ from those of the table {table} in: {difference}")
-    types = {"int": "int64", "float": "float64", "str": "str"}
-    for name, column in schema.items():
-        missing = frame[name].isna()
-        if column["type"] != "float" and missing.any():
-            raise InputError(f"{origin}: column {name}: a value is missing in row {int(missing.argmax()) + 1}")
-    try:
-        return frame[list(schema)].astype({name: types[column["type"]] for name, column in schema.items()})
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{origin}: a value is not of its column's type: {error}") from None
-
-
-def read_categories(path, table, names):
-    """Return some columns of a Parquet table, texts as categories: many rows in little memory."""
-    texts = [name for name in names if columns(table)[name]["type"] == "str"]
-    try:
-        found = parquet.read_table(path, columns=names, read_dictionary=texts)
-        frame = found.unify_dictionaries().to_pandas()
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a table: {' '.join(str(error).split())}") from None
-    if missing := set(names) - set(frame.columns):
-        raise InputError(f"{path}: columns differ from those of the table {table} in: {', '.join(sorted(missing))}")
-    return frame[names].astype(dict.fromkeys(texts, "category"))
-
-
-def read_table(path, table):
-    """Read a table, CSV or Parquet by its suffix, and check it against its schema; see `conform`."""
-    types = {name: "str" for name, column in columns(table).items() if column["type"] == "str"}
-    try:
-        if Path(path).suffix == ".parquet":
-            frame = pd.read_parquet(path)
-        else:
-            empty = {name: [""] for name in _floats(table)}
-            frame = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=empty)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a table: {' '.join(str(error).split())}") from None
-    return conform(frame, table, str(path))
-
-
-def _floats(table):
-    return [name for name, column in columns(table).items() if column["type"] == "float"]
-
-
-def write_table(frame, path):
-    """Write a table as CSV, atomically; floats as the shortest text that reads back the same."""
-    with atomic_output(path, "wb") as file:
-        file.write(table_csv(frame))
-
-
-def table_csv(frame):
-    """Return a table as CSV, as `write_table` writes it: bytes."""
-    return csv_header(frame.columns) + csv_rows(pa.Table.from_pandas(frame, preserve_index=False))
-
-
-def csv_header(names):
-    """Return the first line of a table as CSV."""
-    return (",".join(names) + "\n").encode()
-
-
-def _quoted(text):
-    return '"{}"'.format(text.replace('"', '""')) if any(mark in text for mark in '",\r\n') else text
-
-
-def csv_rows(table):
-    """Return the rows of an Arrow table as CSV, quoted where a text must be: a row is the same in any table."""
-    texts = [column for column in table.columns if pa.types.is_large_string(column.type)]
-    if any(compute.any(compute.match_substring_regex(each, '[",\r\n]')).as_py() for each in texts):
-        # pyarrow would quote every text
-        columns_of_text = [column.cast(pa.large_string()).fill_null("").to_pylist() for column in table.columns]
-        lines = (",".join(_quoted(value) for value in row) for row in zip(*columns_of_text, strict=True))
-        return "".join(f"{line}\n" for line in lines).encode()
-    buffer = io.BytesIO()
-    # pyarrow 26 writes what its memory held for a chunk without rows
-    if len(table):
-        csv.write_csv(table.combine_chunks(), buffer, csv.WriteOptions(include_header=False, quoting_style="none"))
-    return buffer.getvalue()
-
-
-def _arrow_schema(table):
-    return pa.schema([(name, ARROW[column["type"]]) for name, column in columns(table).items()])
-
-
-def arrow_rows(table, count, values):
-    """Return rows of a table in Arrow's form: of each column an array, or one value for all; NaN is no value."""
-    schema = _arrow_schema(table)
-    arrays = [
-        pa.array(values[field.name], field.type, from_pandas=True)
-        if isinstance(values[field.name], np.ndarray | pa.Array)
-        else pa.repeat(pa.scalar(values[field.name], field.type, from_pandas=True), count)
-        for field in schema
-    ]
-    return pa.table(arrays, schema)
-
-
-def _frame(table, parts, origin):
-    """Return parts of a table in Arrow's form as one frame; see `conform`."""
-    return conform(pa.concat_tables([_arrow_schema(table).empty_table(), *parts]).to_pandas(), table, origin)
-
-
-@contextlib.contextmanager
-def _parquet(path, table):
-    """Yield a function that adds rows in Arrow's form to a Parquet file, written atomically and group by group."""
-    schema, waiting = _arrow_schema(table), []
-    with atomic_output(path, "wb") as file, parquet.ParquetWriter(file, schema) as writer:
-
-        def add(rows, last=False):
-            waiting.append(rows)
-            if last or sum(map(len, waiting)) >= GROUP_ROWS:
-                writer.write_table(pa.concat_tables(waiting))
-                waiting.clear()
-
-        yield add
-        add(schema.empty_table(), last=True)
 
 
 def _read_json(path, words, names, heal):
@@ -322,15 +162,7 @@ def _read_flow(stem, key, sha256):
     if sha256_of_file(path) != sha256:
         raise InputError(f"{path}: its SHA-256 is not the one in its manifest: it was changed; {heal}")
     rows = _read_rows(path, "gradient_flow", [name for name in columns("gradient_flow") if name not in key], heal)
-    return arrow_rows("gradient_flow", len(rows), key | _arrays(rows))
-
-
-def _arrays(rows):
-    """Return {name: values} of rows in Arrow's form, numbers as arrays with NaN for none."""
-    return {
-        name: column.combine_chunks() if pa.types.is_large_string(column.type) else column.to_numpy()
-        for name, column in zip(rows.column_names, rows.columns, strict=True)
-    }
+    return arrow_rows("gradient_flow", len(rows), key | arrays_of(rows))
 
 
 class _Task(NamedTuple):
@@ -404,12 +236,12 @@ def _present(task):
     _check_workload(task, manifest["workload"], task.workload or manifest["workload"])
     workload, key = manifest["workload"], _key(pack) | {"freeze_ratio": task.freeze_ratio}
     clock = _clock(task, workload) if not pack.calibrates else np.nan
-    values = key | _arrays(rows) | {"reference_seconds": np.resize(clock, len(rows))}
+    values = key | arrays_of(rows) | {"reference_seconds": np.resize(clock, len(rows))}
     epochs = arrow_rows("epochs", len(rows), values)
     # by run and epoch
     logged = {name: value.reshape(len(seeds), -1) for name, value in values.items() if isinstance(value, np.ndarray)}
     status = rows["status"].to_pandas().to_numpy().reshape(len(seeds), -1)[:, -1]
-    flow = _arrow_schema("gradient_flow").empty_table()
+    flow = no_rows("gradient_flow")
     if task.flow and not pack.calibrates:
         flow = _read_flow(stem, _key(pack), manifest["flow_sha256"])
     return _Rows(
@@ -497,7 +329,7 @@ def _missing(task, mistake):
     run = {name: nothing[column["type"]] for name, column in columns("runs").items()}
     run |= _key(pack) | {"freeze_ratio": task.freeze_ratio, "status": "missing"}
     run["seed"] = np.arange(pack.first_seed, pack.last_seed + 1)
-    empty = {name: _arrow_schema(name).empty_table() for name in ("times_to_target", "epochs", "gradient_flow")}
+    empty = {name: no_rows(name) for name in ("times_to_target", "epochs", "gradient_flow")}
     return _Rows(
         _pack_row(task, stated, mistake if there else _last_words(task)),
         arrow_rows("runs", count, run),
@@ -707,25 +539,25 @@ def collect(study, results, tables, threads=1, missing="refuse"):
 
     every = study.packs
     ended = [rows.runs for rows in rows_of([task(pack) for pack in every if pack.calibrates])]
-    calibration = _frame("runs", ended, origin)[list(columns("calibration"))]
+    calibration = frame_of("runs", ended, origin)[list(columns("calibration"))]
     targets = _targets(study, results, calibration, missing)
     aims = {place: list(zip(rows["level"], rows["target"], strict=True)) for place, rows in targets.groupby(CELL[:2])}
     compared = [pack for pack in every if not pack.calibrates]
     runs, times = [], []
     with contextlib.ExitStack() as written:
-        add_epochs = written.enter_context(_parquet(tables / "epochs.parquet", "epochs"))
-        add_flow = written.enter_context(_parquet(tables / "gradient_flow.parquet", "gradient_flow"))
+        add_epochs = written.enter_context(parquet_output(tables / "epochs.parquet", "epochs"))
+        add_flow = written.enter_context(parquet_output(tables / "gradient_flow.parquet", "gradient_flow"))
         for rows in rows_of([task(pack, aims) for pack in compared]):
             runs.append(rows.runs)
             times.append(rows.times)
             add_epochs(rows.epochs)
             add_flow(rows.flow)
-        times = _frame("times_to_target", times, origin)
+        times = frame_of("times_to_target", times, origin)
         levels = [(*key, level) for key in dict.fromkeys(map(_cell_key, compared)) for level in study.target_levels]
         order = {tuple(getattr(pack, name) for name in (*CELL, "seeds")): n for n, pack in enumerate(every)}
         made.sort(key=lambda row: order[tuple(row[name] for name in (*CELL, "seeds"))])
         for name, table in {
-            "runs": _frame("runs", runs, origin),
+            "runs": frame_of("runs", runs, origin),
             "packs": conform(pd.DataFrame(made), "packs", origin),
             "calibration": calibration,
             "targets": targets,
