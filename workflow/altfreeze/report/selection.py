@@ -1,5 +1,7 @@
 """Rows of the tables that pages and figures read."""
 
+from typing import Any
+
 import pandas as pd
 
 from altfreeze.support.errors import InputError
@@ -48,6 +50,44 @@ def comparison_rows(
             f"budget {budget} and recipe {recipe}"
         )
     return rows
+
+
+def overall(
+    comparisons: pd.DataFrame,
+    metric: str,
+    depth: int,
+    strategy: str,
+    budget: str = "epochs",
+    reference: str = "standard",
+    recipe: str = "configured",
+) -> Any:
+    """Return the mean over all data sets of one comparison.
+
+    Parameters
+    ----------
+    comparisons : pandas.DataFrame
+        The table comparisons.
+    metric, depth, strategy, budget, reference, recipe : str, int, str, str, str, str
+        The values of these columns.
+
+    Returns
+    -------
+    namedtuple
+        The row ``all``.
+
+    Raises
+    ------
+    InputError
+        If there is not one such row.
+    """
+    rows = compared_rows(comparisons, metric, budget, reference, recipe)
+    rows = rows[(rows["depth"] == depth) & (rows["strategy"] == strategy) & (rows["dataset"] == "all")]
+    if len(rows) != 1:
+        raise InputError(
+            f"comparisons: {len(rows)} rows 'all' of {metric} at depth {depth} of {strategy} against {reference}, "
+            f"budget {budget} and recipe {recipe}; allowed: one"
+        )
+    return next(rows.itertuples())
 
 
 def paired_differences(
