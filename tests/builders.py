@@ -21,7 +21,6 @@ import pandas as pd
 import pytest
 from altfreeze.freezing.plan import Workload, plan_work
 from altfreeze.statistics import verdict as verdict_of
-from altfreeze.study import configuration
 from altfreeze.study.cell import Cell
 from altfreeze.study.grid import FIRST_CALIBRATION_SEED, Study
 from altfreeze.support.files import sha256_of_file, write_csv, write_json
@@ -74,7 +73,7 @@ def need(programs: list[str], script: str, path: str | None = None) -> list[str]
 
 def make_study(**keys: Any) -> Study:
     """Return a study of the default configuration with some keys changed."""
-    return Study(configuration.validate(keys))
+    return Study.of(keys)
 
 
 def make_cell(strategy: str = "alternating-0.5", study: Study | None = None, **keys: Any) -> Cell:
