@@ -140,6 +140,11 @@ def _against_standard(study: Study, comparisons: pd.DataFrame) -> dict[tuple[str
     }
 
 
+def of_whole_trainings(study: Study, comparisons: pd.DataFrame) -> pd.DataFrame:
+    """Return the comparisons of strategies that do not only end earlier."""
+    return comparisons[comparisons["strategy"].isin(whole_trainings(study))]
+
+
 def at_equal_budgets(study: Study, comparisons: pd.DataFrame) -> str:
     """Return the verdicts on the primary strategy, and how many there are of all, at each equal budget."""
     rows, labels = _against_standard(study, comparisons), whole_trainings(study)

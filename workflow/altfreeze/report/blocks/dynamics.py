@@ -3,6 +3,7 @@
 All take the rows of its data set in the tables epochs or gradient_flow, under the configured recipe.
 """
 
+import html
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,11 @@ def read_dynamics(folder: Path | str, study: Study, dataset: str) -> tuple[pd.Da
     epochs = pd.read_parquet(Path(folder) / "epochs.parquet", filters=wanted)
     at_depth = [*wanted, ("depth", "==", study.primary_depth)]
     return epochs, pd.read_parquet(Path(folder) / "gradient_flow.parquet", filters=at_depth)
+
+
+def title(dataset: str) -> str:
+    """Return the heading of the page."""
+    return f"# Training dynamics: {html.escape(dataset)}"
 
 
 def _last_epochs(epochs: pd.DataFrame) -> pd.DataFrame:
