@@ -129,7 +129,9 @@ rule report:
         study="<results>/tables/study.json",
         pages=expand("<results>/notebooks/{page}.html", page=PAGES),
         templates=[
+            "workflow/altfreeze/report/templates/methods.html.j2",
             "workflow/altfreeze/report/templates/report.html.j2",
+            "workflow/altfreeze/report/templates/copy.js",
             "workflow/altfreeze/report/templates/report.js",
             "workflow/altfreeze/report/templates/style.css",
         ],

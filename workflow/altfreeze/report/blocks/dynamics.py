@@ -11,11 +11,9 @@ import pandas as pd
 
 from altfreeze.freezing.schedules import split_index
 from altfreeze.report.blocks.budgets import QUESTIONS
+from altfreeze.report.figures.curves import SMALLEST_LOSS
 from altfreeze.report.words import count
 from altfreeze.study.grid import Study
-
-# a float32 loss can be zero, which has no logarithm
-_SMALLEST_LOSS = 1e-9
 
 
 def read_dynamics(folder: Path | str, study: Study, dataset: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -79,7 +77,7 @@ def losses_table(epochs: pd.DataFrame) -> pd.DataFrame:
     """Return the training loss of each strategy at a tenth of its training and at the end, geometric means."""
 
     def mean_loss(rows: pd.DataFrame) -> pd.Series:
-        logarithms = np.log(rows.set_index(["depth", "strategy"])["train_loss"].clip(lower=_SMALLEST_LOSS))
+        logarithms = np.log(rows.set_index(["depth", "strategy"])["train_loss"].clip(lower=SMALLEST_LOSS))
         return np.exp(logarithms.groupby(level=[0, 1], sort=False).mean()).map("{:.3g}".format)
 
     # the first epoch at which a tenth of the strategy's training is made
@@ -111,13 +109,13 @@ def _cut_at_equal_operations(study: Study, epochs: pd.DataFrame) -> pd.DataFrame
     return pd.DataFrame(rows, columns=columns)
 
 
-def _decays(study: Study, epochs: pd.DataFrame) -> bool:
+def _rate_varies(study: Study, epochs: pd.DataFrame) -> bool:
     return epochs.loc[epochs["strategy"].isin(["standard", *study.alternating]), "learning_rate"].nunique() > 1
 
 
 def for_its_operations(study: Study, epochs: pd.DataFrame) -> str:
     """Return in how many cases alternating training ended above standard training of as many operations."""
-    if _decays(study, epochs):
+    if _rate_varies(study, epochs):
         return (
             "The learning rate decays over each strategy's own epochs, so standard training that is cut at equal "
             "operations has not decayed yet: no table compares the two here."
@@ -143,7 +141,7 @@ def for_its_operations_table(study: Study, epochs: pd.DataFrame) -> pd.DataFrame
         "Standard then",
         "Its own end",
     ]
-    return table.iloc[:0] if _decays(study, epochs) else table
+    return table.iloc[:0] if _rate_varies(study, epochs) else table
 
 
 def ends_table(epochs: pd.DataFrame) -> pd.DataFrame:

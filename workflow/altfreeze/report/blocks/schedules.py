@@ -85,11 +85,11 @@ def in_words(epochs: Sequence[Epoch]) -> str:
         of_group = [layer in layers for layer in range(by_epoch.shape[1])]
         who = f"layer{'s' * (len(layers) > 1)} {layer_ranges(of_group).replace(' ', ', ')}"
         verb = "learn" if len(layers) > 1 else "learns"
-        parts.append(f"{who} {verb} in {updates:,} ({_when(learned)})" if learned else f"{who} never {verb}")
+        parts.append(f"{who} {verb} in {updates:,} ({_epochs_in_words(learned)})" if learned else f"{who} never {verb}")
     return start + "; ".join(parts)
 
 
-def _when(numbers: Sequence[int]) -> str:
+def _epochs_in_words(numbers: Sequence[int]) -> str:
     first, last = int(numbers[0]), int(numbers[-1])
     if first == last:
         return f"in epoch {first}"

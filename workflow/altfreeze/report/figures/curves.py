@@ -27,7 +27,7 @@ _SCALES = {"validation_accuracy": 100, "test_accuracy": 100}
 _SEED_LINES = 10
 _SEED_POINTS = 25
 # a float32 loss can be zero, which has no logarithm
-_SMALLEST_LOSS = 1e-9
+SMALLEST_LOSS = 1e-9
 
 
 def mean_interval(values: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series]:
@@ -134,7 +134,7 @@ def _draw_curves(axes: Axes, rows: pd.DataFrame, metric: str, x: str, looks: dic
         # all seeds of a cell keep the same time on every clock
         position = values.index if x == "epoch" else cell.groupby("epoch")[x].first()
         if logarithmic:
-            values = values.clip(lower=_SMALLEST_LOSS)
+            values = values.clip(lower=SMALLEST_LOSS)
             mean, low, high = map(np.exp, mean_interval(np.log(values)))
         else:
             mean, low, high = mean_interval(values)

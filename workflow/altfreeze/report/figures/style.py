@@ -16,15 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from altfreeze.vocabulary import CLOCKS
+from altfreeze.vocabulary import CLOCKS, QUANTITIES
 
 # titles of axes: columns of the table epochs, and clocks by name and by column
-LABELS = {
-    "train_loss": "Training loss (nat)",
-    "validation_loss": "Validation loss (nat)",
-    "validation_accuracy": "Validation accuracy (%)",
-    "test_accuracy": "Test accuracy (%)",
-}
+LABELS = {**QUANTITIES, "validation_loss": "Validation loss (nat)"}
 LABELS |= {name: clock.label for clock in CLOCKS.values() for name in (clock.name, clock.column)}
 DASHES = ["--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
 # seaborn's colour-blind safe palette, with one dark brown for its faint colours and its second orange
@@ -182,11 +177,11 @@ def figure_svg(figure: Figure, title: str) -> str:
         # the resolution is that of heat maps, all else is vectors
         figure.savefig(buffer, format="svg", dpi=200, metadata=dict.fromkeys(["Date", "Creator", "Format", "Type"]))
     text = buffer.getvalue()
-    text = re.sub(r'\bd="[^"]*"', _shorter, text[text.index("<svg") :])
+    text = re.sub(r'\bd="[^"]*"', _compact, text[text.index("<svg") :])
     return text.replace(">", f' role="img">\n <title>{html.escape(title)}</title>', 1)
 
 
-def _shorter(path: re.Match[str]) -> str:
+def _compact(path: re.Match[str]) -> str:
     """Return a path of lines in tenths of a point, less than a pixel, without the letter of each line."""
     # after a curve, points without a letter would be another curve's
     if re.search("[CQ]", path[0]):
