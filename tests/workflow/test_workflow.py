@@ -60,7 +60,7 @@ def _page(path):
 
 def test_a_study_that_nobody_ran_has_every_job_before_it(tmp_path, copy_clone):
     planned = stale(copy_clone(tmp_path / "altfreeze"))
-    once = {name: 1 for name in ("timing", "collect", "compare", "report", *PAGES)}
+    once = {name: 1 for name in ("study", "timing", "collect", "compare", "report", *PAGES)}
     assert planned == once | {"data": len(STUDY.datasets), "train": PACKS}
 
 
@@ -76,6 +76,7 @@ def test_the_smoke_study_has_its_tables_and_pages(clone):
         "dataset == 'all' and metric == 'final_test_accuracy' and strategy == 'alternating-0.5' and family == 'primary'"
     )["difference"]
     assert f"{abs(100 * difference.item()):.1f}" in report
+    assert [path.name for path in (results / "tables").glob("epochs.*")] == ["epochs.parquet"]
     assert not list(results.rglob("*.tmp"))
     assert not [path.name for path in results.rglob("epochs*")][1:]
 
@@ -134,7 +135,7 @@ def study_with(clone, **keys):
 after_tables = {name: 1 for name in ("collect", "compare", "budgets", "statistics", "report")}
 dynamics = {name: 1 for name in DYNAMICS}
 # what is made of the configuration alone
-configured = {"schedules": 1}
+configured = {"study": 1, "schedules": 1}
 
 
 @pytest.mark.parametrize(
@@ -243,8 +244,8 @@ def test_numbers_that_are_equal_are_the_same_study(clone):
     assert stale(clone, study=study_with(clone, dropout=0, weight_decay=0, freeze_ratios=[5e-1])) == {}
 
 
-def test_how_often_a_checkpoint_is_kept_makes_nothing_stale(clone):
-    assert stale(clone, study=study_with(clone, checkpoint_every=3)) == {}
+def test_how_often_a_checkpoint_is_kept_makes_nothing_stale_but_the_study_as_it_is_written_down(clone):
+    assert stale(clone, study=study_with(clone, checkpoint_seconds=3)) == {"study": 1}
 
 
 @pytest.mark.parametrize(
