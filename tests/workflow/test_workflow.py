@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections import Counter
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -46,16 +47,17 @@ def stale(clone, *arguments, study=SMOKE):
     assert done.returncode == 0, done.stderr
     files = list(csv.DictReader(io.StringIO(done.stdout), delimiter="\t"))
     assert {file["plan"] for file in files} <= {"no update", "update pending"}
-    waiting = [file for file in files if file["plan"] == "update pending"]
-    # a job has one log, and pages have a name of their own
-    jobs = {(file["rule"], file["log-file(s)"], _page(file["output_file"])) for file in waiting}
-    named = {log: page for _, log, page in jobs if page}
-    return dict(Counter(named.get(log, rule) for rule, log in {(rule, log) for rule, log, _ in jobs}))
+    jobs = {job_of(file["rule"], file["output_file"]) for file in files if file["plan"] == "update pending"}
+    return dict(Counter(name for name, _ in jobs))
 
 
-def _page(path):
-    found = re.fullmatch(r".*/notebooks/([^/]+)\.html", path)
-    return found and found[1]
+def job_of(rule, path):
+    """Return a rule, or a page by its name, and which of the rule's jobs it is that writes a file."""
+    if rule == "page":
+        return Path(path).stem, ""
+    # the others have one job
+    which = re.sub(r"(\.flow)?\.(csv|json|npz)$", "", path) if rule in ("data", "train", "tune") else ""
+    return rule, which
 
 
 def test_a_study_that_nobody_ran_has_every_job_before_it(tmp_path, copy_clone):
