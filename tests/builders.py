@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from altfreeze.comparison.compare import compare
 from altfreeze.freezing.plan import Workload, plan_work
 from altfreeze.study import configuration
 from altfreeze.study.cell import Cell
@@ -248,6 +249,24 @@ def collect_tables(results: Path, study: Study = RESULTS_STUDY) -> dict[str, pd.
     """Collect the results of a study, and return its tables by their names."""
     collect(study, results, results / "tables")
     return read_tables(results / "tables")
+
+
+# what is compared, but for the table pairs
+COMPARED = ["comparisons", "across_datasets", "trends", "times", "profiles", "matrix"]
+COMPARED += ["self_comparison", "variance", "seeds_needed"]
+
+
+def compare_tables(results: Path, study: Study = RESULTS_STUDY) -> dict[str, pd.DataFrame]:
+    """Compare what was collected of a study, and return the tables that compare by their names."""
+    compare(study, results / "tables")
+    return read_tables(results / "tables", COMPARED)
+
+
+def compare_results(folder: Path, study: Study = RESULTS_STUDY, **options: Any) -> dict[str, pd.DataFrame]:
+    """Write the results of a study to a folder named results, see `write_results`, and return what is compared."""
+    results = write_results(folder / "results", study, **options)
+    collect(study, results, results / "tables")
+    return compare_tables(results, study)
 
 
 # ---- pages in a browser
