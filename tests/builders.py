@@ -14,8 +14,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from altfreeze.comparison.compare import compare
+from altfreeze.data.dataset import Dataset
+from altfreeze.data.frames import LARGEST_NUMBER
+from altfreeze.data.sources import load_dataset
 from altfreeze.freezing.plan import Workload, plan_work
 from altfreeze.study import configuration
 from altfreeze.study.cell import Cell
@@ -23,6 +27,8 @@ from altfreeze.study.grid import FIRST_CALIBRATION_SEED, Study
 from altfreeze.support.files import sha256_of_file, write_csv, write_json
 from altfreeze.tables.collect import collect
 from altfreeze.tables.schema import columns, read_table
+from hypothesis import strategies as st
+from pyarrow import parquet
 
 ROOT = Path(__file__).parents[1]
 
@@ -92,6 +98,64 @@ def make_cell(strategy: str = "alternating-0.5", study: Study | None = None, **k
 
 
 # ---- data
+
+
+def tree_rows(count: int = 12, **columns: Any) -> dict[str, Any]:
+    """Return a sound table of two features and the two classes of ``species``, with columns replaced or added."""
+    return {
+        "width": [index / 8 for index in range(count)],
+        "colour": ["red" if index % 3 else "blue" for index in range(count)],
+        "species": ["oak" if index % 2 else "ash" for index in range(count)],
+        **columns,
+    }
+
+
+def tree_csv(separator: str = ",", **columns: Any) -> bytes:
+    """Return `tree_rows` as a CSV file."""
+    return pd.DataFrame(tree_rows(**columns)).to_csv(index=False, sep=separator).encode()
+
+
+def load_tree_csv(folder: Path, content: bytes, **source: Any) -> Dataset:
+    """Return the data set of a CSV file with the target ``species``."""
+    path = folder / "trees.csv"
+    path.write_bytes(content)
+    return load_dataset("trees", {"kind": "csv", "path": str(path), "target": "species", **source}, 0)
+
+
+def load_tree_parquet(folder: Path, table: pd.DataFrame | pa.Table, **source: Any) -> Dataset:
+    """Return the data set of a Parquet file with the target ``species``."""
+    path = folder / "trees.parquet"
+    parquet.write_table(table if isinstance(table, pa.Table) else pa.Table.from_pandas(table), path)
+    return load_dataset("trees", {"kind": "parquet", "path": str(path), "target": "species", **source}, 0)
+
+
+def assert_one_line(error: pytest.ExceptionInfo, *words: str) -> None:
+    """Check that an error is one line that begins with the data set and holds some words."""
+    message = str(error.value)
+    assert message.isprintable(), message
+    assert message.startswith("data set ")
+    for word in words:
+        assert word in message
+
+
+@st.composite
+def mixed_frames(draw: st.DrawFn) -> pd.DataFrame:
+    """Draw a table of numbers, integers, texts and booleans, with missing values but in the integers."""
+    kinds = {
+        "number": st.floats(-LARGEST_NUMBER, LARGEST_NUMBER) | st.none(),
+        "integer": st.integers(-(2**53), 2**53),
+        "text": st.sampled_from(["a", "b", "c", "ü=\n"]) | st.none(),
+        "flag": st.booleans() | st.none(),
+    }
+    height = draw(st.integers(1, 15))
+    names = st.from_regex(r"[a-zé ,\"']{0,5}[a-z]", fullmatch=True)
+    columns = draw(st.dictionaries(names, st.sampled_from(list(kinds)), min_size=1))
+
+    def values(kind):
+        column = st.lists(kinds[kind], min_size=height, max_size=height)
+        return draw(column.filter(lambda values: any(value is not None for value in values)))
+
+    return pd.DataFrame({name: values(kind) for name, kind in columns.items()})
 
 
 # ---- logs, manifests and finished tables

@@ -17,7 +17,7 @@ from altfreeze.support.errors import InputError
 from altfreeze.support.randomness import stream_seed
 from altfreeze.tables.collect import collect
 from altfreeze.tables.schema import KEY, read_table, write_table
-from altfreeze.vocabulary import CLOCKS, EQUAL_BUDGETS, METRICS
+from altfreeze.vocabulary import BUDGETS, CLOCKS, EQUAL_BUDGETS, METRICS
 from builders import (
     COMPARED,
     RESULTS_CONFIG,
@@ -535,7 +535,7 @@ def sizes(study):
     return {
         "comparisons": (len(study.datasets) + 1) * depths * recipe * len(readings),
         "across_datasets": depths * recipe * sum(metric == "final_test_accuracy" for _, metric in readings),
-        "trends": recipe * 5 * depths * (len(study.freeze_ratios) >= 3),
+        "trends": recipe * len(BUDGETS) * depths * (len(study.freeze_ratios) >= 3),
         "times": len(study.datasets) * (len(labels) - 1) * cells * len(CLOCKS),
         "profiles": len(labels) * cells * len(CLOCKS),
         "matrix": depths * recipe * len(labels) * (len(labels) - 1),

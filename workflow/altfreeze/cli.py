@@ -39,7 +39,8 @@ def _seeds(text):
 
 
 def _data(arguments):
-    from altfreeze.data.sources import load_dataset, save_dataset
+    from altfreeze.data.dataset import save_dataset
+    from altfreeze.data.sources import load_dataset
     from altfreeze.study.configuration import validate_source
 
     source = _json(arguments.source)

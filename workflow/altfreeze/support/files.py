@@ -8,11 +8,13 @@ import json
 import math
 import os
 import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import IO, Any
 
 
 @contextlib.contextmanager
-def atomic_output(path, mode="w"):
+def atomic_output(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a temporary file that becomes `path` only when the block succeeds.
 
     The data is synced before the rename and the directory after it, so that a
@@ -67,13 +69,13 @@ def atomic_output(path, mode="w"):
         os.close(directory)
 
 
-def remove_leftovers(path):
+def remove_leftovers(path: Path) -> None:
     """Remove the temporary files of processes that were killed while they wrote `path`."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):
         leftover.unlink(missing_ok=True)
 
 
-def write_csv(path, columns, rows):
+def write_csv(path: Path | str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write rows as CSV, atomically: NaN is empty, and 9 digits hold a float32 exactly.
 
     Parameters
@@ -84,7 +86,7 @@ def write_csv(path, columns, rows):
         Values in the order of `columns`.
     """
 
-    def text(value):
+    def text(value: Any) -> str:
         if isinstance(value, float):
             return "" if math.isnan(value) else f"{value:.9g}"
         return str(value)
@@ -95,14 +97,14 @@ def write_csv(path, columns, rows):
         writer.writerows(map(text, row) for row in rows)
 
 
-def write_json(path, value):
+def write_json(path: Path | str, value: Any) -> None:
     """Write `value` as indented JSON with sorted keys, atomically; NaN is refused."""
     text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
     with atomic_output(path) as file:
         file.write(text + "\n")
 
 
-def sha256_of_file(path):
+def sha256_of_file(path: Path | str) -> str:
     """Return the SHA-256 of the file at `path` as 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

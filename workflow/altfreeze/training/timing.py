@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from altfreeze.data.split import read_dataset
+from altfreeze.data.dataset import read_dataset
 from altfreeze.freezing.plan import Work, plan_work
 from altfreeze.support.files import write_csv
 from altfreeze.support.randomness import stream_seed

@@ -17,7 +17,8 @@ import torch
 from torch.nn import functional
 from tqdm import tqdm
 
-from altfreeze.data.split import batch_order, read_dataset, split_of_seed, standardise
+from altfreeze.data.dataset import read_dataset
+from altfreeze.data.split import batch_order, split_of_seed, standardise
 from altfreeze.freezing.flow import GradientFlow
 from altfreeze.freezing.plan import Workload, layer_ranges
 from altfreeze.freezing.strategy import STRATEGIES
@@ -749,7 +750,7 @@ def run(
     Parameters
     ----------
     data_path : path
-        The npz of the data set; see `altfreeze.data.sources.save_dataset`.
+        The npz of the data set; see `altfreeze.data.dataset.save_dataset`.
     cell : altfreeze.study.cell.Cell
     seeds : sequence of int
     device : {'auto', 'cpu', 'cuda'}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from altfreeze.data.split import read_dataset
+from altfreeze.data.dataset import read_dataset
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import sha256_of_file, write_json
 
@@ -43,7 +43,7 @@ def run(data_path, cell, learning_rates, seeds, device, threads, output, memory=
     Parameters
     ----------
     data_path : path
-        The npz of the data set; see `altfreeze.data.sources.save_dataset`.
+        The npz of the data set; see `altfreeze.data.dataset.save_dataset`.
     cell : altfreeze.study.cell.Cell
         its learning rate is the configured one.
     learning_rates : sequence of float
