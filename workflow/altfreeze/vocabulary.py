@@ -90,7 +90,7 @@ CLOCKS = _by_name(
 )
 EQUAL_BUDGETS = _by_name(
     *(
-        Budget({"epoch": "epochs"}.get(clock.name, clock.name), f"equal {clock.words}", clock)
+        Budget("epochs" if clock.name == "epoch" else clock.name, f"equal {clock.words}", clock)
         for clock in CLOCKS.values()
     )
 )
