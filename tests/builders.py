@@ -2,6 +2,7 @@
 
 import fcntl
 import itertools
+import json
 import math
 import os
 import shutil
@@ -22,7 +23,7 @@ from altfreeze.data.sources import load_dataset
 from altfreeze.freezing.plan import Workload, plan_work
 from altfreeze.study import configuration
 from altfreeze.study.cell import Cell
-from altfreeze.study.grid import FIRST_CALIBRATION_SEED, Study
+from altfreeze.study.grid import FIRST_CALIBRATION_SEED, Pack, Study
 from altfreeze.support.files import sha256_of_file, write_csv, write_json
 from altfreeze.tables.collect import collect
 from altfreeze.tables.schema import columns, read_table
@@ -312,6 +313,22 @@ def collect_tables(results: Path, study: Study = RESULTS_STUDY) -> dict[str, pd.
     """Collect the results of a study, and return its tables by their names."""
     collect(study, results, results / "tables")
     return read_tables(results / "tables")
+
+
+def change_text(path: Path, change: Callable[[str], str]) -> None:
+    """Write a file anew, its text changed."""
+    path.write_text(change(path.read_text()))
+
+
+def change_json(path: Path, **keys: Any) -> None:
+    """Write a JSON file anew, some of its keys changed."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | keys))
+
+
+def remove_pack(results: Path, pack: Pack) -> None:
+    """Remove log and manifest of a pack."""
+    for suffix in (".csv", ".json"):
+        (results / "runs" / f"{pack.stem}{suffix}").unlink()
 
 
 # ---- pages in a browser
