@@ -2,6 +2,7 @@
 
 import fcntl
 import itertools
+import json
 import math
 import os
 import shutil
@@ -23,10 +24,11 @@ from altfreeze.data.sources import load_dataset
 from altfreeze.freezing.plan import Workload, plan_work
 from altfreeze.study import configuration
 from altfreeze.study.cell import Cell
-from altfreeze.study.grid import FIRST_CALIBRATION_SEED, Study
+from altfreeze.study.grid import FIRST_CALIBRATION_SEED, Pack, Study
 from altfreeze.support.files import sha256_of_file, write_csv, write_json
 from altfreeze.tables.collect import collect
 from altfreeze.tables.schema import columns, read_table
+from altfreeze.vocabulary import CLOCKS
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -210,17 +212,23 @@ def _write_pack(results, study, pack, diverged, learning_rate, accuracies):
     for epoch in cell.plan(work):
         steps, flops, updates = steps + len(epoch.steps), flops + epoch.flops(work), updates + epoch.updates()
         made = steps / len(work.batches)
-        counted = ("1-4", 0.1, flops, " ".join(map(str, updates)), float(updates.mean()), min(updates), 2.0 * made)
+        # a clock that is not named here counts the steps
+        counted = {clock.column: steps for clock in CLOCKS.values()} | {"epoch": made}
+        counted |= {"active": "1-4", "learning_rate": 0.1, "flops": flops, "updates": " ".join(map(str, updates))}
+        counted |= {"updates_mean": float(updates.mean()), "updates_minimum": min(updates), "seconds": 2.0 * made}
         for seed in seeds:
             gone = (pack.dataset, pack.strategy, seed) in diverged and made >= 2
             validation, test = [math.nan] * 2 if gone else accuracies(pack.dataset, pack.strategy, seed, made)
-            rows.append((seed, made, "diverged" if gone else "ok", *[validation] * 3, test, *counted))
+            losses = {"train_loss": validation, "validation_loss": validation}
+            shares = {"validation_accuracy": validation, "test_accuracy": test}
+            rows.append({"seed": seed, "status": "diverged" if gone else "ok", **losses, **shares, **counted})
             flow += [(seed, made, layer, 0.5, 0.1, math.nan, math.nan) for layer in range(1, pack.depth + 1)]
     stem = results / "runs" / pack.stem
     log, flow_log = (stem.with_name(stem.name + suffix) for suffix in (".csv", ".flow.csv"))
     # the columns of both logs are those that collection does not add
     key = {"dataset", "depth", "strategy", "recipe", "freeze_ratio", "reference_seconds"}
-    write_csv(log, [name for name in columns("epochs") if name not in key], rows)
+    logged = [name for name in columns("epochs") if name not in key]
+    write_csv(log, logged, [[row[name] for name in logged] for row in rows])
     if study.gradient_flow:
         write_csv(flow_log, [name for name in columns("gradient_flow") if name not in key], flow)
     manifest = {
@@ -331,6 +339,22 @@ def compare_results(folder: Path, study: Study = RESULTS_STUDY, **options: Any) 
     results = write_results(folder / "results", study, **options)
     collect(study, results, results / "tables")
     return compare_tables(results, study)
+
+
+def change_text(path: Path, change: Callable[[str], str]) -> None:
+    """Write a file anew, its text changed."""
+    path.write_text(change(path.read_text()))
+
+
+def change_json(path: Path, **keys: Any) -> None:
+    """Write a JSON file anew, some of its keys changed."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | keys))
+
+
+def remove_pack(results: Path, pack: Pack) -> None:
+    """Remove log and manifest of a pack."""
+    for suffix in (".csv", ".json"):
+        (results / "runs" / f"{pack.stem}{suffix}").unlink()
 
 
 # ---- pages in a browser

@@ -15,7 +15,7 @@ from altfreeze.study.grid import Pack, Study
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import sha256_of_file, write_json
 from altfreeze.support.parallel import in_order
-from altfreeze.tables.logs import check_stated, read_json
+from altfreeze.tables.logs import check_expected, read_json
 from altfreeze.tables.packs import PackRows, PackTask, check_workload, missing_rows, pack_rows
 from altfreeze.tables.reference_seconds import median_seconds, speedups
 from altfreeze.tables.schema import (
@@ -182,20 +182,21 @@ def _tuned(
         raise InputError(f"{path}: missing; a strategy of the study was not tuned; run snakemake again")
     content = read_json(path, "a tuning", ("cell", "data_sha256", "learning_rate", "trials"), heal)
     expected = {"cell": study.cell(dataset, depth, strategy).as_dict(), "data_sha256": hashes[dataset]}
-    check_stated(path, heal, content, expected)
-    key, chosen = {"dataset": dataset, "depth": depth, "strategy": strategy}, content["learning_rate"]
+    check_expected(path, heal, content, expected)
+    key = {"dataset": dataset, "depth": depth, "strategy": strategy}
+    learning_rate = content["learning_rate"]
     try:
         table = pd.DataFrame(
-            [{**key, **trial, "chosen": int(trial["learning_rate"] == chosen)} for trial in content["trials"]]
+            [{**key, **trial, "chosen": int(trial["learning_rate"] == learning_rate)} for trial in content["trials"]]
         )
     except (KeyError, TypeError) as error:
         raise InputError(f"{path}: not a tuning ({type(error).__name__}: {error}); {heal}") from None
     table = conform(table, "tuning", str(path))
     tried = {"learning_rates": sorted(table["learning_rate"])}
-    check_stated(path, heal, tried, {"learning_rates": sorted(map(float, study.tune))})
+    check_expected(path, heal, tried, {"learning_rates": sorted(map(float, study.tune))})
     if table["chosen"].sum() != 1:
         raise InputError(f"{path}: its learning rate is none of its trials; {heal}")
-    return table, chosen
+    return table, learning_rate
 
 
 # ---- the packs

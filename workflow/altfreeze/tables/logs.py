@@ -58,10 +58,10 @@ def read_json(path: Path, what: str, names: Sequence[str], heal: str) -> dict[st
     return content
 
 
-def check_stated(path: Path, heal: str, stated: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+def check_expected(path: Path, heal: str, content: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     """Refuse a file of which a value is not the one that the study expects."""
     for name, value in expected.items():
-        if stated[name] != value:
+        if content[name] != value:
             raise InputError(f"{path}: {name} is not what the study says; {heal}")
 
 
@@ -112,7 +112,7 @@ def _read_manifest(path: Path, cell: Cell, seeds: Sequence[int], data_sha256: st
     names = ("rows", "log_sha256", "flow_sha256", "workload", "cell", "seeds", *RUN_FACTS)
     manifest = read_json(path, "a manifest", names, HEAL_PACK)
     expected = {"cell": cell.as_dict(), "seeds": list(seeds), "data_sha256": data_sha256}
-    check_stated(path, HEAL_PACK, manifest, expected)
+    check_expected(path, HEAL_PACK, manifest, expected)
     for name in RUN_FACTS:
         is_number = isinstance(manifest[name], int | float) and not isinstance(manifest[name], bool)
         if name.endswith(("seconds", "_mib", "threads", "attempt")) and not is_number:

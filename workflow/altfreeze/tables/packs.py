@@ -122,14 +122,14 @@ def check_workload(task: PackTask, workload: Workload, expected: Workload) -> No
         )
 
 
-def _pack_row(task: PackTask, stated: Mapping[str, Any], reason: str = "") -> dict[str, Any]:
-    """Return the row of the table packs, with what the manifest states; the log's path is that of the rule train."""
+def _pack_row(task: PackTask, facts: Mapping[str, Any], reason: str = "") -> dict[str, Any]:
+    """Return the row of the table packs, with what the manifest says; the log's path is that of the rule train."""
     return {
         **task.key,
         "seeds": task.pack.seeds,
         "cell": "" if task.cell is None else json.dumps(task.cell.as_dict(), sort_keys=True),
         "log": f"logs/train/{task.pack.stem}.log",
-        **stated,
+        **facts,
         "reason": reason,
     }
 
@@ -216,12 +216,12 @@ def missing_rows(task: PackTask, mistake: str) -> PackRows:
     # files of a pack whose data set or learning rate is missing are of another study
     reason = mistake if files and not task.waits else _last_words(task)
     nothing = {"int": 0, "float": np.nan, "str": ""}
-    stated = {name: nothing[columns("packs")[name]["type"]] for name in PACK_FACTS}
+    facts = {name: nothing[columns("packs")[name]["type"]] for name in PACK_FACTS}
     run = {name: nothing[column["type"]] for name, column in columns("runs").items()}
     run |= task.key | {"freeze_ratio": task.freeze_ratio, "status": "missing"}
     run["seed"] = np.arange(pack.first_seed, pack.last_seed + 1)
     return PackRows(
-        pack=_pack_row(task, stated, reason),
+        pack=_pack_row(task, facts, reason),
         runs=arrow_rows("runs", len(run["seed"]), run),
         times=no_rows("times_to_target"),
         epochs=no_rows("epochs"),
