@@ -38,7 +38,7 @@ def atomic_output(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
         If the file cannot be written; its ``filename`` is `path`.
     """
     path = Path(path)
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    encoding, newline = (None, None) if "b" in mode else ("utf-8", "")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path)
@@ -46,7 +46,7 @@ def atomic_output(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
     try:
-        with os.fdopen(descriptor, mode, **text) as file:
+        with os.fdopen(descriptor, mode, encoding=encoding, newline=newline) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
