@@ -20,8 +20,8 @@ from altfreeze.tables.schema import (
     table_csv,
     write_table,
 )
+from altfreeze.training.log import LOG_COLUMNS
 from altfreeze.training.timing import COLUMNS as TIMING_COLUMNS
-from altfreeze.training.trainer import LOG_COLUMNS
 from altfreeze.vocabulary import BUDGETS, CLOCKS, METRICS, VERDICTS
 from hypothesis import given
 from hypothesis import strategies as st

@@ -343,4 +343,4 @@ def _refuse(*mistakes: Sequence[str]) -> None:
     if not lines:
         return
     more = len(lines) - MOST_NAMED
-    raise InputError("; ".join(lines[:MOST_NAMED] + ([f"and {more} more"] if more > 0 else [])))
+    raise InputError(*lines[:MOST_NAMED], *([f"and {more} more"] if more > 0 else []))
