@@ -19,6 +19,7 @@ pathvars:
     benchmarks=f"{config['results']}/benchmarks",
 
 
+include: "workflow/rules/study.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/timing.smk"

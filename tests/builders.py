@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,12 @@ from altfreeze.data.dataset import Dataset
 from altfreeze.data.frames import LARGEST_NUMBER
 from altfreeze.data.sources import load_dataset
 from altfreeze.freezing.plan import Workload, plan_work
-from altfreeze.study import configuration
 from altfreeze.study.cell import Cell
 from altfreeze.study.grid import FIRST_CALIBRATION_SEED, Pack, Study
-from altfreeze.support.files import sha256_of_file, write_csv, write_json
+from altfreeze.support.files import atomic_output, sha256_of_file, write_json
 from altfreeze.tables.collect import collect
-from altfreeze.tables.schema import columns, read_table
+from altfreeze.tables.schema import CELL, columns, read_table
+from altfreeze.training.log import LOG_COLUMNS, csv_text
 from altfreeze.vocabulary import CLOCKS
 from hypothesis import strategies as st
 from pyarrow import parquet
@@ -77,7 +77,7 @@ def need(programs: list[str], script: str, path: str | None = None) -> list[str]
 
 def make_study(**keys: Any) -> Study:
     """Return a study of the default configuration with some keys changed."""
-    return Study(configuration.validate(keys))
+    return Study.of(keys)
 
 
 def make_cell(strategy: str = "alternating-0.5", study: Study | None = None, **keys: Any) -> Cell:
@@ -191,6 +191,12 @@ RESULTS_SECONDS = {(1, 2, 1): 10.0, (0, 1, 1): 5.0, (1, 1, 0): 7.0, (0, 0, 0): 1
 TABLES = ["epochs", "runs", "packs", "calibration", "targets", "times_to_target", "reached", "tuning", "speedups"]
 
 
+def write_csv(path: Path, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a CSV file with the digits of a log."""
+    with atomic_output(path) as file:
+        file.write(csv_text(names, rows))
+
+
 def results_workload(depth: int) -> Workload:
     """Return work of which every layer costs the same: three batches of 32 rows."""
     return Workload((4,) * (depth + 1), 96, 32)
@@ -225,12 +231,10 @@ def _write_pack(results, study, pack, diverged, learning_rate, accuracies):
             flow += [(seed, made, layer, 0.5, 0.1, math.nan, math.nan) for layer in range(1, pack.depth + 1)]
     stem = results / "runs" / pack.stem
     log, flow_log = (stem.with_name(stem.name + suffix) for suffix in (".csv", ".flow.csv"))
-    # the columns of both logs are those that collection does not add
-    key = {"dataset", "depth", "strategy", "recipe", "freeze_ratio", "reference_seconds"}
-    logged = [name for name in columns("epochs") if name not in key]
-    write_csv(log, logged, [[row[name] for name in logged] for row in rows])
+    write_csv(log, LOG_COLUMNS, [[row[name] for name in LOG_COLUMNS] for row in rows])
     if study.gradient_flow:
-        write_csv(flow_log, [name for name in columns("gradient_flow") if name not in key], flow)
+        # torch would be imported with the names that the flow has
+        write_csv(flow_log, [name for name in columns("gradient_flow") if name not in CELL], flow)
     manifest = {
         "cell": cell.as_dict(),
         "seeds": list(seeds),

@@ -20,9 +20,9 @@ from altfreeze.tables.schema import (
     table_csv,
     write_table,
 )
+from altfreeze.training.log import LOG_COLUMNS
 from altfreeze.training.timing import COLUMNS as TIMING_COLUMNS
-from altfreeze.training.trainer import LOG_COLUMNS
-from altfreeze.vocabulary import CLOCKS
+from altfreeze.vocabulary import BUDGETS, CLOCKS, METRICS, VERDICTS
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +41,20 @@ def test_every_clock_has_its_columns():
         assert clock.end in columns("runs")
         assert clock.name in columns("times_to_target")
         assert clock.name in columns("reached")
+
+
+def test_columns_are_described_in_the_words_of_the_vocabulary():
+    for clock in CLOCKS.values():
+        tables = {"epochs": clock.column, "runs": clock.end, "times_to_target": clock.name, "reached": clock.name}
+        for table, name in tables.items():
+            assert clock.words in columns(table)[name]["description"].lower(), (table, name)
+        assert f"{clock.name}: {clock.words}" in columns("times")["clock"]["description"]
+    for budget in BUDGETS.values():
+        assert f"{budget.name}: {budget.words}" in columns("comparisons")["budget"]["description"]
+    for metric in METRICS.values():
+        assert metric.words in columns("comparisons")["metric"]["description"]
+    for verdict in VERDICTS.values():
+        assert verdict.name in columns("comparisons")["verdict"]["description"]
 
 
 def test_every_column_has_a_type_and_a_meaning():

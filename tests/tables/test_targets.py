@@ -1,5 +1,6 @@
 """Targets come from calibration alone, and a run's time to one is what it had spent when it was reached."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from altfreeze.study.grid import FIRST_CALIBRATION_SEED

@@ -220,5 +220,5 @@ rule report:
     message:
         "Write the report"
     shell:
-        "python -m altfreeze report --study {params.study:q} --tables {params.tables:q} --pages {input.pages:q} "
+        "python -m altfreeze report --study {input.study:q} --tables {params.tables:q} --pages {input.pages:q} "
         "--output {output.report:q} 2> {log:q}"

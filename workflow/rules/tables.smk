@@ -6,6 +6,7 @@ rule collect:
         flows=pack_files(".flow.csv") if GRADIENT_FLOW else [],
         tuning=tuning_files(),
         timing="<results>/tables/timing.csv",
+        study=ancient("<results>/study.json"),
         schema="workflow/schemas/tables.schema.yaml",
     output:
         epochs="<results>/tables/epochs.parquet",
@@ -77,7 +78,7 @@ rule collect:
     message:
         "Collect all logs and check that none is missing"
     shell:
-        "python -m altfreeze collect --study {params.study:q} --results {params.results:q} "
+        "python -m altfreeze collect --study {input.study:q} --results {params.results:q} "
         "--tables {params.tables:q} --threads {threads} 2> {log:q}"
 
 
@@ -88,6 +89,7 @@ rule compare:
         calibration="<results>/tables/calibration.csv",
         times="<results>/tables/times_to_target.csv",
         reached="<results>/tables/reached.csv",
+        study=ancient("<results>/study.json"),
         schema="workflow/schemas/tables.schema.yaml",
     output:
         comparisons=report(
@@ -129,4 +131,4 @@ rule compare:
     message:
         "Compare every strategy with standard training and with its controls, seed by seed"
     shell:
-        "python -m altfreeze compare --study {params.study:q} --tables {params.tables:q} --threads {threads} 2> {log:q}"
+        "python -m altfreeze compare --study {input.study:q} --tables {params.tables:q} --threads {threads} 2> {log:q}"

@@ -2,6 +2,7 @@ rule train:
     input:
         data="<results>/data/{dataset}.npz",
         tuning=chosen_learning_rate,
+        study=ancient("<results>/study.json"),
     output:
         **GRADIENT_FLOW,
         log="<results>/runs/{dataset}/depth{depth}/{strategy}/{recipe}/seeds{seeds}.csv",
@@ -17,9 +18,6 @@ rule train:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 15 * attempt,
         gpu=gpus,
-        # no parameters: a change of those makes results stale
-        checkpoint_every=config["checkpoint_every"],
-        attempt=lambda wildcards, attempt: attempt,
     params:
         cell=cell_of,
         device=config["device"],
@@ -31,16 +29,17 @@ rule train:
         "Train {wildcards.strategy} on {wildcards.dataset}, depth {wildcards.depth}, seeds {wildcards.seeds},"
         " {wildcards.recipe} learning rate (GPUs: {resources.gpu})"
     shell:
-        "python -m altfreeze train --data {input.data:q} --cell {params.cell:q} --seeds {wildcards.seeds} "
-        "--device {params.device} --threads {threads} --output {output.log:q} --manifest {output.manifest:q} "
-        "--tuning {input.tuning:q} --gradient-flow {params.flow:q} --memory {resources.mem_mb} "
-        "--checkpoint {params.checkpoint:q} --checkpoint-every {resources.checkpoint_every} "
-        "--attempt {resources.attempt} 2> {log:q}"
+        "python -m altfreeze train --study {input.study:q} --data {input.data:q} --dataset {wildcards.dataset} "
+        "--depth {wildcards.depth} --strategy {wildcards.strategy} "
+        "--recipe {wildcards.recipe} --seeds {wildcards.seeds} --device {params.device} "
+        "--threads {threads} --memory {resources.mem_mb} --output {output.log:q} --manifest {output.manifest:q} "
+        "--tuning {input.tuning:q} --gradient-flow {params.flow:q} --checkpoint {params.checkpoint:q} 2> {log:q}"
 
 
 rule tune:
     input:
-        "<results>/data/{dataset}.npz",
+        data="<results>/data/{dataset}.npz",
+        study=ancient("<results>/study.json"),
     output:
         "<results>/tuning/{dataset}/depth{depth}/{strategy}.json",
     log:
@@ -57,12 +56,12 @@ rule tune:
     params:
         cell=cell_of,
         learning_rates=config["tune"],
-        seeds=CALIBRATION_SEEDS,
+        calibration_seeds=config["calibration_seeds"],
         device=config["device"],
         code=fingerprint("altfreeze.training.tuning"),
     message:
         "Tune {wildcards.strategy} on {wildcards.dataset}, depth {wildcards.depth} (GPUs: {resources.gpu})"
     shell:
-        "python -m altfreeze tune --data {input:q} --cell {params.cell:q} --learning-rates {params.learning_rates} "
-        "--seeds {params.seeds} --device {params.device} --threads {threads} --output {output:q} "
-        "--memory {resources.mem_mb} 2> {log:q}"
+        "python -m altfreeze tune --study {input.study:q} --data {input.data:q} --dataset {wildcards.dataset} "
+        "--depth {wildcards.depth} --strategy {wildcards.strategy} --device {params.device} "
+        "--threads {threads} --memory {resources.mem_mb} --output {output:q} 2> {log:q}"

@@ -149,7 +149,7 @@ def encode_features(
             feature_names.extend(f"{column_name}={category}" for category in categories)
             one_hot[column_name] = categories
     _refuse_duplicates(feature_names, where, "features (one-hot columns included)")
-    notes = {}
+    notes: dict[str, Any] = {}
     if one_hot:
         notes["one_hot"] = one_hot
     if missing:
@@ -271,7 +271,7 @@ def read_csv(source: dict[str, Any], where: str) -> Table:
 def _csv_column_names(text: str, separator: str, where: str) -> list[str]:
     """Return the fields of the first line; pandas would rename duplicates and fill short rows in silence."""
     reader = csv.reader(io.StringIO(text, newline=None), delimiter=separator)
-    header = []
+    header: list[str] = []
     try:
         for fields in reader:
             if not header:

@@ -1,10 +1,12 @@
 """What freezing does to each layer's gradients and updates, epoch by epoch."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 
-from altfreeze.support.files import write_csv
+from altfreeze.freezing.switch import LayeredNetwork
 
 FLOW_COLUMNS = (
     "seed",
@@ -35,15 +37,16 @@ class GradientFlow:
         In the order of `FLOW_COLUMNS`; one per epoch, layer (counted from 1) and member.
     """
 
-    def __init__(self):
-        self.rows = []
+    def __init__(self) -> None:
+        self.rows: list[tuple] = []
 
-    def begin(self, network):
+    def begin(self, network: LayeredNetwork) -> None:
         """Note the network before its first step.
 
         Parameters
         ----------
-        network : altfreeze.training.network.StackedMLP
+        network : altfreeze.freezing.switch.LayeredNetwork
+            Its parameters have a leading dimension of members.
         """
         depth = network.depth
         self.network = network
@@ -55,11 +58,11 @@ class GradientFlow:
         self.ages = [math.nan] * depth
         self.epoch_start = 0
 
-    def state_dict(self):
-        """Return what was noted up to the end of an epoch, for `load_state_dict`: dict."""
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was noted up to the end of an epoch, for `load_state_dict`."""
         return {name: getattr(self, name) for name in ("rows", "last_change", "last_step", "active", "epoch_start")}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` returned; the network is as it was then, and `begin` was called.
 
         Parameters
@@ -71,7 +74,7 @@ class GradientFlow:
         device = self.before[0].device
         self.last_change = [change if change is None else change.to(device) for change in self.last_change]
 
-    def switch(self, active, step):
+    def switch(self, active: Sequence[bool], step: int) -> None:
         """Note the gradients of the layers that freeze and the age of those that thaw.
 
         Called before the network's layers are frozen and thawed.
@@ -89,7 +92,7 @@ class GradientFlow:
                 self.ages[index] = step - self.last_step[index]
         self.active = tuple(active)
 
-    def end_epoch(self, epoch, step, seeds):
+    def end_epoch(self, epoch: float, step: int, seeds: Sequence[int]) -> None:
         """Add one row per member and layer.
 
         Parameters
@@ -119,20 +122,11 @@ class GradientFlow:
         self.ages = [math.nan] * self.network.depth
         self.epoch_start = step
 
-    def write(self, path):
-        """Write what was observed as CSV, atomically; NaN is empty.
-
-        Parameters
-        ----------
-        path : path
-        """
-        write_csv(path, FLOW_COLUMNS, self.rows)
-
-    def _flat(self, index):
+    def _flat(self, index: int) -> torch.Tensor:
         """Return a layer's parameters as a copy of shape (S, parameters)."""
         return torch.cat([parameter.detach().flatten(1) for parameter in self.network.layer(index)], 1)
 
-    def _note(self, step):
+    def _note(self, step: int) -> None:
         """Keep the gradient norms of the layers that learned up to here."""
         if step == self.epoch_start:
             # these gradients are those of the epoch before

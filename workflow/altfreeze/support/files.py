@@ -1,14 +1,12 @@
 """Atomic file output and content hashes."""
 
 import contextlib
-import csv
 import glob
 import hashlib
 import json
-import math
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,7 +36,7 @@ def atomic_output(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
         If the file cannot be written; its ``filename`` is `path`.
     """
     path = Path(path)
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    encoding, newline = (None, None) if "b" in mode else ("utf-8", "")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path)
@@ -46,7 +44,7 @@ def atomic_output(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
     try:
-        with os.fdopen(descriptor, mode, **text) as file:
+        with os.fdopen(descriptor, mode, encoding=encoding, newline=newline) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -73,28 +71,6 @@ def remove_leftovers(path: Path) -> None:
     """Remove the temporary files of processes that were killed while they wrote `path`."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):
         leftover.unlink(missing_ok=True)
-
-
-def write_csv(path: Path | str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write rows as CSV, atomically: NaN is empty, and 9 digits hold a float32 exactly.
-
-    Parameters
-    ----------
-    path : path
-    columns : sequence of str
-    rows : iterable of sequence
-        Values in the order of `columns`.
-    """
-
-    def text(value: Any) -> str:
-        if isinstance(value, float):
-            return "" if math.isnan(value) else f"{value:.9g}"
-        return str(value)
-
-    with atomic_output(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(map(text, row) for row in rows)
 
 
 def write_json(path: Path | str, value: Any) -> None:

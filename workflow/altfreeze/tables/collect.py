@@ -11,6 +11,7 @@ import pandas as pd
 
 from altfreeze.data.dataset import read_dataset
 from altfreeze.freezing.plan import Work, Workload
+from altfreeze.study.cell import Cell
 from altfreeze.study.grid import Pack, Study
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import sha256_of_file, write_json
@@ -228,10 +229,10 @@ class _Packs:
     def _task(self, pack: Pack, targets: Mapping[tuple[str, int], Sequence[tuple[float, float]]]) -> PackTask:
         """Return what the rows of a pack are made of."""
         place, where = (pack.dataset, pack.depth), (pack.dataset, pack.depth, pack.strategy)
-        cell = self._cells[where]
+        cell: Cell | None = self._cells[where]
         if pack.recipe == "tuned":
             learning_rate = self.given.learning_rates.get(where)
-            cell = cell.at(learning_rate) if learning_rate is not None else None
+            cell = self._cells[where].at(learning_rate) if learning_rate is not None else None
         return PackTask(
             results=self.results,
             pack=pack,
@@ -342,4 +343,4 @@ def _refuse(*mistakes: Sequence[str]) -> None:
     if not lines:
         return
     more = len(lines) - MOST_NAMED
-    raise InputError("; ".join(lines[:MOST_NAMED] + ([f"and {more} more"] if more > 0 else [])))
+    raise InputError(*lines[:MOST_NAMED], *([f"and {more} more"] if more > 0 else []))

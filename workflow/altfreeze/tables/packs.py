@@ -144,12 +144,14 @@ def _present(task: PackTask) -> PackRows:
     workload = manifest["workload"]
     check_workload(task, workload, task.workload or workload)
     manifest |= {"resumed_at_epochs": " ".join(map(str, manifest["resumed_at_epochs"]))}
-    key, seconds, mistakes = task.key | {"freeze_ratio": task.freeze_ratio}, np.nan, ()
+    key = task.key | {"freeze_ratio": task.freeze_ratio}
+    seconds: list[float] = [np.nan]
+    mistakes: list[str] = []
     if task.seconds and not pack.calibrates:
         try:
             seconds = reference_seconds(task.cell.plan(workload), workload, task.seconds)
         except InputError as error:
-            mistakes = (str(error),)
+            mistakes.append(str(error))
     values = key | arrays_of(rows) | {"reference_seconds": np.resize(seconds, len(rows))}
     # by run and epoch
     logged = {name: value.reshape(len(seeds), -1) for name, value in values.items() if isinstance(value, np.ndarray)}
@@ -165,7 +167,7 @@ def _present(task: PackTask) -> PackRows:
         flow=flow,
         facts={name: manifest[name] for name in RUN_FACTS},
         workload=workload,
-        mistakes=mistakes,
+        mistakes=tuple(mistakes),
     )
 
 
@@ -219,10 +221,10 @@ def missing_rows(task: PackTask, mistake: str) -> PackRows:
     facts = {name: nothing[columns("packs")[name]["type"]] for name in PACK_FACTS}
     run = {name: nothing[column["type"]] for name, column in columns("runs").items()}
     run |= task.key | {"freeze_ratio": task.freeze_ratio, "status": "missing"}
-    run["seed"] = np.arange(pack.first_seed, pack.last_seed + 1)
+    seeds = np.arange(pack.first_seed, pack.last_seed + 1)
     return PackRows(
         pack=_pack_row(task, facts, reason),
-        runs=arrow_rows("runs", len(run["seed"]), run),
+        runs=arrow_rows("runs", len(seeds), run | {"seed": seeds}),
         times=no_rows("times_to_target"),
         epochs=no_rows("epochs"),
         flow=no_rows("gradient_flow"),

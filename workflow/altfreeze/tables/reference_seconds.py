@@ -5,7 +5,7 @@ Pure; needs no torch, which only measuring does (`altfreeze.training.timing`).
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,11 +15,10 @@ from altfreeze.statistics import median_interval
 from altfreeze.study.grid import Study
 from altfreeze.support.errors import InputError
 
-Seconds = TypeVar("Seconds", float, np.ndarray)
 SPEEDUP_COLUMNS = ("dataset", "depth", "strategy", "rounds", "measured", "low", "high", "closed_form")
 
 
-def _total(counts: Mapping[Work, int], seconds: Mapping[Work, Seconds]) -> Seconds:
+def _total(counts: Mapping[Work, int], seconds: Mapping[Work, Any]) -> Any:
     """Return the seconds of some work, number or array, as the seconds of each kind are."""
     for work in counts:
         if work not in seconds:

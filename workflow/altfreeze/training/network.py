@@ -1,12 +1,84 @@
 """Stacked networks: the seeds of a pack as one tensor program."""
 
 import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
+from altfreeze.freezing.switch import LayeredNetwork
 
-def layer_sizes(features, width, depth, classes):
+
+class StackedNetwork(LayeredNetwork, Protocol):
+    """What training knows of a network: S members, one per seed, whose layers freeze and thaw.
+
+    No operation mixes members, so gradients, updates and a divergence stay within each.
+    Every parameter has the leading dimension S. `StackedMLP` is one.
+    """
+
+    @property
+    def widest(self) -> int:
+        """Most numbers that a layer puts out for one row."""
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the logits, as in evaluation: (S, rows, classes) for x of shape (S, rows, features)."""
+
+    def hidden(self, x: torch.Tensor, start: int, stop: int) -> torch.Tensor:
+        """Return the output of the layers from `start` up to but without `stop`, counted from 0, as in evaluation.
+
+        Parameters
+        ----------
+        x : Tensor, shape (S, rows, inputs of layer `start`)
+        start, stop : int
+
+        Returns
+        -------
+        Tensor, shape (S, rows, inputs of layer `stop`)
+        """
+
+    def draw_masks(self, generators: Sequence[torch.Generator], rows: int) -> torch.Tensor | None:
+        """Draw the dropout masks of one step, on the CPU; None where nothing is dropped.
+
+        Parameters
+        ----------
+        generators : sequence of torch.Generator, length S
+            Each member's own, on the CPU: what is drawn for it depends on no other.
+        rows : int
+            Rows in the batch.
+        """
+
+    def compute_gradients(
+        self, x: torch.Tensor, targets: torch.Tensor, keep: torch.Tensor | None = None, start: int = 0
+    ) -> torch.Tensor:
+        """Set the gradients of the active layers, of the sum over members of each one's mean cross-entropy.
+
+        Parameters
+        ----------
+        x : Tensor, shape (S, batch, inputs of layer `start`)
+        targets : Tensor of int64, shape (S, batch)
+        keep : Tensor, optional
+            What `draw_masks` drew.
+        start : int
+            Frozen layers below this one are not computed: `x` is their output.
+
+        Returns
+        -------
+        Tensor, shape (S, batch)
+            Cross-entropy of each row.
+        """
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Return all parameters, in an order that never changes."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all parameters and buffers by name."""
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:
+        """Take over what `state_dict` returned."""
+
+
+def layer_sizes(features: int, width: int, depth: int, classes: int) -> list[int]:
     """Return the widths between the layers: features, hidden widths, classes.
 
     Parameters
@@ -21,7 +93,7 @@ def layer_sizes(features, width, depth, classes):
     return [features, *[width] * (depth - 1), classes]
 
 
-def initial_parameters(sizes, seed):
+def initial_parameters(sizes: Sequence[int], seed: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Draw PyTorch's default initialisation of linear layers from one generator.
 
     The same numbers as ``torch.manual_seed(seed)`` followed by the construction of
@@ -68,7 +140,7 @@ class StackedMLP(nn.Module):
         Probability of zeroing a hidden unit in training, after each ReLU.
     """
 
-    def __init__(self, sizes, seeds, dropout=0.0):
+    def __init__(self, sizes: Sequence[int], seeds: Sequence[int], dropout: float = 0.0) -> None:
         super().__init__()
         members = [initial_parameters(sizes, seed) for seed in seeds]
         self.dropout = dropout
@@ -79,15 +151,20 @@ class StackedMLP(nn.Module):
             self.biases.append(torch.stack([bias for _, bias in layer]).unsqueeze(1))
 
     @property
-    def depth(self):
+    def depth(self) -> int:
         """Number of weight layers."""
         return len(self.weights)
 
-    def layer(self, index):
+    @property
+    def widest(self) -> int:
+        """Most units of a layer."""
+        return max(weight.shape[2] for weight in self.weights)
+
+    def layer(self, index: int) -> tuple[nn.Parameter, nn.Parameter]:
         """Return the parameters of one layer as (weight, bias)."""
         return self.weights[index], self.biases[index]
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits, without dropout.
 
         Parameters
@@ -102,7 +179,7 @@ class StackedMLP(nn.Module):
         weight, bias = self.layer(self.depth - 1)
         return torch.baddbmm(bias, self.hidden(x, 0, self.depth - 1), weight)
 
-    def hidden(self, x, start, stop):
+    def hidden(self, x: torch.Tensor, start: int, stop: int) -> torch.Tensor:
         """Return the output of some hidden layers, without dropout.
 
         Parameters
@@ -120,8 +197,28 @@ class StackedMLP(nn.Module):
             x = torch.relu(torch.baddbmm(bias, x, weight))
         return x
 
+    def draw_masks(self, generators: Sequence[torch.Generator], rows: int) -> torch.Tensor | None:
+        """Draw the dropout masks of one step; see `dropout_masks`.
+
+        Parameters
+        ----------
+        generators : sequence of torch.Generator, length S
+        rows : int
+            Rows in the batch.
+
+        Returns
+        -------
+        Tensor, shape (S, depth - 1, rows, width), or None
+            None where nothing is dropped.
+        """
+        if not self.dropout:
+            return None
+        return dropout_masks(generators, self.dropout, self.depth, rows, self.weights[0].shape[2])
+
     @torch.no_grad()
-    def compute_gradients(self, x, targets, keep=None, start=0):
+    def compute_gradients(
+        self, x: torch.Tensor, targets: torch.Tensor, keep: torch.Tensor | None = None, start: int = 0
+    ) -> torch.Tensor:
         """Compute the loss and set the gradients of the active layers, by hand.
 
         The loss is the sum over members of each one's mean cross-entropy over its
@@ -157,11 +254,11 @@ class StackedMLP(nn.Module):
             inputs[index] = x
             x = torch.baddbmm(bias, x, weight)
         log_probabilities = x.log_softmax(-1)
-        chosen = targets.unsqueeze(-1)
-        losses = -log_probabilities.gather(-1, chosen).squeeze(-1)
+        columns = targets.unsqueeze(-1)
+        losses = -log_probabilities.gather(-1, columns).squeeze(-1)
         # of the mean cross-entropy with respect to the logits: (probability - one-hot target) / batch
         gradient = log_probabilities.exp_()
-        gradient.scatter_(-1, chosen, gradient.gather(-1, chosen) - 1).mul_(1 / x.shape[1])
+        gradient.scatter_(-1, columns, gradient.gather(-1, columns) - 1).mul_(1 / x.shape[1])
         for index in range(self.depth - 1, lowest - 1, -1):
             weight, bias = layers[index]
             if weight.requires_grad:
@@ -176,7 +273,7 @@ class StackedMLP(nn.Module):
                     gradient.mul_(scale)
         return losses
 
-    def set_active(self, active):
+    def set_active(self, active: Sequence[bool]) -> None:
         """Freeze and thaw layers.
 
         Frozen means ``requires_grad=False`` and ``grad is None``: the optimizer then
@@ -194,7 +291,7 @@ class StackedMLP(nn.Module):
                 if not learns:
                     parameter.grad = None
 
-    def member(self, index):
+    def member(self, index: int) -> nn.Sequential:
         """Return one member as an ordinary network.
 
         Parameters
@@ -217,7 +314,9 @@ class StackedMLP(nn.Module):
         return nn.Sequential(*modules[: -2 if self.dropout else -1])
 
 
-def dropout_masks(generators, probability, depth, batch, width):
+def dropout_masks(
+    generators: Sequence[torch.Generator], probability: float, depth: int, batch: int, width: int
+) -> torch.Tensor:
     """Draw the dropout masks of one step, each member's from its own generator.
 
     Parameters

@@ -1,19 +1,21 @@
 """Time the kinds of work of a study, one at a time, on a machine with nothing else to do."""
 
-import inspect
-import sys
-import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from altfreeze.data.dataset import read_dataset
-from altfreeze.freezing.plan import Work, plan_work
-from altfreeze.support.files import write_csv
+from altfreeze.freezing.plan import Epoch, Step, Work, Workload, plan_work
+from altfreeze.study.cell import Cell
+from altfreeze.study.grid import Study
 from altfreeze.support.randomness import stream_seed
-from altfreeze.training.network import StackedMLP, dropout_masks
-from altfreeze.training.trainer import Clock, draw_batches, fill, make_optimizer, prepare, to_device, workload_of
+from altfreeze.training.batches import Parts, workload_of
+from altfreeze.training.log import csv_text
+from altfreeze.training.network import StackedMLP
+from altfreeze.training.trainer import Trainer
 
 COLUMNS = ("dataset", "depth", *Work._fields, "round", "seconds")
 # the clock runs for about this long at a time, over at least so many repetitions
@@ -21,7 +23,7 @@ TIMED_SECONDS = 0.004
 FEWEST_REPETITIONS = 3
 
 
-def active_layers(work, depth):
+def active_layers(work: Work, depth: int) -> tuple[bool, ...]:
     """Return layers that a step of some kind may update.
 
     Parameters
@@ -42,38 +44,32 @@ def active_layers(work, depth):
 
 
 class Timer:
-    """Times kinds of work as `altfreeze.training.train_pack` does them, on one network.
+    """Times kinds of work as `altfreeze.training.trainer.Trainer` does them, on networks of one seed.
 
-    The network is the same for all kinds of work. Its inputs are random numbers, and the
-    weights drift: neither changes how long a step takes.
+    All kinds of work with one sort of optimizer are done by one trainer. Its inputs are
+    random numbers, and the weights drift: neither changes how long a step takes.
 
     Parameters
     ----------
     cell : altfreeze.study.cell.Cell
-        any strategy.
+        Of any strategy.
     workload : altfreeze.freezing.plan.Workload
     device : torch.device
     """
 
-    def __init__(self, cell, workload, device):
+    def __init__(self, cell: Cell, workload: Workload, device: torch.device) -> None:
+        # whatever happens to a layer's state on its thaw, it happens before the clock starts
+        self.cell = replace(cell, state_on_thaw="keep")
         self.workload = workload
         self.device = device
-        self.width = cell.width
         self.generator = torch.Generator().manual_seed(stream_seed(cell.study_seed, "timing"))
-        self.network = StackedMLP(workload.sizes, [self.generator.initial_seed()], cell.dropout).to(device)
-        # indexed by Work.by_layer
-        self.optimizers = [make_optimizer(self.network, cell, by_layer) for by_layer in (False, True)]
-        self.step_optimizer = torch.no_grad()(inspect.unwrap(type(self.optimizers[0]).step))
-        self.key = cell.run_key(0)
         targets = torch.randint(workload.sizes[-1], (1, workload.rows), generator=self.generator)
         self.targets = targets.to(device)
-        self.inputs = {}
-        everything = Work("step", 1, 1, workload.depth - 2, 1, 0, workload.batches[0])
-        for by_layer in (0, 1):
-            # from here on every layer has its optimizer state
-            self(everything._replace(by_layer=by_layer), 1)
+        self.inputs: dict[int, torch.Tensor] = {}
+        # indexed by Work.by_layer
+        self.trainers = [self._trainer(bool(by_layer)) for by_layer in (0, 1)]
 
-    def __call__(self, work, repetitions):
+    def __call__(self, work: Work, repetitions: int) -> float:
         """Return the seconds that some repetitions of a kind of work take together.
 
         Parameters
@@ -86,63 +82,73 @@ class Timer:
         float
         """
         time_work = {"fill": self._fills, "epoch": self._epochs, "step": self._steps}[work.kind]
-        return time_work(work, repetitions)
+        clock = self.trainers[work.by_layer].clock
+        before = clock.seconds
+        time_work(self.trainers[work.by_layer], work, repetitions)
+        return clock.seconds - before
 
-    def _input(self, layer):
+    def _trainer(self, by_layer: bool) -> Trainer:
+        """Return a trainer whose layers have all made a step: from here on each has its optimizer state."""
+        everything = Step((1.0,) * self.workload.depth, 0.0, self.workload.batches[0])
+        plan = [Epoch([everything], 0, None, by_layer)]
+        network = StackedMLP(self.workload.sizes, [self.generator.initial_seed()], self.cell.dropout).to(self.device)
+        part = (self._input(0), self.targets)
+        trainer = Trainer(network, self.cell, plan, self.workload, [0], Parts(part, part, part))
+        trainer.begin_epoch(plan[0])
+        trainer.step(everything)
+        return trainer
+
+    def _input(self, layer: int) -> torch.Tensor:
         """Return what goes into a layer, counted from 0: Tensor, shape (1, rows, inputs of the layer)."""
         if layer not in self.inputs:
             shape = (1, self.workload.rows, self.workload.sizes[layer])
             self.inputs[layer] = torch.randn(shape, generator=self.generator).to(self.device)
         return self.inputs[layer]
 
-    def _fills(self, work, repetitions):
-        start, stop = work.lowest - 1, work.cached
+    def _fills(self, trainer: Trainer, work: Work, repetitions: int) -> None:
+        start = work.lowest - 1
         x = self._input(start)
-        clock = Clock(self.device)
-        clock.start()
+        trainer.clock.start()
         for _ in range(repetitions):
-            fill(self.network, x, start, stop)
-        clock.stop()
-        return clock.seconds
+            trainer.cache = x
+            trainer.fill(start, work.cached)
+        trainer.clock.stop()
 
-    def _epochs(self, work, repetitions):
-        x = self._input(work.cached)
-        clock = Clock(self.device)
-        clock.start()
-        for repetition in range(repetitions):
-            draw_batches([self.key], repetition, x, self.targets)
-        clock.stop()
-        return clock.seconds
+    def _epochs(self, trainer: Trainer, work: Work, repetitions: int) -> None:
+        trainer.cache = self._input(work.cached)
+        epoch = Epoch([], work.cached, None, bool(work.by_layer))
+        trainer.clock.start()
+        for _ in range(repetitions):
+            trainer.begin_epoch(epoch)
+        trainer.clock.stop()
 
-    def _steps(self, work, repetitions):
-        depth, dropout = self.workload.depth, self.network.dropout
-        x_epoch = self._input(work.cached)
+    def _steps(self, trainer: Trainer, work: Work, repetitions: int) -> None:
+        active = active_layers(work, self.workload.depth)
+        step = Step(tuple(map(float, active)), 0.0, work.rows)
+        trainer.cache = self._input(work.cached)
+        trainer.begin_epoch(Epoch([step], work.cached, None, bool(work.by_layer)))
+        trainer.switch.to(active, trainer.steps)
         batches = self.workload.rows // work.rows
-        loss_sum = torch.zeros(1, device=self.device)
-        optimizer = self.optimizers[work.by_layer]
-        self.network.set_active(active_layers(work, depth))
-        clock = Clock(self.device)
-        clock.start()
+        trainer.clock.start()
         for repetition in range(repetitions):
-            first = repetition % batches * work.rows
-            x, targets = x_epoch[:, first : first + work.rows], self.targets[:, first : first + work.rows]
-            keep = None
-            if dropout:
-                masks = dropout_masks([self.generator], dropout, depth, work.rows, self.width)
-                keep = to_device(masks, self.device)
-            loss_sum += self.network.compute_gradients(x, targets, keep, work.cached).sum(1)
-            self.step_optimizer(optimizer)
-        clock.stop()
-        return clock.seconds
+            trainer.rows = repetition % batches * work.rows
+            trainer.step(step)
+        trainer.clock.stop()
 
 
-def _repetitions(timer, work):
+def _repetitions(timer: Callable[[Work, int], float], work: Work) -> int:
     """Warm a kind of work up and return how often to repeat it while the clock runs."""
     fastest = min(timer(work, FEWEST_REPETITIONS) for _ in range(3)) / FEWEST_REPETITIONS
     return max(FEWEST_REPETITIONS, round(TIMED_SECONDS / fastest))
 
 
-def measure(study, workloads, rounds, device="cpu", make_timer=Timer):
+def measure(
+    study: Study,
+    workloads: dict[tuple[str, int], Workload],
+    rounds: int,
+    device: str = "cpu",
+    make_timer: Callable[[Cell, Workload, torch.device], Callable[[Work, int], float]] = Timer,
+) -> list[tuple]:
     """Time every kind of work that a plan of the study does, once in each round.
 
     The kinds of work of a data set and depth take turns, in an order that is drawn anew
@@ -166,11 +172,10 @@ def measure(study, workloads, rounds, device="cpu", make_timer=Timer):
         entries `COLUMNS`. Rounds are counted from 1; ``seconds`` are those of one step,
         fill or start of an epoch, the mean of the repetitions in one measurement.
     """
-    rows = []
+    rows: list[tuple] = []
     for (dataset, depth), workload in workloads.items():
-        began = time.perf_counter()
         cells = [study.cell(dataset, depth, strategy) for strategy in study.strategies]
-        kinds = sorted(set().union(*(plan_work(each.plan(workload), workload) for each in cells)))
+        kinds = sorted({work for cell in cells for work in plan_work(cell.plan(workload), workload)})
         timer = make_timer(cells[0], workload, torch.device(device))
         repetitions = {work: _repetitions(timer, work) for work in kinds}
         order = np.random.default_rng(stream_seed(study.seed, dataset, depth, "timing order"))
@@ -179,15 +184,10 @@ def measure(study, workloads, rounds, device="cpu", make_timer=Timer):
                 work = kinds[index]
                 seconds = timer(work, repetitions[work]) / repetitions[work]
                 rows.append((dataset, depth, *work, number, seconds))
-        took = time.perf_counter() - began
-        print(
-            f"timing {dataset} depth {depth}: {len(kinds)} kinds of work x {rounds} rounds, {took:.1f} s",
-            file=sys.stderr,
-        )
     return rows
 
 
-def read_workloads(study, data_folder):
+def read_workloads(study: Study, data_folder: str | Path) -> dict[tuple[str, int], Workload]:
     """Return what the runs of a study work on.
 
     Parameters
@@ -214,24 +214,6 @@ def read_workloads(study, data_folder):
     return workloads
 
 
-def run(study, data_folder, output, device="cpu", threads=1):
-    """Time the work of a study and write the times.
-
-    Parameters
-    ----------
-    study : altfreeze.study.grid.Study
-    data_folder : path
-        Folder of the stored data sets, ``{dataset}.npz``.
-    output : path
-        CSV to write, with the columns `COLUMNS`.
-    device : {'auto', 'cpu', 'cuda'}
-    threads : int
-        Threads that torch computes with.
-
-    Raises
-    ------
-    InputError
-        If the device is not there or a data set cannot be read.
-    """
-    device = prepare(device, threads)
-    write_csv(output, COLUMNS, measure(study, read_workloads(study, data_folder), study.timing_rounds, device))
+def timing_text(rows: list[tuple]) -> str:
+    """Return the table of times as CSV; see `measure`."""
+    return csv_text(COLUMNS, rows)

@@ -1,0 +1,283 @@
+"""The jobs around trainings: data, device and memory, progress, checkpoints, and the files that are written."""
+
+import functools
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from altfreeze.data.dataset import read_dataset
+from altfreeze.freezing.flow import FLOW_COLUMNS, GradientFlow
+from altfreeze.study.cell import Cell
+from altfreeze.study.grid import Study
+from altfreeze.support.errors import InputError
+from altfreeze.support.files import atomic_output, sha256_of_file, write_json
+from altfreeze.support.provenance import fingerprint, git_state, versions
+from altfreeze.training.checkpoints import Checkpoint
+from altfreeze.training.log import csv_text, log_text
+from altfreeze.training.stacks import Progress, TrainedSeeds, limit_memory, peak_memory, train_seeds
+from altfreeze.training.timing import measure, read_workloads, timing_text
+from altfreeze.training.tuning import choose, trial_of
+
+
+def choose_device(device: str) -> str:
+    """Return 'cpu' or 'cuda' for 'auto', 'cpu' or 'cuda'.
+
+    Raises
+    ------
+    InputError
+        If cuda is asked for and torch finds none.
+    """
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise InputError("device: cuda was asked for, but torch finds no CUDA GPU here; allowed here: auto, cpu")
+    return "cuda" if available and device != "cpu" else "cpu"
+
+
+def prepare(device: str, threads: int, memory: int | None = None) -> str:
+    """Set torch up for training in a process of its own.
+
+    Parameters
+    ----------
+    device : {'auto', 'cpu', 'cuda'}
+    threads : int
+        Threads that torch computes with.
+    memory : int, optional
+        MiB of the host's memory that this process may take in all, where it trains on the
+        CPU: an allocation beyond them fails. A GPU's driver takes addresses without end.
+
+    Returns
+    -------
+    str
+        ``cpu`` or ``cuda``.
+
+    Raises
+    ------
+    InputError
+        If the device is not there.
+    """
+    device = choose_device(device)
+    torch.set_num_threads(threads)
+    # the decayed momenta of dead units are subnormal, and would slow a step down many times
+    torch.set_flush_denormal(True)
+    if device == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+    elif memory:
+        limit_memory(memory * 2**20)
+    return device
+
+
+def _show_progress(cell: Cell, seeds: Sequence[int]) -> Progress:
+    """Return a progress callback: a bar on a terminal, about ten plain lines elsewhere."""
+    name = cell.strategy["name"]
+    title = f"{cell.dataset} depth {cell.depth} {name} {cell.strategy.get('freeze_ratio', '')}".strip()
+    bar = tqdm(desc=title, unit="epoch", disable=not sys.stderr.isatty())
+
+    def progress(rows: list[dict[str, Any]], number: int, epochs: int) -> None:
+        bar.total = epochs
+        accuracies = [row["validation_accuracy"] for row in rows if row["status"] == "ok"]
+        accuracy = f"median validation accuracy {np.median(accuracies):.3f}" if accuracies else "all diverged"
+        bar.set_postfix_str(accuracy, refresh=False)
+        # a training that is resumed begins above 1
+        bar.update(number - bar.n)
+        if bar.disable and (number % max(1, epochs // 10) == 0 or number == epochs):
+            seconds = f"{rows[0]['seconds']:.2f} s of training"
+            print(
+                f"{title}: epoch {number}/{epochs}, {accuracy}, {len(accuracies)} of {len(seeds)} seeds ok, {seconds}",
+                file=sys.stderr,
+            )
+        if number == epochs:
+            bar.close()
+
+    return progress
+
+
+def _write_text(path: str | Path, text: str) -> None:
+    """Write text to a file, atomically."""
+    with atomic_output(path) as file:
+        file.write(text)
+
+
+def run(
+    data_path: str | Path,
+    cell: Cell,
+    seeds: Sequence[int],
+    device: str,
+    threads: int,
+    log_path: str | Path,
+    manifest_path: str | Path,
+    flow_path: str | Path | None = None,
+    checkpoint_path: str | Path | None = None,
+    checkpoint_seconds: float = 0,
+    memory: int | None = None,
+) -> None:
+    """Train one pack from a stored data set and write its log and then its manifest.
+
+    Parameters
+    ----------
+    data_path : path
+        The npz of the data set; see `altfreeze.data.dataset.save_dataset`.
+    cell : altfreeze.study.cell.Cell
+    seeds : sequence of int
+    device : {'auto', 'cpu', 'cuda'}
+    threads : int
+        Threads that torch computes with.
+    log_path, manifest_path : path
+        Outputs. The manifest is written last: where it stands, the log is whole.
+    flow_path : path, optional
+        CSV to write each layer's gradient flow to; without it, it is not observed.
+    checkpoint_path : path, optional
+        Where the state of the training is kept while it runs; a job that was killed goes
+        on from there. It is removed after the manifest is written.
+    checkpoint_seconds : float
+        Seconds of wall time between two checkpoints, each at the end of an epoch; 0 for none.
+    memory : int, optional
+        MiB of the host's memory that this process may take in all; see `prepare`.
+
+    Raises
+    ------
+    InputError
+        If the device is not there, the data cannot be read or the memory does not hold
+        a single seed.
+    """
+    wall, cpu = time.perf_counter(), time.process_time()
+    # all that decides the numbers of the pack
+    device = prepare(device, threads, memory)
+    X, y = read_dataset(data_path)
+    flow = GradientFlow() if flow_path else None
+    job = {
+        "cell": cell.as_dict(),
+        "seeds": list(seeds),
+        "gradient_flow": flow is not None,
+        "data_sha256": sha256_of_file(data_path),
+        "code": fingerprint("altfreeze.training.trainer", "altfreeze.training.log"),
+        "versions": versions("torch", "numpy"),
+        "device": device,
+        "device_name": torch.cuda.get_device_name() if device == "cuda" else os.uname().machine,
+        "threads": threads,
+    }
+
+    # train, from where a job that was killed left it
+    checkpoint = Checkpoint(checkpoint_path, checkpoint_seconds, job)
+    attempt = checkpoint.count_start()
+    progress = functools.partial(_show_progress, cell)
+    trained = train_seeds(X, y, cell, seeds, device, progress, flow, checkpoint)
+
+    # the manifest last, for it says that the others are whole
+    if flow_path and flow:
+        _write_text(flow_path, csv_text(FLOW_COLUMNS, flow.rows))
+    _write_text(log_path, log_text(trained.rows))
+    spent = {"wall_seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu, "attempt": attempt}
+    files = {"log_sha256": sha256_of_file(log_path), "flow_sha256": sha256_of_file(flow_path) if flow_path else None}
+    write_json(manifest_path, _manifest(job, trained, device) | files | spent)
+    checkpoint.remove()
+
+
+def _manifest(job: dict[str, Any], trained: TrainedSeeds, device: str) -> dict[str, Any]:
+    """Return what is said of a trained pack."""
+    return {
+        **{name: value for name, value in job.items() if name != "gradient_flow"},
+        "status": "diverged" if trained.diverged else "ok",
+        "diverged": {str(seed): epoch for seed, epoch in trained.diverged.items()},
+        "rows": len(trained.rows),
+        "workload": trained.workload._asdict(),
+        "git": git_state(),
+        "host": os.uname().nodename,
+        "stacks": [f"{stack[0]}-{stack[-1]}" for stack in trained.stacks],
+        "too_large_stacks": trained.too_large,
+        "resumed_at_epochs": trained.resumed_at,
+        "training_seconds": trained.seconds,
+        "peak_memory_mib": peak_memory() / 2**20,
+        "peak_gpu_memory_mib": torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else 0,
+    }
+
+
+def run_tuning(
+    data_path: str | Path,
+    cell: Cell,
+    learning_rates: Sequence[float],
+    seeds: Sequence[int],
+    device: str,
+    threads: int,
+    output: str | Path,
+    memory: int | None = None,
+) -> None:
+    """Train a cell at each learning rate and write the trials and the choice as JSON.
+
+    Parameters
+    ----------
+    data_path : path
+        The npz of the data set; see `altfreeze.data.dataset.save_dataset`.
+    cell : altfreeze.study.cell.Cell
+        Its learning rate is the configured one.
+    learning_rates : sequence of float
+    seeds : sequence of int
+        Seeds of calibration.
+    device : {'auto', 'cpu', 'cuda'}
+    threads : int
+    output : path
+    memory : int, optional
+        MiB of the host's memory that this process may take in all; see `prepare`.
+
+    Raises
+    ------
+    InputError
+        If the device is not there, the data cannot be read or the memory does not hold
+        a single seed.
+    """
+    device = prepare(device, threads, memory)
+    X, y = read_dataset(data_path)
+    trials = []
+    for rate in learning_rates:
+        trained = train_seeds(X, y, cell.at(rate), seeds, device)
+        trials.append(trial_of(rate, len(seeds), trained.rows))
+        print(
+            f"learning rate {rate:g}: median validation accuracy {trials[-1]['validation_accuracy']:.3f}, "
+            f"{len(seeds) - trials[-1]['diverged']} of {len(seeds)} seeds ok",
+            file=sys.stderr,
+        )
+    record = {"cell": cell.as_dict(), "data_sha256": sha256_of_file(data_path)}
+    write_json(output, record | {"learning_rate": choose(trials), "trials": trials})
+
+
+def run_timing(
+    study: Study, data_folder: str | Path, output: str | Path, device: str = "cpu", threads: int = 1
+) -> None:
+    """Time the work of a study and write the times.
+
+    Parameters
+    ----------
+    study : altfreeze.study.grid.Study
+    data_folder : path
+        Folder of the stored data sets, ``{dataset}.npz``.
+    output : path
+        CSV to write, with the columns `altfreeze.training.timing.COLUMNS`.
+    device : {'auto', 'cpu', 'cuda'}
+    threads : int
+        Threads that torch computes with.
+
+    Raises
+    ------
+    InputError
+        If the device is not there or a data set cannot be read.
+    """
+    device = prepare(device, threads)
+    workloads = read_workloads(study, data_folder)
+    rows: list[tuple] = []
+    for (dataset, depth), workload in workloads.items():
+        began, rounds = time.perf_counter(), study.timing_rounds
+        measured = measure(study, {(dataset, depth): workload}, rounds, device)
+        rows += measured
+        print(
+            f"timing {dataset} depth {depth}: {len(measured) // rounds} kinds of work x {rounds} rounds, "
+            f"{time.perf_counter() - began:.1f} s",
+            file=sys.stderr,
+        )
+    _write_text(output, timing_text(rows))
