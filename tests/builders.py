@@ -19,6 +19,7 @@ import axe_core_python
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from altfreeze.freezing.plan import Workload, plan_work
 from altfreeze.statistics import verdict as verdict_of
 from altfreeze.study.cell import Cell
@@ -100,9 +101,14 @@ def make_small_study(**keys: Any) -> Study:
     return make_study(**({"datasets": ["iris", "wine"], "depths": [6], "freeze_ratios": [0.5], "seeds": 3} | keys))
 
 
-def make_unchecked_study(study: Study, **keys: Any) -> Study:
+def make_default_study(**keys: Any) -> Study:
+    """Return the study of config/config.yaml with some keys changed."""
+    return Study.of(yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8")) | keys)
+
+
+def make_unchecked_study(base: Study, **keys: Any) -> Study:
     """Return a study with keys changed that no configuration may have: names that are markup."""
-    return Study(study.config | keys)
+    return Study(base.config | keys)
 
 
 # ---- data
@@ -485,8 +491,8 @@ def collect_tables(results: Path, study: Study = RESULTS_STUDY) -> dict[str, pd.
 
 # ---- pages in a browser
 
-# the data of the report, its charting library and its own
-REPORT_SCRIPTS = 3
+# the data of the report, its charting library, its copy buttons and its explorer
+REPORT_SCRIPTS = 4
 LOADING = {"src", "href", "xlink:href", "srcset", "poster", "data", "action", "formaction", "background", "ping"}
 AXE = Path(axe_core_python.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
 
