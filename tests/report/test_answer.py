@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from altfreeze.report import answer as answering
 from altfreeze.support.errors import InputError
-from builders import make_across, make_comparisons, make_runs, make_small_study
+from builders import make_across, make_comparisons, make_default_study, make_runs, make_small_study
 
 
 def test_answer_that_lost_names_effect_reference_interval_and_pairs():
@@ -14,6 +14,16 @@ def test_answer_that_lost_names_effect_reference_interval_and_pairs():
         "Alternating freezing lost: with the lower and the upper half of the layers frozen in turn, depth-6 networks "
         "ended 2.00 accuracy points below standard training that stops at the same number of operations "
         "(95 % interval 1.00 to 3.00 below; 6 pairs: 2 data sets × 3 seeds)."
+    )
+
+
+def test_answer_of_the_default_study_keeps_its_words():
+    study = make_default_study()
+    table = make_comparisons(study, difference=-0.0032, low=-0.0069, high=0.0007, pairs=90)
+    assert answering.answer(study, table) == (
+        "Alternating freezing made no difference of 1 accuracy point or more: with the lower and the upper half of the "
+        "layers frozen in turn, depth-6 networks ended 0.32 accuracy points below standard training that stops at the "
+        "same number of operations (95 % interval 0.69 below to 0.07 above; 90 pairs: 9 data sets × 10 seeds)."
     )
 
 

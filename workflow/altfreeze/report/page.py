@@ -78,11 +78,12 @@ def write_report(study: Study, tables: Path | str, pages: Iterable[Path | str], 
     sentence = answer(study, read["comparisons"])
     svg = figure_svg(
         main_figure(read["runs"], read["comparisons"], study.primary_depth, *study.primary),
-        f"Paired differences in final test accuracy, by data set. {sentence}",
+        f"Paired differences in {METRICS['final_test_accuracy'].words}, by data set. {sentence}",
     )
     explored = explorer_data(study, read)
     scripts = [library(), *((TEMPLATES / name).read_text(encoding="utf-8") for name in ("copy.js", "report.js"))]
-    html = _report_template().render(
+    template = templates().get_template("report.html.j2")
+    html = template.render(
         style=Markup(style_sheet()),
         answer=sentence,
         figure=Markup(svg),
@@ -105,15 +106,15 @@ def style_sheet() -> str:
     return (TEMPLATES / "style.css").read_text(encoding="utf-8").strip()
 
 
-def _report_template() -> jinja2.Template:
-    """Return the template of the report, which knows the words of the vocabulary and how they are written."""
-    templates = jinja2.Environment(
+def templates() -> jinja2.Environment:
+    """Return the templates of the report, which know the words of the vocabulary and how they are written."""
+    known = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    templates.globals |= {"budgets": BUDGETS, "equal_budgets": EQUAL_BUDGETS, "clocks": CLOCKS, "metrics": METRICS}
-    templates.globals |= {"verdicts": VERDICTS, "filters": FILTERS, "letters": LETTERS, "charts": CAPTIONS}
-    templates.filters |= {"listed": listed, "margin": margin_in_words}
-    return templates.get_template("report.html.j2")
+    known.globals |= {"budgets": BUDGETS, "equal_budgets": EQUAL_BUDGETS, "clocks": CLOCKS, "metrics": METRICS}
+    known.globals |= {"verdicts": VERDICTS, "filters": FILTERS, "letters": LETTERS, "charts": CAPTIONS}
+    known.filters |= {"listed": listed, "margin": margin_in_words}
+    return known
 
 
 def _sentences_and_tables(study: Study, read: dict[str, pd.DataFrame], folder: Path) -> dict[str, Any]:
