@@ -5,7 +5,7 @@ import re
 import nbformat
 import papermill
 import pytest
-from altfreeze.report.page import write_page
+from altfreeze.report.notebook_pages import write_page
 from altfreeze.support.errors import InputError
 from builders import open_page
 from selenium.webdriver.common.by import By

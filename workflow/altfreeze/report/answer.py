@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from altfreeze.freezing.schedules import split_index
+from altfreeze.report.selection import overall
 from altfreeze.report.words import (
     count,
     distance,
@@ -16,7 +17,6 @@ from altfreeze.report.words import (
     side,
 )
 from altfreeze.study.grid import Study
-from altfreeze.support.errors import InputError
 
 
 def answer(study: Study, comparisons: pd.DataFrame) -> str:
@@ -154,44 +154,6 @@ def left_out(runs: pd.DataFrame, comparisons: pd.DataFrame) -> str:
                 f"{status} runs: {standard.sum()} of standard training, {(~standard).sum()} of the other strategies"
             )
     return f"Left out ({'; '.join(whose)}): {', and '.join(parts)}."
-
-
-def overall(
-    comparisons: pd.DataFrame,
-    metric: str,
-    depth: int,
-    strategy: str,
-    budget: str = "epochs",
-    reference: str = "standard",
-) -> Any:
-    """Return the mean over all data sets of one comparison at the configured recipe.
-
-    Parameters
-    ----------
-    comparisons : pandas.DataFrame
-        The table comparisons.
-    metric, depth, strategy, budget, reference : str, int, str, str, str
-        The values of these columns.
-
-    Returns
-    -------
-    namedtuple
-        The row ``all``.
-
-    Raises
-    ------
-    InputError
-        If there is not one such row.
-    """
-    stated = {"dataset": "all", "metric": metric, "depth": depth, "strategy": strategy, "budget": budget}
-    stated |= {"reference": reference, "recipe": "configured"}
-    rows = comparisons[(comparisons[list(stated)] == list(stated.values())).all(axis=1)]
-    if len(rows) != 1:
-        raise InputError(
-            f"comparisons: {len(rows)} rows 'all' of {metric} at depth {depth} of {strategy} against {reference}, "
-            f"budget {budget}; allowed: one"
-        )
-    return next(rows.itertuples())
 
 
 def _opening(study: Study, row: Any) -> str:

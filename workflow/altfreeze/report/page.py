@@ -1,10 +1,8 @@
 """The report of a study: one file that loads nothing from outside."""
 
-import copy
 import json
 import math
 import os
-import re
 from collections.abc import Iterable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,7 +14,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from altfreeze.freezing.strategy import STRATEGIES
-from altfreeze.report.answer import answer, generalisation, left_out, overall, reason
+from altfreeze.report.answer import answer, generalisation, left_out, reason
 from altfreeze.report.charts import CAPTIONS
 from altfreeze.report.discussion import Finding, Rule, discuss
 from altfreeze.report.explorer import (
@@ -29,8 +27,11 @@ from altfreeze.report.explorer import (
     library,
 )
 from altfreeze.report.failures import ended_rows, failed_rows, failures, retried_rows
-from altfreeze.report.figures import figure_svg, main_figure
+from altfreeze.report.figures.differences import main_figure
+from altfreeze.report.figures.style import figure_svg
 from altfreeze.report.methods import bibtex, environment, facts, headline, methods, repeat
+from altfreeze.report.selection import overall
+from altfreeze.report.templates import TEMPLATES, style_sheet
 from altfreeze.report.words import interval, listed, margin_in_words, percent, points
 from altfreeze.study.grid import Study
 from altfreeze.support.errors import InputError
@@ -38,7 +39,6 @@ from altfreeze.support.files import atomic_output
 from altfreeze.tables.schema import KEY, read_categories, read_table
 from altfreeze.vocabulary import BUDGETS, CLOCKS, EQUAL_BUDGETS, METRICS, VERDICTS
 
-TEMPLATES = Path(__file__).parent / "templates"
 # what the report reads beside epochs.parquet and study.json
 TABLES = (
     "runs",
@@ -99,11 +99,6 @@ def write_report(study: Study, tables: Path | str, pages: Iterable[Path | str], 
     for path, text in (texts | {output: f"{html}\n"}).items():
         with atomic_output(path) as file:
             file.write(text)
-
-
-def style_sheet() -> str:
-    """Return the style sheet of the report and of the pages of notebooks."""
-    return (TEMPLATES / "style.css").read_text(encoding="utf-8").strip()
 
 
 def templates() -> jinja2.Environment:
@@ -259,88 +254,30 @@ def _page_link(page: Path | str, folder: Path) -> dict[str, str]:
 # pages of notebooks
 
 
-def write_page(notebook, output):
-    """Write an executed notebook as one HTML page that loads nothing.
+class _TitleParser(HTMLParser):
+    """Collects the text of the title element."""
 
-    The code is hidden until a check box shows it; scripts and widgets are left out. The
-    notebook is stored again by `without_traces`, so that notebook and page are the same
-    bytes each time.
+    inside, text = False, ""
 
-    Parameters
-    ----------
-    notebook : path
-        Executed notebook, read and written.
-    output : path
-        HTML to write; it links to ``../report.html``.
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.inside = tag == "title" and not self.text
 
-    Raises
-    ------
-    InputError
-        If `notebook` is not a notebook.
-    """
-    import nbformat
-    from nbconvert import HTMLExporter
-    from nbconvert.preprocessors import CoalesceStreamsPreprocessor
-    from pygments.formatters import HtmlFormatter
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = False
 
+    def handle_data(self, data: str) -> None:
+        self.text += data if self.inside else ""
+
+
+def _page_link(page: Path | str, folder: Path) -> dict[str, str]:
+    """Return address and title of a page, as the report in a folder links it."""
+    parser = _TitleParser()
     try:
-        node = nbformat.read(notebook, as_version=4)
-    except (OSError, ValueError, AttributeError, nbformat.ValidationError) as error:
-        raise InputError(f"{notebook}: not a notebook: {' '.join(str(error).split())[:200]}") from None
-    node = without_traces(node)
-    exporter = HTMLExporter(
-        template_name="page",
-        extra_template_basedirs=[str(TEMPLATES)],
-        exclude_anchor_links=True,
-        exclude_input_prompt=True,
-        exclude_output_prompt=True,
-    )
-    # of a progress bar only the last state stays
-    exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)
-    light, dark = (HtmlFormatter(style=name).get_style_defs(".highlight") for name in ("xcode", "github-dark"))
-    style = f"{style_sheet()}\n{light}\n@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}"
-    html, _ = exporter.from_notebook_node(
-        node, resources={"page_title": _title(node) or Path(notebook).stem, "page_style": style}
-    )
-    with atomic_output(notebook) as file:
-        file.write(nbformat.writes(node) + "\n")
-    with atomic_output(output) as file:
-        file.write(html if html.endswith("\n") else html + "\n")
+        parser.feed(Path(page).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{page}: cannot be read as a page: {error}") from None
+    href = Path(os.path.relpath(page, folder)).as_posix()
+    return {"href": quote(href), "title": parser.text.strip() or Path(page).stem}
 
 
-def without_traces(node):
-    """Return an executed notebook without what only tells when and where it was executed.
-
-    Parameters
-    ----------
-    node : nbformat.NotebookNode
-        As papermill left it: with times of its start and end, paths, a random id of the cell
-        that it injected, and warnings, which its log has too.
-
-    Returns
-    -------
-    nbformat.NotebookNode
-        A valid notebook, equal for equal code, parameters and outputs.
-    """
-    node = copy.deepcopy(node)
-    node.metadata.pop("papermill", None)
-    for cell in node.cells:
-        for name in ("papermill", "execution"):
-            cell.metadata.pop(name, None)
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            cell.id = "injected-parameters"
-        if "outputs" in cell:
-            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-    return node
-
-
-def _title(node):
-    """Return the text of the first heading of a notebook, written or computed, or None."""
-    for cell in node.cells:
-        texts = [cell.source] if cell.cell_type == "markdown" else []
-        texts += [output.get("data", {}).get("text/markdown", "") for output in cell.get("outputs", [])]
-        for text in texts:
-            heading = re.search(r"^#+ +(.+?)[ #]*$", text, re.MULTILINE)
-            if heading:
-                return re.sub(r"[*`]", "", heading[1])
-    return None
+# pages of notebooks

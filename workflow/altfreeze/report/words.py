@@ -1,7 +1,7 @@
 """Numbers, points, intervals and plurals in words: how the report and its pages say them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from altfreeze.vocabulary import BUDGETS
 
@@ -53,14 +53,24 @@ def signed_points(share: float, places: int = 2) -> str:
 
 
 def points(share: float) -> str:
-    """Return a share as signed points, with more decimals where two would show a number as zero."""
+    """Return a share as signed points, with more decimals where two would show a number as zero; empty without one."""
+    if math.isnan(share):
+        return ""
     texts = [signed_points(share, places) for places in (2, 3, 4)]
     return next((text for text in texts if text.strip("+−0.")), texts[0])
 
 
-def interval(low: float, high: float) -> str:
-    """Return an interval of shares in signed points, ``[−0.63, +0.15]``, or that there is none."""
-    return "no interval" if math.isnan(low) else f"[{points(low)}, {points(high)}]"
+def interval(low: float, high: float, form: Callable[[float], str] = points) -> str:
+    """Return an interval, by default of shares in signed points, ``[−0.63, +0.15]``, or that there is none."""
+    return "no interval" if math.isnan(low) else f"[{form(low)}, {form(high)}]"
+
+
+def number(value: float, form: str = ".2g") -> str:
+    """Return a number with a real minus, empty where there is none; what rounds to zero has no sign."""
+    if math.isnan(value):
+        return ""
+    text = f"{value:{form}}".replace("-", "−")
+    return text if text.strip("+−0.") else text.lstrip("+−")
 
 
 def distance(share: float, unit: str = "", places: int | None = None) -> str:
@@ -91,8 +101,10 @@ def interval_of_distances(low: float, high: float) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share as a percentage, empty where there is none."""
-    return "" if math.isnan(share) else f"{100 * share:.0f} %"
+    """Return a share as a percentage, which is 0 or 100 only where the share is; empty where there is none."""
+    if math.isnan(share):
+        return ""
+    return "< 1 %" if 0 < share < 0.005 else "> 99 %" if 0.995 <= share < 1 else f"{100 * share:.0f} %"
 
 
 def margin_in_words(margin: float, unit: str = "accuracy point", digits: int = 6) -> str:
