@@ -249,35 +249,3 @@ def _page_link(page: Path | str, folder: Path) -> dict[str, str]:
         raise InputError(f"{page}: cannot be read as a page: {error}") from None
     href = Path(os.path.relpath(page, folder)).as_posix()
     return {"href": quote(href), "title": parser.text.strip() or Path(page).stem}
-
-
-# pages of notebooks
-
-
-class _TitleParser(HTMLParser):
-    """Collects the text of the title element."""
-
-    inside, text = False, ""
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.inside = tag == "title" and not self.text
-
-    def handle_endtag(self, tag: str) -> None:
-        self.inside = False
-
-    def handle_data(self, data: str) -> None:
-        self.text += data if self.inside else ""
-
-
-def _page_link(page: Path | str, folder: Path) -> dict[str, str]:
-    """Return address and title of a page, as the report in a folder links it."""
-    parser = _TitleParser()
-    try:
-        parser.feed(Path(page).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{page}: cannot be read as a page: {error}") from None
-    href = Path(os.path.relpath(page, folder)).as_posix()
-    return {"href": quote(href), "title": parser.text.strip() or Path(page).stem}
-
-
-# pages of notebooks
