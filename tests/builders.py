@@ -5,30 +5,35 @@ import itertools
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import axe_core_python
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import yaml
 from altfreeze.comparison.compare import compare
 from altfreeze.data.dataset import Dataset
 from altfreeze.data.frames import LARGEST_NUMBER
 from altfreeze.data.sources import load_dataset
 from altfreeze.freezing.plan import Workload, plan_work
+from altfreeze.statistics import verdict as verdict_of
 from altfreeze.study.cell import Cell
 from altfreeze.study.grid import FIRST_CALIBRATION_SEED, Pack, Study
 from altfreeze.support.files import atomic_output, sha256_of_file, write_json
 from altfreeze.tables.collect import collect
-from altfreeze.tables.schema import CELL, columns, read_table
+from altfreeze.tables.schema import CELL, KEY, columns, conform, read_table, write_table
 from altfreeze.training.log import LOG_COLUMNS, csv_text
-from altfreeze.vocabulary import CLOCKS
+from altfreeze.vocabulary import CLOCKS, EQUAL_BUDGETS
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -99,6 +104,21 @@ def make_cell(strategy: str = "alternating-0.5", study: Study | None = None, **k
     return replace(study.cell(study.datasets[0], study.depths[0], strategy), **of_cell)
 
 
+def make_small_study(**keys: Any) -> Study:
+    """Return a study of two data sets and one depth, whose finished tables the builders below make."""
+    return make_study(**({"datasets": ["iris", "wine"], "depths": [6], "freeze_ratios": [0.5], "seeds": 3} | keys))
+
+
+def make_default_study(**keys: Any) -> Study:
+    """Return the study of config/config.yaml with some keys changed."""
+    return Study.of(yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8")) | keys)
+
+
+def make_unchecked_study(base: Study, **keys: Any) -> Study:
+    """Return a study with keys changed that no configuration may have: names that are markup."""
+    return Study(base.config | keys)
+
+
 # ---- data
 
 
@@ -161,6 +181,224 @@ def mixed_frames(draw: st.DrawFn) -> pd.DataFrame:
 
 
 # ---- logs, manifests and finished tables
+
+# columns of comparisons that the report does not read
+EFFECTS = (
+    "median_difference",
+    "correlation",
+    "probability_of_improvement",
+    "cliffs_delta",
+    "hedges_g",
+    "nadeau_bengio_low",
+    "nadeau_bengio_high",
+    "minimum_detectable_difference",
+    "equivalence_p",
+)
+
+
+def make_comparisons(study, difference=-0.02, low=-0.03, high=-0.01, pairs=6, dropped=0, ratio=0.75, names=None):
+    """Return a table of comparisons in which all data sets and budgets have the same difference."""
+    rows = []
+    primary = study.primary_strategy
+    wanted = [
+        (strategy, reference, budget, metric)
+        for strategy in study.strategies
+        if strategy != "standard"
+        for reference, budget, metric in [
+            *(("standard", budget, "final_test_accuracy") for budget in ("own", *EQUAL_BUDGETS)),
+            ("standard", "own", "best_test_accuracy"),
+            ("standard", "own", "flops_ratio"),
+            ("standard", "own", "seconds_ratio"),
+        ]
+    ]
+    controls = [name for name in study.strategies if name.startswith(("standard_", "random"))]
+    wanted += [(primary, name, "own", metric) for name in controls for metric in ("final_test_accuracy", "flops_ratio")]
+    for strategy, reference, budget, metric in wanted:
+        for name in (*(names or study.datasets), "all"):
+            accuracy = not metric.endswith("ratio")
+            verdict = verdict_of(low, high, study.equivalence_margin) if accuracy else "lower"
+            rows.append(
+                {
+                    "dataset": name,
+                    "depth": study.primary_depth,
+                    "recipe": "configured",
+                    "strategy": strategy,
+                    "freeze_ratio": study.strategies[strategy].get("freeze_ratio", np.nan),
+                    "reference": reference,
+                    "family": "primary" if (strategy, reference, budget) == study.primary and accuracy else "secondary",
+                    "budget": budget,
+                    "metric": metric,
+                    "pairs": pairs if name == "all" else pairs // 2,
+                    "dropped": dropped if name in ("all", "iris") and strategy == primary else 0,
+                    "diverged_reference": dropped if name in ("all", "iris") and strategy == primary else 0,
+                    "diverged_strategy": 0,
+                    "missing_reference": 0,
+                    "missing_strategy": 0,
+                    "reference_mean": 0.9 if accuracy else 1.0,
+                    "strategy_mean": 0.9 + difference if accuracy else ratio,
+                    "difference": difference if accuracy else ratio - 1,
+                    "low": low if accuracy else ratio - 1,
+                    "high": high if accuracy else ratio - 1,
+                    **dict.fromkeys(EFFECTS, 0.0),
+                    "read_reference": 1.0,
+                    "read_strategy": 1.0,
+                    "verdict": verdict,
+                }
+            )
+    return conform(pd.DataFrame(rows), "comparisons", "test")
+
+
+def make_runs(study, names=None):
+    """Return a table of runs that differ by their seed."""
+    rows = []
+    for name in names or study.datasets:
+        for label, ratio in (("standard", np.nan), ("alternating-0.5", 0.5)):
+            for seed in range(study.seeds):
+                accuracy = 0.9 + 0.01 * seed - (0.02 + 0.001 * seed) * (label != "standard")
+                rows.append(
+                    {name: 1 for name in columns("runs")}
+                    | {"dataset": name, "depth": 6, "strategy": label, "freeze_ratio": ratio, "seed": seed}
+                    | {"status": "ok", "recipe": "configured", "device": "cpu", "final_test_accuracy": accuracy}
+                )
+    return conform(pd.DataFrame(rows), "runs", "test")
+
+
+def make_across(study, **changes):
+    """Return a table across_datasets with the primary comparison alone."""
+    strategy, reference, budget = study.primary
+    row = {name: 0.0 for name in columns("across_datasets")} | {
+        "depth": study.primary_depth,
+        "recipe": "configured",
+        "strategy": strategy,
+        "freeze_ratio": study.primary_freeze_ratio,
+        "reference": reference,
+        "family": "primary",
+        "budget": budget,
+        "metric": "final_test_accuracy",
+        "datasets": 9,
+        "nonzero": 9,
+        "mean": -0.004,
+        "low": -0.012,
+        "high": 0.004,
+        "wilcoxon_p": 0.82,
+        "adjusted_p": 0.82,
+        "smallest_wilcoxon_p": 2 / 2**9,
+        "can_be_significant": 1,
+        "verdict": "undecided",
+    }
+    return conform(pd.DataFrame([row | changes]), "across_datasets", "test")
+
+
+def make_pairs(study, comparisons):
+    """Return a table of pairs whose differences grow with the seed around those of `comparisons`."""
+    rows = comparisons[comparisons["dataset"] != "all"].merge(pd.DataFrame({"seed": range(study.seeds)}), how="cross")
+    difference = rows["difference"] + 0.001 * (rows["seed"] - (study.seeds - 1) / 2)
+    values = {"reference_value": 0.9, "strategy_value": 0.9 + difference, "difference": difference}
+    return conform(rows[[*columns("pairs").keys() - values.keys()]].assign(**values), "pairs", "test")
+
+
+def make_cells(study, comparisons):
+    """Return {dataset, depth, strategy, recipe} of every strategy that stands in `comparisons`, as a table."""
+    places = comparisons.loc[comparisons["dataset"] != "all", ["dataset", "depth", "recipe"]].drop_duplicates()
+    return places.merge(pd.DataFrame({"strategy": list(study.strategies)}), how="cross")
+
+
+def make_epochs(study, comparisons, epochs=4):
+    """Return a table of epochs of every cell, whose accuracies rise."""
+    rows = make_cells(study, comparisons).merge(pd.DataFrame({"seed": range(study.seeds)}), how="cross")
+    rows = rows.merge(pd.DataFrame({"epoch": range(1, epochs + 1)}), how="cross")
+    accuracy = 0.5 + 0.1 * rows["epoch"] / epochs + 0.01 * rows["seed"]
+    clocks = {"flops": 1000 * rows["epoch"], "updates_mean": rows["epoch"], "reference_seconds": 0.01 * rows["epoch"]}
+    logged = {
+        "status": "ok",
+        "active": "1-6",
+        "updates": "1",
+        "validation_accuracy": accuracy,
+        "test_accuracy": accuracy,
+    }
+    others = dict.fromkeys(columns("epochs"), 1)
+    return conform(rows.assign(**others | {name: rows[name] for name in rows} | logged | clocks), "epochs", "test")
+
+
+def make_times(study, epochs):
+    """Return a table of times to target in which the last seed reaches none."""
+    first = epochs.drop_duplicates(KEY).merge(pd.DataFrame({"level": study.target_levels}), how="cross")
+    seconds, reached = first["reference_seconds"], (first["seed"] < study.seeds - 1).astype(int)
+    values = {"target": 0.5, "reached": reached, "updates": first["updates_mean"], "seconds": seconds}
+    return conform(first.assign(**values)[list(columns("times_to_target"))], "times_to_target", "test")
+
+
+def make_packs(study, comparisons):
+    """Return a table of packs, one for each cell."""
+    cells = make_cells(study, comparisons).assign(cell=json.dumps({"width": 64}), seeds=f"0-{study.seeds - 1}")
+    facts = {"data_sha256": "d" * 64, "code": "c0de", "device": "cpu", "threads": 1}
+    spent = {"training_seconds": 1.5, "peak_memory_mib": 250.25, "reason": ""}
+    spent |= {"attempt": 1, "resumed_at_epochs": ""}
+    return conform(cells.assign(log="logs/train/" + cells["strategy"] + ".log", **facts, **spent), "packs", "test")
+
+
+def make_calibration(study, names=None):
+    """Return a table of the calibration runs, all of which ended."""
+    rows = pd.DataFrame({"dataset": names or study.datasets}).merge(
+        pd.DataFrame({"seed": FIRST_CALIBRATION_SEED + np.arange(study.calibration_seeds)}), how="cross"
+    )
+    accuracies = dict.fromkeys(("final_validation_accuracy", "final_test_accuracy"), 0.9)
+    return conform(rows.assign(depth=6, status="ok", **accuracies), "calibration", "test")
+
+
+def make_trends(study, **changes):
+    """Return a table trends of the primary strategy over three depths and over three ratios."""
+    row = {"budget": study.primary_budget, "recipe": "configured", "datasets": 9, "missing": 0, "statistic": 100.0}
+    row |= {"direction": "decreasing", "p_value": 0.012}
+    over = [
+        {"over": "depth", "at": study.primary_strategy, "levels": "4 6 8"},
+        {"over": "freeze_ratio", "at": f"depth {study.primary_depth}", "levels": "0.3 0.5 0.7"},
+    ]
+    return conform(pd.DataFrame([row | each | changes for each in over]), "trends", "test")
+
+
+def make_speedups(study, names=None, low=1.1, high=1.3, closed_form=1.33):
+    """Return a table speedups of the primary strategy, the same on every data set."""
+    row = {"depth": study.primary_depth, "strategy": study.primary_strategy, "rounds": 15, "measured": 1.2}
+    row |= {"low": low, "high": high, "closed_form": closed_form}
+    return conform(pd.DataFrame([row | {"dataset": name} for name in names or study.datasets]), "speedups", "test")
+
+
+def make_tables(folder, study, names=None, **changes):
+    """Write every table that the report reads, and study.json."""
+    comparisons = make_comparisons(study, names=names, **changes)
+    epochs = make_epochs(study, comparisons)
+    written = {
+        "across_datasets": make_across(study),
+        "runs": make_runs(study, names),
+        "comparisons": comparisons,
+        "pairs": make_pairs(study, comparisons),
+        "times_to_target": make_times(study, epochs),
+        "packs": make_packs(study, comparisons),
+        "calibration": make_calibration(study, names),
+        "trends": make_trends(study),
+        "speedups": make_speedups(study, names),
+    }
+    for name, table in written.items():
+        write_table(table, folder / f"{name}.csv")
+    epochs.to_parquet(folder / "epochs.parquet", index=False)
+    provenance = {
+        "packs": 4,
+        "git": [{"commit": "0123456789" * 4, "dirty": True}],
+        "versions": [{"python": "3.11.0", "torch": "2.0.0"}],
+        "device": ["cpu"],
+        "device_name": ["x86_64"],
+        "threads": [1],
+        "hosts": 1,
+        "code": ["c0de"],
+        "training_seconds": 12.3,
+        "wall_seconds": 20.4,
+        "cpu_seconds": 18.1,
+        "peak_memory_mib": 250.25,
+    }
+    write_json(folder / "study.json", {"config": study.config, "provenance": provenance})
+    return folder
+
 
 # a study whose results are written without training, so that every number is known
 RESULTS_CONFIG = {
@@ -362,3 +600,87 @@ def remove_pack(results: Path, pack: Pack) -> None:
 
 
 # ---- pages in a browser
+
+# the data of the report, its charting library, its copy buttons and its explorer
+REPORT_SCRIPTS = 4
+LOADING = {"src", "href", "xlink:href", "srcset", "poster", "data", "action", "formaction", "background", "ping"}
+AXE = Path(axe_core_python.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
+
+
+class References(HTMLParser):
+    """Collects elements, ids and all that a document may load or link."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found, self.links, self.tags, self.handlers, self.inside_style = [], [], [], [], False
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.inside_style = tag == "style"
+        for name, value in attributes:
+            if name in LOADING:
+                (self.links if (tag, name) == ("a", "href") else self.found).append(value or "")
+            if name == "srcset":
+                self.found += [part.split()[0] for part in (value or "").split(",") if part.split()]
+            if name.startswith("on"):
+                self.handlers.append(name)
+            if tag == "meta" and name == "content" and "url=" in (value or "").lower():
+                self.found.append(value)
+            if not name.startswith("xmlns"):
+                self._css(value or "")
+
+    def handle_endtag(self, tag):
+        self.inside_style = False
+
+    def handle_data(self, data):
+        if self.inside_style:
+            self._css(data)
+
+    def _css(self, text):
+        self.found += [url.strip("'\" ") for url in re.findall(r"url\(([^)]*)\)", text, re.IGNORECASE)]
+        self.found += re.findall(r"@import[^;]*", text, re.IGNORECASE)
+
+    def external(self):
+        """Return the references that leave the folder of results."""
+        return [
+            url
+            for url in [*self.found, *self.links]
+            if not re.fullmatch(r"#.*|data:.*|[\w./%-]+\.(html|log)", url, re.DOTALL)
+        ]
+
+
+def assert_loads_nothing(path, scripts=0, cites=False):
+    """Check that a document neither refers to anything outside nor runs anything but so many scripts of its own.
+
+    A document that cites may link its sources: nothing is loaded before a reader follows a link.
+    """
+    references = References(path.read_text(encoding="utf-8"))
+    if cites:
+        references.links = [url for url in references.links if not url.startswith("https://")]
+    assert references.external() == []
+    assert references.handlers == []
+    assert not {"iframe", "object", "embed", "link", "base", "form"} & set(references.tags)
+    assert references.tags.count("script") == scripts
+    policy = re.search(r"content=\"(default-src 'none'; [^\"]*)\"", path.read_text(encoding="utf-8"))
+    assert "eval" not in policy[1]
+    sources = policy[1].partition("script-src ")[2].split()
+    assert all(source.startswith("'sha256-") for source in sources)
+    assert bool(sources) == bool(scripts)
+
+
+def open_page(browser, path):
+    """Open a file and check that nothing was logged to the console."""
+    # what the page before logged is not this one's
+    browser.get("about:blank")
+    browser.get_log("browser")
+    browser.get(path.as_uri())
+    assert browser.get_log("browser") == []
+
+
+def emulate(browser, width=1280, theme="light"):
+    device = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", device)
+    features = [{"name": "prefers-color-scheme", "value": theme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})

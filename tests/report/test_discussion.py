@@ -5,11 +5,10 @@ import pandas as pd
 import pytest
 from altfreeze import statistics
 from altfreeze.report import discussion
-from altfreeze.study import grid as config
-from test_report import make_comparisons, make_pairs, make_speedups, make_study, make_trends
+from builders import make_comparisons, make_pairs, make_small_study, make_speedups, make_trends
 
-STUDY = make_study(seeds=10)
-STRATEGY, REFERENCE, BUDGET = config.primary_comparison(STUDY)
+STUDY = make_small_study(seeds=10)
+STRATEGY, REFERENCE, BUDGET = STUDY.primary
 BELOW, ABOVE, WITHIN, OPEN = (-0.03, -0.01), (0.015, 0.03), (-0.004, 0.002), (-0.02, 0.005)
 MATCHED = {"reference": REFERENCE, "budget": BUDGET}
 FROZEN = ("frozen_bottom-0.5", "frozen_top-0.5")
@@ -39,7 +38,7 @@ def put(tables, interval, dataset="all", metric="final_test_accuracy", strategy=
     values = {"difference": (low + high) / 2, "low": low, "high": high}
     if dataset != "all":
         tables = tables | {"pairs": move(tables["pairs"], where, values["difference"])}
-    values |= {"verdict": statistics.verdict(low, high, STUDY["equivalence_margin"])}
+    values |= {"verdict": statistics.verdict(low, high, STUDY.equivalence_margin)}
     table.loc[rows, list(values)] = list(values.values())
     return tables | {"comparisons": table}
 
@@ -74,8 +73,9 @@ def test_a_winner_that_does_not_depend_on_the_budget():
     found = find("budgets", at_budgets())
     assert found.sentence == (
         "The winner does not depend on what is held equal: alternating-0.5 ended below standard training at equal "
-        "epochs (−2.00 points [−3.00, −1.00]: worse), at equal updates (−2.00 points [−3.00, −1.00]: worse), at equal "
-        "operations (−2.00 points [−3.00, −1.00]: worse) and at equal seconds (−2.00 points [−3.00, −1.00]: worse)."
+        "epochs (−2.00 points [−3.00, −1.00]: worse), at equal updates per parameter (−2.00 points [−3.00, −1.00]: "
+        "worse), at equal operations (−2.00 points [−3.00, −1.00]: worse) and at equal seconds, measured alone (−2.00 "
+        "points [−3.00, −1.00]: worse)."
     )
     assert found.because == "of 4 intervals, 4 with high < 0, 0 with low > 0, 0 with low ≤ 0 ≤ high"
     assert list(found.rows["budget"]) == ["epochs", "updates", "flops", "seconds"]
@@ -86,10 +86,10 @@ def test_a_winner_that_does_not_depend_on_the_budget():
 def test_a_winner_that_depends_on_the_budget():
     found = find("budgets", at_budgets(updates=ABOVE, seconds=OPEN))
     assert found.sentence == (
-        "The winner depends on what is held equal: alternating-0.5 ended above standard training at equal updates "
-        "(+2.25 points [+1.50, +3.00]: better), and below it at equal epochs (−2.00 points [−3.00, −1.00]: worse) and "
-        "at equal operations (−2.00 points [−3.00, −1.00]: worse); the interval holds 0 at equal seconds (−0.75 points "
-        "[−2.00, +0.50]: undecided)."
+        "The winner depends on what is held equal: alternating-0.5 ended above standard training at equal updates per "
+        "parameter (+2.25 points [+1.50, +3.00]: better), and below it at equal epochs (−2.00 points [−3.00, −1.00]: "
+        "worse) and at equal operations (−2.00 points [−3.00, −1.00]: worse); the interval holds 0 at equal seconds, "
+        "measured alone (−0.75 points [−2.00, +0.50]: undecided)."
     )
     assert found.because == "of 4 intervals, 2 with high < 0, 1 with low > 0, 1 with low ≤ 0 ≤ high"
 
@@ -99,9 +99,8 @@ def test_a_winner_on_some_budgets_only(side, words):
     text = sentence("budgets", at_budgets(epochs=side, updates=WITHIN, flops=OPEN, seconds=OPEN))
     first, second = words
     assert text.startswith(f"alternating-0.5 ended {first} standard training at equal epochs (")
-    assert (
-        f"and at no budget {second} it; the interval holds 0 at equal updates (−0.10 points [−0.40, +0.20]: eq" in text
-    )
+    nothing = "the interval holds 0 at equal updates per parameter (−0.10 points [−0.40, +0.20]: equivalent), "
+    assert f"and at no budget {second} it; {nothing}" in text
     assert text.count("equal operations") == 1
 
 
@@ -110,13 +109,13 @@ def test_no_winner_on_any_budget():
     assert text.startswith(
         "No budget shows a winner: the interval of alternating-0.5 minus standard training holds 0 at equal epochs ("
     )
-    assert text.endswith("and at equal seconds (−0.10 points [−0.40, +0.20]: equivalent).")
+    assert text.endswith("and at equal seconds, measured alone (−0.10 points [−0.40, +0.20]: equivalent).")
 
 
 def test_a_budget_without_an_interval_claims_nothing():
     nothing = (np.nan, np.nan)
     text = sentence("budgets", at_budgets(updates=nothing, seconds=nothing))
-    assert text.endswith(" There is no interval at equal updates and equal seconds.")
+    assert text.endswith(" There is no interval at equal updates per parameter and equal seconds, measured alone.")
     assert text.count("[") == 2
     assert find("budgets", at_budgets(epochs=nothing, updates=nothing, flops=nothing)) is None
 
@@ -177,7 +176,7 @@ def test_a_control_without_an_interval_or_a_run_claims_nothing(name):
     for reference in ("standard_half_updates", "random_half", *FROZEN):
         tables = put(tables, (np.nan, np.nan), reference=reference, budget="own")
     assert find(name, tables) is None
-    alone = make_study(strategies=["alternating"], seeds=10)
+    alone = make_small_study(strategies=["alternating"], seeds=10)
     assert find(name, make_all(alone), alone) is None
 
 
@@ -303,7 +302,7 @@ def test_speed_of_one_data_set_and_without_an_interval():
 
 def with_datasets(whole, **intervals):
     """Return tables with these intervals of the primary comparison on three data sets and over all."""
-    study = make_study(datasets=["iris", "wine", "digits"], seeds=10)
+    study = make_small_study(datasets=["iris", "wine", "digits"], seeds=10)
     tables = put(make_all(study), whole, **MATCHED)
     for dataset, interval in intervals.items():
         tables = put(tables, interval, dataset=dataset, **MATCHED)
@@ -357,7 +356,7 @@ def test_nothing_drives_what_has_no_interval_or_one_data_set():
     assert find("drivers", tables, study) is None
     study, tables = with_datasets(BELOW, wine=(np.nan, np.nan))
     assert find("drivers", tables, study) is None
-    one = make_study(datasets=["iris"], seeds=10)
+    one = make_small_study(datasets=["iris"], seeds=10)
     assert find("drivers", make_all(one), one) is None
 
 
@@ -396,7 +395,7 @@ def test_other_learning_rates():
         "another."
     )
     assert found.because == "tune is empty in the configuration"
-    tuned = make_study(seeds=10, tune=[0.001, 0.01])
+    tuned = make_small_study(seeds=10, tune=[0.001, 0.01])
     tables = make_all()
     assert find("learning_rates", tables, tuned) is None
     both = pd.concat([tables["comparisons"], tables["comparisons"].assign(recipe="tuned")], ignore_index=True)
@@ -426,7 +425,7 @@ def test_every_rule_is_asked_in_order_and_says_what_it_reads():
 
 
 def test_what_never_freezes_is_not_discussed():
-    study = make_study(freeze_ratios=[0], primary_freeze_ratio=0)
+    study = make_small_study(freeze_ratios=[0], primary_freeze_ratio=0)
     assert [finding for _, finding in discussion.discuss(study, make_all()) if finding] == []
 
 

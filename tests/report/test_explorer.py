@@ -7,35 +7,34 @@ import io
 import itertools
 import json
 import time
-from pathlib import Path
 from urllib.parse import urlencode
 
-import axe_core_python
 import numpy as np
 import pandas as pd
 import pytest
 from altfreeze.report import explorer
 from altfreeze.report import page as report
-from altfreeze.study import grid as config
 from altfreeze.tables import schema as tables
-from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import Select, WebDriverWait
-from test_report import (
+from builders import (
+    AXE,
     EFFECTS,
     REPORT_SCRIPTS,
+    emulate,
     make_comparisons,
+    make_default_study,
     make_epochs,
     make_packs,
     make_pairs,
     make_runs,
-    make_study,
+    make_small_study,
     make_tables,
     make_times,
+    make_unchecked_study,
 )
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
-ROOT = Path(__file__).parents[2]
-AXE = Path(axe_core_python.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
 SCRIPT = '<script>alert("1, 2")</script>'
 CELL = ("iris", "6", "alternating-0.5")
 # Vega draws each as a path or a line of its own; the rule at 0 is the only one of its layer
@@ -50,7 +49,7 @@ def unpacked(text):
 
 
 def test_a_curve_keeps_few_epochs_evenly_spread_with_both_ends():
-    study = make_study()
+    study = make_small_study()
     epochs = make_epochs(study, make_comparisons(study), epochs=50)
     found = explorer.thinned(epochs, points=4)
     assert len(found) * 50 == len(epochs) * 4
@@ -60,7 +59,7 @@ def test_a_curve_keeps_few_epochs_evenly_spread_with_both_ends():
 
 
 def test_curves_of_other_lengths_are_thinned_by_their_own():
-    study = make_study()
+    study = make_small_study()
     long, short = (make_epochs(study, make_comparisons(study), epochs=epochs) for epochs in (9, 2))
     mixed = pd.concat([long[long["strategy"] == "standard"], short[short["strategy"] != "standard"]])
     sizes = explorer.thinned(mixed, points=3).groupby(tables.KEY).size()
@@ -69,7 +68,7 @@ def test_curves_of_other_lengths_are_thinned_by_their_own():
 
 
 def test_what_is_packed_is_the_text_of_the_tables(tmp_path):
-    study = make_study()
+    study = make_small_study()
     make_tables(tmp_path, study)
     names = ("runs", "comparisons", "pairs", "times_to_target", "packs")
     read = {name: tables.read_table(tmp_path / f"{name}.csv", name) for name in names}
@@ -80,7 +79,7 @@ def test_what_is_packed_is_the_text_of_the_tables(tmp_path):
         header, *lines = (tmp_path / f"{name}.csv").read_text().splitlines(keepends=True)
         parts = [
             unpacked(cell[name])
-            for dataset in study["datasets"]
+            for dataset in study.datasets
             for cell in data["cells"][dataset]["6"].values()
             if name in cell
         ]
@@ -90,7 +89,7 @@ def test_what_is_packed_is_the_text_of_the_tables(tmp_path):
 
 
 def test_a_large_study_keeps_the_cells_of_the_primary_comparison_first():
-    study = make_study()
+    study = make_small_study()
     comparisons = make_comparisons(study)
     read = {"comparisons": comparisons, "epochs": make_epochs(study, comparisons), "runs": make_runs(study)}
     read |= {"pairs": make_pairs(study, comparisons), "packs": make_packs(study, comparisons)}
@@ -102,7 +101,7 @@ def test_a_large_study_keeps_the_cells_of_the_primary_comparison_first():
         for dataset, depths in whole["cells"].items()
         for strategy, cell in depths["6"].items()
     }
-    strategy, reference, _ = config.primary_comparison(study)
+    strategy, reference, _ = study.primary
     first = {key: length for key, length in lengths.items() if key[1] in ("standard", strategy, reference)}
     assert len(first) < len(lengths)
     data = explorer.explorer_data(study, read, space=sum(first.values()))
@@ -175,7 +174,7 @@ def page(tmp_path_factory):
     """Report of a study with a diverged run and a data set whose name is a script."""
     folder = tmp_path_factory.mktemp("explored")
     names = ["iris", SCRIPT]
-    study = make_study(seeds=6) | {"datasets": names}
+    study = make_unchecked_study(make_small_study(seeds=6), datasets=names)
     make_tables(folder / "tables", study, names=names, dropped=1)
     runs = make_runs(study, names)
     runs.loc[(runs["dataset"] == "iris") & (runs["seed"] == 4) & (runs["strategy"] == "standard"), "status"] = (
@@ -184,13 +183,6 @@ def page(tmp_path_factory):
     tables.write_table(runs, folder / "tables" / "runs.csv")
     report.write_report(study, folder / "tables", [], folder / "report.html")
     return folder / "report.html"
-
-
-def emulate(browser, width=1280, theme="light"):
-    device = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", device)
-    features = [{"name": "prefers-color-scheme", "value": theme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
 
 def wait(browser, condition):
@@ -252,14 +244,14 @@ def test_it_opens_without_network_or_a_word_on_the_console(browser, page):
 
 
 def test_a_cell_that_the_file_has_no_room_for_opens_with_its_table(browser, tmp_path, monkeypatch):
-    study = make_study()
+    study = make_small_study()
     make_tables(tmp_path / "tables", study)
     monkeypatch.setattr(report, "explorer_data", functools.partial(explorer.explorer_data, space=0))
     report.write_report(study, tmp_path / "tables", [], tmp_path / "report.html")
     emulate(browser)
     open_cell(browser, tmp_path / "report.html")
     shown = browser.find_element(By.ID, "cell").text
-    every = len(study["datasets"]) * len(config.strategies(study))
+    every = len(study.datasets) * len(study.strategies)
     assert f"it has those of 0 of {every} cells" in shown
     assert "At every budget, by every metric" in shown
     assert "Learning curves" not in shown
@@ -282,7 +274,7 @@ def test_filters_change_what_is_shown(browser, page):
     emulate(browser)
     open_report(browser, page)
     columns = len(letters(browser)[0])
-    assert columns == len(config.strategies(make_study())) - 1
+    assert columns == len(make_small_study().strategies) - 1
     choose(browser, "dataset", "iris")
     wait(browser, lambda: len(letters(browser)) == 1)
     choose(browser, "strategy", "alternating-0.5")
@@ -328,7 +320,7 @@ def test_a_cell_opens_by_the_keyboard_and_arrows_move_in_the_matrix(browser, pag
     browser.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
     browser.switch_to.active_element.send_keys(Keys.ENTER)
     opened = wait(browser, lambda: drawn(browser))["cell"]
-    assert opened == [SCRIPT, "6", list(config.strategies(make_study()))[2]]
+    assert opened == [SCRIPT, "6", list(make_small_study().strategies)[2]]
     # the focus stays where the reader was
     assert json.loads(browser.switch_to.active_element.get_attribute("data-cell")) == opened
 
@@ -340,11 +332,11 @@ def test_the_address_restores_the_view(browser, page):
     for name, value in (view | {"quantity": "train_loss", "reference": "standard"}).items():
         assert browser.find_element(By.ID, name).get_property("value") == value
     assert len(letters(browser)) == 1
-    assert "Training loss (nat) over Reference seconds" in alternative(browser, "curves")
+    assert "Training loss (nat) over Seconds, measured alone" in alternative(browser, "curves")
     choose(browser, "clock", "updates")
     wait(browser, lambda: "over Updates per parameter" in alternative(browser, "curves"))
     browser.back()
-    wait(browser, lambda: "over Reference seconds" in alternative(browser, "curves"))
+    wait(browser, lambda: "over Seconds, measured alone" in alternative(browser, "curves"))
 
 
 @pytest.mark.parametrize(
@@ -357,7 +349,7 @@ def test_an_address_that_says_nothing_shows_the_usual_view(browser, page, view):
     browser.get(f"{page.as_uri()}#{urlencode(view)}")
     wait(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#matrix tbody tr"))
     assert not browser.find_element(By.ID, "cell").is_displayed()
-    assert browser.find_element(By.ID, "budget").get_property("value") == make_study()["primary_budget"]
+    assert browser.find_element(By.ID, "budget").get_property("value") == make_small_study().primary_budget
     assert browser.get_log("browser") == []
 
 
@@ -429,15 +421,14 @@ def test_the_parts_of_the_page_are_there_and_named(browser, page):
     assert len(browser.find_elements(By.TAG_NAME, "main")) == 1
     links = browser.find_elements(By.CSS_SELECTOR, "nav a")
     # no page stands beside this report
-    assert len(links) == 6
+    assert len(links) == 7
     for link in links:
         target = link.get_attribute("href").partition("#")[2]
         assert browser.find_element(By.ID, target).tag_name == "h2"
 
 
 def test_the_first_screen_has_question_answer_figure_and_what_was_run(browser, tmp_path):
-    study = config.load(ROOT / "config" / "config.yaml")
-    study["depths"] = [6]
+    study = make_default_study(depths=[6])
     make_tables(tmp_path / "tables", study)
     report.write_report(study, tmp_path / "tables", [], tmp_path / "report.html")
     emulate(browser)
@@ -503,12 +494,12 @@ def test_runs_that_failed_are_shown(browser, page):
 
 
 def test_jobs_that_were_done_again_are_listed_with_a_link_to_their_logs(browser, tmp_path):
-    study = make_study()
+    study = make_small_study()
     make_tables(tmp_path / "tables", study)
     packs = make_packs(study, make_comparisons(study))
     packs.loc[0, "attempt"], packs.loc[1, "resumed_at_epochs"] = 2, "50"
     tables.write_table(packs, tmp_path / "tables" / "packs.csv")
-    study |= {"results": str(tmp_path)}
+    study = make_unchecked_study(study, results=str(tmp_path))
     report.write_report(study, tmp_path / "tables", [], tmp_path / "partial" / "report.html")
     browser.get((tmp_path / "partial" / "report.html").as_uri())
     rows = browser.find_elements(By.CSS_SELECTOR, "#retried-jobs tbody tr")
@@ -547,7 +538,7 @@ def test_csv_files_are_the_rows_of_the_tables(browser, page, tmp_path):
     open_cell(browser, page)
     own = {"dataset": "iris", "depth": 6, "strategy": "alternating-0.5", "reference": "standard"}
     both = own | {"strategy": ["standard", "alternating-0.5"]}
-    budget = {"budget": make_study()["primary_budget"], "metric": "final_test_accuracy"}
+    budget = {"budget": make_small_study().primary_budget, "metric": "final_test_accuracy"}
 
     def rows(name, **values):
         path = page.parent / "tables" / f"{name}.csv"
@@ -612,14 +603,14 @@ def test_charts_follow_the_colours_of_the_reader(browser, page):
 
 
 def test_the_report_of_a_study_of_the_default_size_is_five_megabytes_at_most(tmp_path):
-    study = config.load(ROOT / "config" / "config.yaml")
+    study = make_default_study()
     generator = np.random.default_rng(0)
 
     def noisy(frame, names, digits):
         return frame.assign(**{name: generator.random(len(frame)).round(digits) for name in names})
 
     # logs hold nine digits, what is computed from them more
-    comparisons = pd.concat([make_comparisons(study | {"primary_depth": depth}) for depth in study["depths"]])
+    comparisons = pd.concat([make_comparisons(make_default_study(primary_depth=depth)) for depth in study.depths])
     comparisons = noisy(comparisons, EFFECTS, 15)
     epochs = noisy(
         make_epochs(study, comparisons, 50),

@@ -4,15 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from altfreeze.report import failures
-from altfreeze.study import grid as config
-from test_report import make_calibration, make_comparisons, make_epochs, make_packs, make_runs, make_study
+from builders import make_calibration, make_comparisons, make_epochs, make_packs, make_runs, make_small_study
 
 LOG = "logs/train/{}.log"
 
 
 @pytest.fixture
 def study():
-    return make_study(seeds=6)
+    return make_small_study(seeds=6)
 
 
 @pytest.fixture
@@ -73,14 +72,14 @@ def test_only_the_jobs_that_had_the_seeds_are_named(study):
 def test_calibration_has_cells_of_its_own(found):
     table = found(("iris", "standard", [0], "diverged"), calibration=[0, 1])
     assert list(table["seeds"]) == ["0", "1000000-1000001"]
-    assert list(table["runs"]) == [6, make_study()["calibration_seeds"]]
+    assert list(table["runs"]) == [6, make_small_study().calibration_seeds]
 
 
 def test_thousands_of_failed_runs_are_few_rows():
-    study = make_study(seeds=1000)
+    study = make_small_study(seeds=1000)
     runs = make_runs(study).assign(status="diverged")
     comparisons = make_comparisons(study)
-    epochs = make_epochs(make_study(), comparisons)
+    epochs = make_epochs(make_small_study(), comparisons)
     table = failures.failures(runs, make_calibration(study), epochs, make_packs(study, comparisons))
     assert list(table["seeds"]) == ["0-999"] * 4
     assert table["count"].sum() == 4000
@@ -93,7 +92,7 @@ def test_runs_are_counted_by_strategy(study):
     table = failures.by_strategy(runs)
     assert table.loc["standard"].to_dict() == {"runs": 12, "diverged": 4, "missing": 1}
     assert table.loc["alternating-0.5"].to_dict() == {"runs": 12, "diverged": 0, "missing": 1}
-    assert list(table.index) == [label for label in config.strategies(study) if label in set(runs["strategy"])]
+    assert list(table.index) == [label for label in study.strategies if label in set(runs["strategy"])]
 
 
 @pytest.mark.parametrize(

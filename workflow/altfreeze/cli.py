@@ -132,7 +132,7 @@ def _notebook(arguments: Namespace) -> None:
 
 
 def _page(arguments: Namespace) -> None:
-    from altfreeze.report.page import write_page
+    from altfreeze.report.notebook_pages import write_page
 
     write_page(arguments.notebook, arguments.output)
 
@@ -146,7 +146,7 @@ def _report(arguments: Namespace) -> None:
 def _crate(arguments: Namespace) -> None:
     from altfreeze.report.crate import write_crate
 
-    write_crate(Study.read(arguments.study), arguments.results, arguments.checkout)
+    write_crate(Study.read(arguments.study), arguments.results, arguments.files, arguments.checkout)
 
 
 def _schema(arguments: Namespace) -> None:
@@ -278,6 +278,8 @@ def _add_tables_and_report(commands: Any) -> None:
     crate = _Command(commands, "crate", _crate, "describe a finished study and its code as an RO-Crate")
     crate.study()
     crate.option("--results", type=Path, help="folder of results; ro-crate-metadata.json and code are written to it")
+    files = "what the study made there, beside its data sets, packs and tunings"
+    crate.option("--files", type=Path, nargs="*", help=files)
     crate.option("--checkout", type=Path, help="folder of the workflow, with the Snakefile")
 
     text = "write what is generated from the keys' definition: tables of config/README.md, JSON Schema"

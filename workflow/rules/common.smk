@@ -130,8 +130,3 @@ def forget_partial_report():
     whole, partial = Path(config["results"], "report.html"), Path(config["results"], "partial", "report.html")
     if partial.exists() and whole.stat().st_mtime > partial.stat().st_mtime:
         shutil.rmtree(partial.parent)
-
-
-def notebook_parameters(**parameters):
-    """Return parameters of a notebook as JSON."""
-    return as_json(parameters)

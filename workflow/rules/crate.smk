@@ -1,9 +1,25 @@
+def code_of_the_workflow(wildcards):
+    """Return the files that the crate copies, which are looked for only where it is asked for."""
+    from altfreeze.report.crate import code_files
+
+    return list(map(str, code_files(Path())))
+
+
 rule crate:
     input:
-        report="<results>/report.html",
-        study="<results>/tables/study.json",
+        files=[
+            *(rules.report.output, rules.timing.output, rules.collect.output, rules.compare.output),
+            *expand("<results>/notebooks/{page}.{suffix}", page=PAGES, suffix=["html", "ipynb"]),
+        ],
+        data=expand("<results>/data/{dataset}.{suffix}", dataset=config["datasets"], suffix=["npz", "json"]),
+        packs=pack_files(".csv") + pack_files(".json") + (pack_files(".flow.csv") if GRADIENT_FLOW else []),
+        tuning=tuning_files(),
+        sources=[config["sources"][name]["path"] for name in config["datasets"] if "path" in config["sources"][name]],
+        study=ancient("<results>/study.json"),
+        code=code_of_the_workflow,
     output:
-        "<results>/ro-crate-metadata.json",
+        metadata="<results>/ro-crate-metadata.json",
+        code=directory("<results>/code"),
     log:
         "<logs>/crate.log",
     benchmark:
@@ -16,9 +32,10 @@ rule crate:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         study=lambda wildcards: STUDY,
-        results=subpath(input.report, parent=True),
+        results=subpath(output.metadata, parent=True),
         code=fingerprint("altfreeze.report.crate"),
     message:
         "Describe the study, its code and its files as an RO-Crate"
     shell:
-        "python -m altfreeze crate --study {params.study:q} --results {params.results:q} --checkout . 2> {log:q}"
+        "python -m altfreeze crate --study {input.study:q} --results {params.results:q} --files {input.files:q} "
+        "--checkout . 2> {log:q}"

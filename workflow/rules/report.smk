@@ -3,33 +3,94 @@ PAGE_TEMPLATES = [
     "workflow/altfreeze/report/templates/page/index.html.j2",
     "workflow/altfreeze/report/templates/style.css",
 ]
-# the executed copy is the log's until it succeeded
-EXECUTE = (
-    "python -m altfreeze notebook --notebook {input.notebook:q} --parameters {params.parameters:q} "
-    "--threads {threads} --executed {log:q}.ipynb 2> {log:q} && "
-    "cp {log:q}.ipynb {output.notebook:q} && "
-    "python -m altfreeze page --notebook {output.notebook:q} --output {output.page:q} 2>> {log:q}"
-)
+# each page: its notebook, how Snakemake's report lists it, and what it reads: the study, tables, data sets, and
+# values of the configuration, each of which makes the page anew when it changes
+PAGES = {
+    "budgets": {
+        "notebook": "budgets",
+        "labels": {"notebook": "budgets", "data set": "all"},
+        "study": STUDY,
+        "tables": [
+            *("comparisons.csv", "reached.csv", "runs.csv", "speedups.csv", "targets.csv", "times_to_target.csv"),
+            "tuning.csv",
+        ],
+    },
+    "statistics": {
+        "notebook": "statistics",
+        "labels": {"notebook": "statistics", "data set": "all"},
+        "study": STUDY,
+        "tables": [
+            *("across_datasets.csv", "comparisons.csv", "matrix.csv", "profiles.csv", "seeds_needed.csv"),
+            *("self_comparison.csv", "times.csv", "trends.csv", "variance.csv"),
+        ],
+    },
+    **{
+        f"dynamics-{dataset}": {
+            "notebook": "dynamics",
+            "labels": {"notebook": "training dynamics", "data set": dataset},
+            "study": STUDY,
+            "tables": ["epochs.parquet", "gradient_flow.parquet"],
+            "values": {"dataset": dataset},
+        }
+        for dataset in config["datasets"]
+    },
+    "schedules": {
+        "notebook": "schedules",
+        "labels": {"notebook": "schedules", "data set": "all"},
+        "study": STUDY,
+        "data": config["datasets"],
+    },
+    "walkthrough": {
+        "notebook": "walkthrough",
+        "labels": {"notebook": "walkthrough", "data set": "one"},
+        "values": {
+            "depth": config["primary_depth"],
+            "width": config["width"],
+            "freeze_ratio": config["primary_freeze_ratio"],
+            "epochs": config["epochs_standard"],
+            "batch_size": config["batch_size"],
+            "learning_rate": config["learning_rate"],
+            "optimizer": config["optimizer"],
+            "seed": config["seed"],
+        },
+    },
+}
 
 
-rule dynamics:
+def page_notebook(wildcards):
+    """Return the notebook of a page."""
+    return f"workflow/notebooks/{PAGES[wildcards.page]['notebook']}.ipynb"
+
+
+def page_parameters(wildcards, input):
+    """Return the parameters of a page's notebook as JSON: its values, and where what it reads lies."""
+    paths = {"study_file": input.study, "tables": input.tables, "data": input.data}
+    folders = {name: str(Path(read[0]).parent) for name, read in paths.items() if read and name != "study_file"}
+    study_file = {"study_file": input.study} if input.study else {}
+    return as_json(PAGES[wildcards.page].get("values", {}) | folders | study_file)
+
+
+rule page:
     input:
-        epochs="<results>/tables/epochs.parquet",
-        flow="<results>/tables/gradient_flow.parquet",
-        notebook="workflow/notebooks/dynamics.ipynb",
+        study=lambda wildcards: ancient("<results>/study.json") if "study" in PAGES[wildcards.page] else [],
+        tables=lambda wildcards: [f"<results>/tables/{table}" for table in PAGES[wildcards.page].get("tables", [])],
+        data=lambda wildcards: [f"<results>/data/{dataset}.npz" for dataset in PAGES[wildcards.page].get("data", [])],
+        notebook=page_notebook,
         templates=PAGE_TEMPLATES,
     output:
-        notebook="<results>/notebooks/dynamics-{dataset}.ipynb",
+        notebook="<results>/notebooks/{page}.ipynb",
         page=report(
-            "<results>/notebooks/dynamics-{dataset}.html",
-            caption="../report/dynamics.rst",
+            "<results>/notebooks/{page}.html",
+            caption="../report/page.rst",
             category="Notebooks",
-            labels={"notebook": "training dynamics", "data set": "{dataset}"},
+            labels=lambda wildcards: PAGES[wildcards.page]["labels"],
         ),
     log:
-        "<logs>/notebooks/dynamics-{dataset}.log",
+        "<logs>/notebooks/{page}.log",
     benchmark:
-        "<benchmarks>/notebooks/dynamics-{dataset}.tsv"
+        "<benchmarks>/notebooks/{page}.tsv"
+    wildcard_constraints:
+        page="|".join(map(re.escape, PAGES)),
     conda:
         "../../environment.yml"
     threads: 1
@@ -38,130 +99,19 @@ rule dynamics:
         runtime=lambda wildcards, attempt: 60 * attempt,
         notebook=1,
     params:
-        parameters=lambda wildcards, input: notebook_parameters(
-            epochs_table=input.epochs,
-            flow_table=input.flow,
-            dataset=wildcards.dataset,
-            primary_depth=config["primary_depth"],
-            primary_strategy=study.primary_strategy,
-        ),
-        code=lambda wildcards, input: fingerprint(str(input.notebook), "altfreeze.report.notebook_pages", "altfreeze.report.page"),
+        # a param that is a function of the input hides a changed value, so what decides stands in params of its own
+        study=lambda wildcards: PAGES[wildcards.page].get("study", ""),
+        values=lambda wildcards: as_json(PAGES[wildcards.page].get("values", {})),
+        code=lambda wildcards: fingerprint(page_notebook(wildcards), "altfreeze.report.notebook_pages"),
+        parameters=page_parameters,
     message:
-        "Show the training dynamics on {wildcards.dataset}"
+        "Write the page {wildcards.page}"
     shell:
-        EXECUTE
-
-
-use rule dynamics as budgets with:
-    input:
-        runs="<results>/tables/runs.csv",
-        comparisons="<results>/tables/comparisons.csv",
-        study="<results>/tables/study.json",
-        targets="<results>/tables/targets.csv",
-        times="<results>/tables/times_to_target.csv",
-        reached="<results>/tables/reached.csv",
-        speedups="<results>/tables/speedups.csv",
-        tuning="<results>/tables/tuning.csv",
-        notebook="workflow/notebooks/budgets.ipynb",
-        templates=PAGE_TEMPLATES,
-    output:
-        notebook="<results>/notebooks/budgets.ipynb",
-        page=report(
-            "<results>/notebooks/budgets.html",
-            caption="../report/budgets.rst",
-            category="Notebooks",
-            labels={"notebook": "budgets", "data set": "all"},
-        ),
-    log:
-        "<logs>/notebooks/budgets.log",
-    benchmark:
-        "<benchmarks>/notebooks/budgets.tsv"
-    params:
-        parameters=lambda wildcards, input: notebook_parameters(tables=str(Path(input.study).parent)),
-    message:
-        "Compare at equal epochs, updates, operations and seconds"
-
-
-use rule dynamics as statistics with:
-    input:
-        runs="<results>/tables/runs.csv",
-        comparisons="<results>/tables/comparisons.csv",
-        study="<results>/tables/study.json",
-        across="<results>/tables/across_datasets.csv",
-        others=rules.compare.output.others,
-        notebook="workflow/notebooks/statistics.ipynb",
-        templates=PAGE_TEMPLATES,
-    output:
-        notebook="<results>/notebooks/statistics.ipynb",
-        page=report(
-            "<results>/notebooks/statistics.html",
-            caption="../report/statistics.rst",
-            category="Notebooks",
-            labels={"notebook": "statistics", "data set": "all"},
-        ),
-    log:
-        "<logs>/notebooks/statistics.log",
-    benchmark:
-        "<benchmarks>/notebooks/statistics.tsv"
-    params:
-        parameters=lambda wildcards, input: notebook_parameters(tables=str(Path(input.study).parent)),
-    message:
-        "Say what the numbers can and cannot show"
-
-
-use rule dynamics as walkthrough with:
-    input:
-        notebook="workflow/notebooks/walkthrough.ipynb",
-        templates=PAGE_TEMPLATES,
-    output:
-        notebook="<results>/notebooks/walkthrough.ipynb",
-        page=report(
-            "<results>/notebooks/walkthrough.html",
-            caption="../report/walkthrough.rst",
-            category="Notebooks",
-            labels={"notebook": "walkthrough", "data set": "one"},
-        ),
-    log:
-        "<logs>/notebooks/walkthrough.log",
-    benchmark:
-        "<benchmarks>/notebooks/walkthrough.tsv"
-    params:
-        parameters=notebook_parameters(
-            depth=config["primary_depth"],
-            width=config["width"],
-            freeze_ratio=config["primary_freeze_ratio"],
-            epochs=config["epochs_standard"],
-            batch_size=config["batch_size"],
-            learning_rate=config["learning_rate"],
-            optimizer=config["optimizer"],
-            seed=config["seed"],
-        ),
-    message:
-        "Walk through one alternating run, step by step"
-
-
-use rule dynamics as schedules with:
-    input:
-        data=expand("<results>/data/{dataset}.npz", dataset=config["datasets"]),
-        notebook="workflow/notebooks/schedules.ipynb",
-        templates=PAGE_TEMPLATES,
-    output:
-        notebook="<results>/notebooks/schedules.ipynb",
-        page=report(
-            "<results>/notebooks/schedules.html",
-            caption="../report/schedules.rst",
-            category="Notebooks",
-            labels={"notebook": "schedules", "data set": "all"},
-        ),
-    log:
-        "<logs>/notebooks/schedules.log",
-    benchmark:
-        "<benchmarks>/notebooks/schedules.tsv"
-    params:
-        # a function, as it holds braces, but not of the input, so that a change of the study is seen
-        parameters=lambda wildcards: notebook_parameters(study=STUDY, data=f"{config['results']}/data"),
-    message:
-        "Draw which layers learn when"
+        "python -m altfreeze notebook --notebook {input.notebook:q} --parameters {params.parameters:q} "
+        "--threads {threads} --executed {log:q}.ipynb 2> {log:q} && "
+        # the executed copy is the log's until it succeeded
+        "cp {log:q}.ipynb {output.notebook:q} && "
+        "python -m altfreeze page --notebook {output.notebook:q} --output {output.page:q} 2>> {log:q}"
 
 
 rule report:
@@ -177,18 +127,15 @@ rule report:
         trends="<results>/tables/trends.csv",
         speedups="<results>/tables/speedups.csv",
         study="<results>/tables/study.json",
-        pages=[
-            "<results>/notebooks/budgets.html",
-            "<results>/notebooks/statistics.html",
-            *expand("<results>/notebooks/dynamics-{dataset}.html", dataset=config["datasets"]),
-            "<results>/notebooks/schedules.html",
-            "<results>/notebooks/walkthrough.html",
-        ],
+        pages=expand("<results>/notebooks/{page}.html", page=PAGES),
         templates=[
+            "workflow/altfreeze/report/templates/methods.html.j2",
             "workflow/altfreeze/report/templates/report.html.j2",
+            "workflow/altfreeze/report/templates/copy.js",
             "workflow/altfreeze/report/templates/report.js",
             "workflow/altfreeze/report/templates/style.css",
         ],
+        citation="CITATION.cff",
     output:
         report=report(
             "<results>/report.html",

@@ -24,7 +24,7 @@ rule timing:
         slurm_extra="--exclusive",
     params:
         study=lambda wildcards: as_json(study.timed()),
-        data=subpath(input.data[0], parent=True),
+        data=subpath(input[0], parent=True),
         device=config["device"],
         code=fingerprint("altfreeze.training.timing"),
     message:

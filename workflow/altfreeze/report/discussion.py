@@ -6,18 +6,20 @@ anything of a row without an interval.
 """
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from altfreeze.comparison.secondary import resampling_seed
 from altfreeze.freezing.schedules import split_index
-from altfreeze.report.figures import BUDGETS, signed_points
+from altfreeze.report.words import CONTROLS, count, interval, listed, margin_in_words, points, side
 from altfreeze.statistics import mean_difference
-from altfreeze.tables.schema import DIGITS
+from altfreeze.study.grid import Study
+from altfreeze.vocabulary import EQUAL_BUDGETS
 
+Tables = Mapping[str, pd.DataFrame]
 SIGNIFICANT = 0.05
 _TRENDS = {"increasing": "rises", "decreasing": "falls"}
 # columns of comparisons that the rules decide on
@@ -38,23 +40,24 @@ class Rule(NamedTuple):
 
     question: str
     table: str
-    find: Callable
+    find: "Find"
 
 
-RULES = {}
+Find = Callable[[Study, Tables], Finding | None]
+RULES: dict[str, Rule] = {}
 
 
-def rule(question, table="comparisons"):
+def rule(question: str, table: str = "comparisons") -> Callable[[Find], Find]:
     """Register a function as the rule that answers `question` from `table`."""
 
-    def register(find):
+    def register(find: Find) -> Find:
         RULES[find.__name__] = Rule(question, table, find)
         return find
 
     return register
 
 
-def discuss(study, tables):
+def discuss(study: Study, tables: Tables) -> list[tuple[Rule, Finding | None]]:
     """Return what each rule found.
 
     Parameters
@@ -70,13 +73,13 @@ def discuss(study, tables):
         training, and nothing is found.
     """
     freezes = 0 < split_index(study.primary_freeze_ratio, study.primary_depth) < study.primary_depth
-    return [(each, each.find(study, tables) if freezes else None) for each in RULES.values()]
+    return [(rule, rule.find(study, tables) if freezes else None) for rule in RULES.values()]
 
 
 @rule("Does the winner depend on what is held equal?")
-def budgets(study, tables):
+def budgets(study: Study, tables: Tables) -> Finding | None:
     """Compare the sides of zero on which the intervals against standard training lie, budget by budget."""
-    rows = _rows(study, tables, reference="standard").set_index("budget").reindex(list(BUDGETS))
+    rows = _rows(study, tables, reference="standard").set_index("budget").reindex(list(EQUAL_BUDGETS))
     known = rows.dropna(subset="low").reset_index()
     if len(known) < 2:
         return None
@@ -84,28 +87,28 @@ def budgets(study, tables):
     neither = known.drop([*below.index, *above.index])
     strategy = study.primary_strategy
 
-    def listed(part):
-        return _listed([f"at {BUDGETS[row.budget]} ({_shown(row)})" for row in part.itertuples()])
+    def shown(part: pd.DataFrame) -> str:
+        return listed([f"at {EQUAL_BUDGETS[row.budget].words} ({_shown(row)})" for row in part.itertuples()])
 
     if len(below) and len(above):
         sentence = (
-            f"The winner depends on what is held equal: {strategy} ended above standard training {listed(above)}, and "
-            f"below it {listed(below)}"
+            f"The winner depends on what is held equal: {strategy} ended above standard training {shown(above)}, and "
+            f"below it {shown(below)}"
         )
     elif len(below) or len(above):
         ended = f"{strategy} ended {'below' if len(below) else 'above'} standard training"
-        shown = listed(below if len(below) else above)
-        sentence = f"{ended} {shown}, and at no budget {'above' if len(below) else 'below'} it"
+        where = shown(below if len(below) else above)
+        sentence = f"{ended} {where}, and at no budget {'above' if len(below) else 'below'} it"
         if neither.empty:
-            sentence = f"The winner does not depend on what is held equal: {ended} {shown}"
+            sentence = f"The winner does not depend on what is held equal: {ended} {where}"
     else:
         sentence = (
-            f"No budget shows a winner: the interval of {strategy} minus standard training holds 0 {listed(neither)}"
+            f"No budget shows a winner: the interval of {strategy} minus standard training holds 0 {shown(neither)}"
         )
     if len(neither) and len(neither) < len(known):
-        sentence += f"; the interval holds 0 {listed(neither)}"
-    without = [BUDGETS[budget] for budget in BUDGETS if budget not in set(known["budget"])]
-    sentence += f". There is no interval at {_listed(without)}." if without else "."
+        sentence += f"; the interval holds 0 {shown(neither)}"
+    without = [budget.words for name, budget in EQUAL_BUDGETS.items() if name not in set(known["budget"])]
+    sentence += f". There is no interval at {listed(without)}." if without else "."
     because = (
         f"of {count(len(known), 'interval')}, {len(below)} with high < 0, {len(above)} with low > 0, {len(neither)} "
         "with low ≤ 0 ≤ high"
@@ -114,27 +117,28 @@ def budgets(study, tables):
 
 
 @rule("Does freezing do more than make fewer updates?")
-def fewer_updates(study, tables):
+def fewer_updates(study: Study, tables: Tables) -> Finding | None:
     """Compare with standard training for half of the steps."""
-    strategy, words = study.primary_strategy, "standard training for half of the steps"
+    strategy, words = study.primary_strategy, CONTROLS["standard_half_updates"]
     return _by_verdict(
         study,
         _rows(study, tables, references=_controls(study, "standard_half_updates"), budget="own"),
         better=f"Freezing does more than make fewer updates, and it helps: {strategy} ended above {words}",
         worse=f"Freezing does more than make fewer updates, and it harms: {strategy} ended below {words}",
         equivalent=f"Freezing is not seen to do more than make fewer updates: {strategy} ended within "
-        f"{margin_in_words(study)} of {words}",
+        f"{margin_in_words(study.equivalence_margin)} of {words}",
         undecided=f"Whether freezing does more than make fewer updates is undecided: {strategy} against {words}",
     )
 
 
 @rule("Does it matter that both groups learn, in turn?")
-def turns(study, tables):
+def turns(study: Study, tables: Tables) -> Finding | None:
     """Compare with the controls of which one group keeps its initial weights."""
     controls = _controls(study, "frozen_bottom", "frozen_top")
     known = _rows(study, tables, references=controls, budget="own").dropna(subset="low")
     if known.empty:
         return None
+    margin = margin_in_words(study.equivalence_margin)
     parts = {verdict: known[known["verdict"] == verdict] for verdict in ("better", "worse", "equivalent", "undecided")}
     helped = len(parts["better"])
     if helped == len(known):
@@ -142,51 +146,52 @@ def turns(study, tables):
     elif helped:
         opening = f"Taking turns is seen to help against {helped} of {count(len(known), 'control')}"
     elif len(parts["equivalent"]) == len(known):
-        opening = f"Taking turns makes no difference of {margin_in_words(study)} or more"
+        opening = f"Taking turns makes no difference of {margin} or more"
     else:
         opening = "Taking turns is not seen to help"
-    words = {"better": "above", "worse": "below", "equivalent": f"within {margin_in_words(study)} of"}
-    listed = {
-        verdict: _listed([f"{row.reference} ({_shown(row)})" for row in part.itertuples()])
+    words = {"better": "above", "worse": "below", "equivalent": f"within {margin} of"}
+    against = {
+        verdict: listed([f"{row.reference} ({_shown(row)})" for row in part.itertuples()])
         for verdict, part in parts.items()
         if len(part)
     }
-    ended = [f"{word} {listed[verdict]}" for verdict, word in words.items() if verdict in listed]
-    said = [f"{study.primary_strategy} ended {_listed(ended)}"] if ended else []
-    said += [f"undecided against {listed['undecided']}"] if "undecided" in listed else []
+    ended = [f"{word} {against[verdict]}" for verdict, word in words.items() if verdict in against]
+    said = [f"{study.primary_strategy} ended {listed(ended)}"] if ended else []
+    said += [f"undecided against {against['undecided']}"] if "undecided" in against else []
     because = f"of {count(len(known), 'verdict')}, {_tally(known['verdict'])}"
     return Finding(f"{opening}: {'; '.join(said)}.", because, known[_COMPARED])
 
 
 @rule("Do whole groups do better than random halves of the layers?")
-def groups(study, tables):
+def groups(study: Study, tables: Tables) -> Finding | None:
     """Compare with the control that draws its active half anew in each phase."""
     strategy, words = study.primary_strategy, "the control that draws its active half of the layers at random"
+    margin = margin_in_words(study.equivalence_margin)
     return _by_verdict(
         study,
         _rows(study, tables, references=_controls(study, "random_half"), budget="own"),
         better=f"Whole groups help: {strategy} ended above {words}",
         worse=f"Whole groups harm: {strategy} ended below {words}",
-        equivalent=f"Whole groups make no difference of {margin_in_words(study)} or more: {strategy} against {words}",
+        equivalent=f"Whole groups make no difference of {margin} or more: {strategy} against {words}",
         undecided=f"Whether whole groups matter is undecided: {strategy} against {words}",
     )
 
 
 @rule("Does it depend on the depth?", "trends")
-def over_depths(study, tables):
+def over_depths(study: Study, tables: Tables) -> Finding | None:
     """Read Page's test over the depths."""
     return _trend(study, tables, "depth", study.primary_strategy, "depths", f"of {study.primary_strategy}")
 
 
 @rule("Does it depend on the freeze ratio?", "trends")
-def over_freeze_ratios(study, tables):
+def over_freeze_ratios(study: Study, tables: Tables) -> Finding | None:
     """Read Page's test over the freeze ratios."""
     at = f"depth {study.primary_depth}"
     return _trend(study, tables, "freeze_ratio", at, "freeze ratios", f"of alternating training at {at}")
 
 
 @rule("Does the measured speed-up reach that of the operations?", "speedups")
-def speed(study, tables):
+def speed(study: Study, tables: Tables) -> Finding | None:
     """Compare each data set's interval of the measured speed-up with the closed form."""
     table = tables["speedups"]
     here = table[(table["depth"] == study.primary_depth) & (table["strategy"] == study.primary_strategy)]
@@ -214,7 +219,7 @@ def speed(study, tables):
 
 
 @rule("Which data sets drive the answer?")
-def drivers(study, tables):
+def drivers(study: Study, tables: Tables) -> Finding | None:
     """Take the mean of the primary comparison again without the data set that differs most."""
     _, reference, budget = study.primary
     rows = _rows(study, tables, reference=reference, budget=budget, dataset=None)
@@ -228,49 +233,51 @@ def drivers(study, tables):
     differences = [pairs.loc[pairs["dataset"] == name, "difference"].to_numpy() for name in others]
     # the resamples of the comparisons themselves
     without = mean_difference(differences, [resampling_seed(study.seed, name) for name in others])
+    if math.isnan(without.low):
+        return None
     remaining = (overall.difference * len(single) - single["difference"]) / (len(single) - 1)
     turning = list(single.loc[remaining * overall.difference < 0, "dataset"])
     sentence = (
-        f"{furthest['dataset']} differs most, by {_points(furthest['difference'])} points "
-        f"{_interval(furthest['low'], furthest['high'])}. Without it the mean is {_points(without.estimate)} points "
-        f"{_interval(without.low, without.high)}, "
-        f"{_left_out(_side(overall.low, overall.high), _side(without.low, without.high))}. "
+        f"{furthest['dataset']} differs most, by {points(furthest['difference'])} points "
+        f"{interval(furthest['low'], furthest['high'])}. Without it the mean is {points(without.estimate)} points "
+        f"{interval(without.low, without.high)}, "
+        f"{_left_out(side(overall.low, overall.high), side(without.low, without.high))}. "
     )
     sentence += (
-        f"The sign of the mean turns without {_listed(turning, 'or')}."
+        f"The sign of the mean turns without {listed(turning, 'or')}."
         if turning
         else "No data set, left out alone, turns the sign of the mean."
     )
     because = (
-        f"|difference| is largest on {furthest['dataset']}; with it low = {_points(overall.low)} and high = "
-        f"{_points(overall.high)}, without it low = {_points(without.low)} and high = {_points(without.high)} (the "
+        f"|difference| is largest on {furthest['dataset']}; with it low = {points(overall.low)} and high = "
+        f"{points(overall.high)}, without it low = {points(without.low)} and high = {points(without.high)} (the "
         "other pairs resampled, as for comparisons)"
     )
     return Finding(sentence, because, rows[_COMPARED])
 
 
 @rule("How small a difference could it have missed?")
-def detectable(study, tables):
+def detectable(study: Study, tables: Tables) -> Finding | None:
     """Compare the minimum detectable difference of the primary comparison with the margin."""
     _, reference, budget = study.primary
     row = next(_rows(study, tables, reference=reference, budget=budget).dropna(subset="low").itertuples(), None)
     if row is None or math.isnan(row.minimum_detectable_difference):
         return None
     smallest, margin = row.minimum_detectable_difference, study.equivalence_margin
-    found = f"with {count(row.pairs, 'pair')} it finds a true difference of {_unsigned(smallest)} four times in five"
-    within = margin_in_words(study)
+    within, seen = margin_in_words(margin), margin_in_words(smallest, "point", digits=2)
+    power = f"with {count(row.pairs, 'pair')} it finds a true difference of {seen} four times in five"
     if smallest <= margin:
-        sentence = f"Hardly one as large as the margin of {within}: {found}; smaller ones may be there unseen."
+        sentence = f"Hardly one as large as the margin of {within}: {power}; smaller ones may be there unseen."
     else:
-        sentence = f"One larger than the margin of {within}: {found}, and smaller ones less often."
+        sentence = f"One larger than the margin of {within}: {power}, and smaller ones less often."
     sentence += " This is about these data sets."
-    because = f"minimum_detectable_difference = {_unsigned(smallest)} {'≤' if smallest <= margin else '>'} {within}"
+    because = f"minimum_detectable_difference = {seen} {'≤' if smallest <= margin else '>'} {within}"
     rows = pd.DataFrame([row])[[*_COMPARED, "minimum_detectable_difference"]]
     return Finding(sentence, because, rows)
 
 
 @rule("Would other learning rates change the answer?")
-def learning_rates(study, tables):
+def learning_rates(study: Study, tables: Tables) -> Finding | None:
     """Compare the primary comparison at configured and at tuned learning rates."""
     _, reference, budget = study.primary
     rows = _rows(study, tables, reference=reference, budget=budget, recipe=None).dropna(subset="low")
@@ -295,7 +302,7 @@ def learning_rates(study, tables):
     return Finding(sentence, because, rows[_COMPARED])
 
 
-def _left_out(whole, without):
+def _left_out(whole: int, without: int) -> str:
     """Return what the side of an interval without one data set says beside that of the whole."""
     words = {-1: "below 0", 1: "above 0"}
     if whole == without:
@@ -308,44 +315,41 @@ def _left_out(whole, without):
     return f"{said}: the sign of the answer hangs on it"
 
 
-def _select(study, table, **values):
+def _select(study: Study, table: pd.DataFrame, **values: Any) -> pd.DataFrame:
     """Return the rows of a table of comparisons that are about the primary strategy at its depth."""
-    chosen = {"metric": "final_test_accuracy", "depth": study.primary_depth, "strategy": study.primary_strategy}
-    chosen |= {"recipe": "configured"} | values
-    for name, value in chosen.items():
+    wanted = {"metric": "final_test_accuracy", "depth": study.primary_depth, "strategy": study.primary_strategy}
+    wanted |= {"recipe": "configured"} | values
+    for name, value in wanted.items():
         if value is not None:
             table = table[table[name] == value]
     return table
 
 
-def _rows(study, tables, references=None, dataset="all", **values):
+def _rows(
+    study: Study, tables: Tables, references: list[str] | None = None, dataset: str | None = "all", **values: Any
+) -> pd.DataFrame:
     """Return rows of the table comparisons; a value None asks for all."""
     rows = _select(study, tables["comparisons"], dataset=dataset, **values)
     return rows if references is None else rows[rows["reference"].isin(references)]
 
 
-def _controls(study, *names):
+def _controls(study: Study, *names: str) -> list[str]:
     return [label for label, parameters in study.strategies.items() if parameters["name"] in names]
 
 
-def _side(low, high):
-    """Return the side of zero on which an interval lies: -1, 1, or 0 where it holds zero, to the digits of the logs."""
-    return int(round(low, DIGITS) > 0) - int(round(high, DIGITS) < 0)
-
-
-def _sides(rows):
+def _sides(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Return which rows lie below and which above zero."""
-    sides = np.array([_side(row.low, row.high) for row in rows.itertuples()])
+    sides = np.array([side(row.low, row.high) for row in rows.itertuples()])
     return sides < 0, sides > 0
 
 
-def _by_verdict(study, rows, **sentences):
+def _by_verdict(study: Study, rows: pd.DataFrame, **sentences: str) -> Finding | None:
     """Return the finding of a single comparison, its sentence chosen by the verdict."""
     row = next(rows.dropna(subset="low").itertuples(), None)
     if row is None:
         return None
     margin = 100 * study.equivalence_margin
-    low, high = (f"{name} = {_points(end)}" for name, end in (("low", row.low), ("high", row.high)))
+    low, high = (f"{name} = {points(end)}" for name, end in (("low", row.low), ("high", row.high)))
     because = {
         "better": f"{low} > 0 and {high} > {margin:g}",
         "worse": f"{high} < 0 and {low} < −{margin:g}",
@@ -357,15 +361,15 @@ def _by_verdict(study, rows, **sentences):
     return Finding(sentence, f"{because[row.verdict]}, in points", pd.DataFrame([row])[_COMPARED])
 
 
-def _trend(study, tables, over, at, levels, of):
+def _trend(study: Study, tables: Tables, over: str, at: str, levels: str, of: str) -> Finding | None:
     table = tables["trends"]
-    stated = {"budget": study.primary_budget, "recipe": "configured", "over": over, "at": at}
-    rows = table[(table[list(stated)] == list(stated.values())).all(axis=1)].dropna(subset="p_value")
+    wanted = {"budget": study.primary_budget, "recipe": "configured", "over": over, "at": at}
+    rows = table[(table[list(wanted)] == list(wanted.values())).all(axis=1)].dropna(subset="p_value")
     if rows.empty:
         return None
     row = next(rows.itertuples())
-    along = f"over the {levels} {_listed(row.levels.split())}"
-    difference = f"the difference {of} from standard training at {BUDGETS[row.budget]}"
+    along = f"over the {levels} {listed(row.levels.split())}"
+    difference = f"the difference {of} from standard training at {EQUAL_BUDGETS[row.budget].words}"
     test = f"Page's test on {count(row.datasets, 'data set')}, p = {row.p_value:.2g}"
     seen = row.p_value <= SIGNIFICANT and row.direction in _TRENDS
     if seen:
@@ -377,50 +381,19 @@ def _trend(study, tables, over, at, levels, of):
     return Finding(sentence, because, rows)
 
 
-def _points(share):
-    """Return a share as signed points, with more decimals where two would show a number as zero."""
-    texts = [signed_points(share, places) for places in (2, 3, 4)]
-    return next((text for text in texts if text.strip("+−0.")), texts[0])
+def _shown(row: Any) -> str:
+    return f"{points(row.difference)} points {interval(row.low, row.high)}: {row.verdict}"
 
 
-def _interval(low, high):
-    return f"[{_points(low)}, {_points(high)}]"
-
-
-def _shown(row):
-    return f"{_points(row.difference)} points {_interval(row.low, row.high)}: {row.verdict}"
-
-
-def _unsigned(share):
-    points = f"{100 * share:.2g}"
-    return f"{points} point{'' if points == '1' else 's'}"
-
-
-def margin_in_words(study):
-    """Return the margin of equivalence in accuracy points."""
-    points = f"{100 * study.equivalence_margin:g}"
-    return f"{points} accuracy point{'' if points == '1' else 's'}"
-
-
-def count(number, word):
-    """Return a number with its word, in the plural where it is not one."""
-    return f"{number} {word}{'' if number == 1 else 's'}"
-
-
-def _of(chosen, rows):
+def _of(holds: pd.Series, rows: pd.DataFrame) -> str:
     """Return on how many of the data sets something holds, as text."""
-    every, found = len(rows), int(chosen.sum())
-    if found == 0:
+    every, number = len(rows), int(holds.sum())
+    if number == 0:
         return "no data set"
-    if found < every:
-        return f"{found} of {every} data sets"
+    if number < every:
+        return f"{number} of {every} data sets"
     return {1: rows["dataset"].iloc[0], 2: "both data sets"}.get(every, f"all {every} data sets")
 
 
-def _listed(parts, word="and"):
-    *first, last = parts
-    return f"{', '.join(first)} {word} {last}" if first else last
-
-
-def _tally(verdicts):
+def _tally(verdicts: pd.Series) -> str:
     return ", ".join(f"{number} {verdict}" for verdict, number in verdicts.value_counts(sort=False).items())

@@ -1,4 +1,4 @@
-"""The part of the report that a reader explores: tables packed into it, and what its charts look like."""
+"""The part of the report that a reader explores: tables and words packed into it, and the library that draws it."""
 
 import base64
 import functools
@@ -6,40 +6,46 @@ import gzip
 import hashlib
 import itertools
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-from scipy import stats
+import pandas as pd
 
-from altfreeze.report.figures import CONFIDENCE, LABELS
-from altfreeze.study.grid import FIRST_CALIBRATION_SEED
+from altfreeze.report.charts import POINTS, charts
+from altfreeze.study.grid import FIRST_CALIBRATION_SEED, Study
 from altfreeze.tables.schema import KEY, table_csv
+from altfreeze.vocabulary import BUDGETS, CLOCKS, METRICS, QUANTITIES, VERDICTS
 
-# most points that a curve of the report has; the table epochs has all
-POINTS = 25
+# table to text, by data set, depth and strategy
+Packed = dict[str, dict[str, dict[str, dict[str, str]]]]
+
 # most characters of packed cells: with them, the report of a large study stays below 5 MiB
 SPACE = 5 * 2**19
-BUDGETS = {
-    "own": "each at its own end",
-    "epochs": "equal epochs",
-    "updates": "equal updates per parameter",
-    "flops": "equal operations",
-    "seconds": "equal reference seconds",
-}
-METRICS = {
-    "final_test_accuracy": "final test accuracy",
-    "best_test_accuracy": "test accuracy at the epoch chosen on validation",
-    "flops_ratio": "operations of the whole training",
-    "seconds_ratio": "reference seconds of the whole training",
-}
-# the clocks of the tables times_to_target and epochs
-CLOCKS = {"epoch": "epoch", "updates": "updates_mean", "flops": "flops", "seconds": "reference_seconds"}
-QUANTITIES = ("test_accuracy", "validation_accuracy", "train_loss")
-_TITLE = {"text": "@title", "subtitle": "@subtitle", "anchor": "start", "limit": "@width", "offset": 10}
 # columns of the table epochs that are shown, beside those of its key
-CURVES = ("epoch", "status", *QUANTITIES, "updates_mean", "flops", "reference_seconds")
+CURVES = ("epoch", "status", *QUANTITIES, *(clock.column for clock in CLOCKS.values() if clock.column != "epoch"))
+# id and label of each filter; the script fills them, in this order
+FILTERS = {
+    "dataset": "Data set",
+    "depth": "Depth",
+    "strategy": "Strategy",
+    "reference": "Compared with",
+    "budget": "Budget",
+    "metric": "Metric",
+    "recipe": "Recipe",
+}
+# letter and meaning of what stands in the matrix; the star stands beside a letter
+LETTERS = {name: (verdict.letter, verdict.words) for name, verdict in VERDICTS.items()}
+LETTERS |= {
+    "no pair": ("–", "no pair"),
+    "left out": ("*", "pairs left out, of diverged runs or a budget below one epoch"),
+}
+# letters of d3-format: what an operation count is shortened to, and a number with all its digits
+_FORMATS = {"flops": "~s"}
+_ANY_NUMBER = ",.12~g"
 
 
-def thinned(epochs, points=POINTS):
+def thinned(epochs: pd.DataFrame, points: int = POINTS) -> pd.DataFrame:
     """Return the rows of a few epochs of each run, evenly spread, the first and the last among them.
 
     Parameters
@@ -58,12 +64,12 @@ def thinned(epochs, points=POINTS):
     place, length = runs.cumcount().to_numpy(), runs.transform("size").to_numpy()
     keep = np.zeros(len(epochs), bool)
     for size in np.unique(length):
-        chosen = np.unique(np.linspace(0, size - 1, min(size, points)).round())
-        keep |= (length == size) & np.isin(place, chosen)
+        kept = np.unique(np.linspace(0, size - 1, min(size, points)).round())
+        keep |= (length == size) & np.isin(place, kept)
     return epochs[keep]
 
 
-def explorer_data(study, tables, space=SPACE):
+def explorer_data(study: Study, tables: Mapping[str, pd.DataFrame], space: int = SPACE) -> dict[str, Any]:
     """Return all that the report's script shows.
 
     Parameters
@@ -80,16 +86,44 @@ def explorer_data(study, tables, space=SPACE):
         Only of what JSON has. ``comparisons`` and, by data set, depth and strategy, the tables of
         ``cells`` are their rows as the text of their CSV files (`packed`), so that what a
         reader takes away is what the tables say; of epochs some columns and rows
-        (`thinned`). ``cells`` are in the order of `_cells`, as many as `space` holds;
-        ``counts`` says of how many.
+        (`thinned`). ``cells`` are those of the primary comparison and then of its depth
+        first, as many as `space` holds; ``counts`` says of how many.
     """
-    every, cells = _cells(study), {}
+    cells, counts = _packed_cells(study, tables, space)
+    return {
+        "datasets": study.datasets,
+        "depths": [str(depth) for depth in study.depths],
+        "strategies": [label for label in study.strategies if label != "standard"],
+        "start": {"reference": "standard", "budget": study.primary_budget, "metric": "final_test_accuracy"},
+        "margins": {"accuracy": study.equivalence_margin, "ratio": study.cost_margin},
+        "calibration": FIRST_CALIBRATION_SEED,
+        "filters": list(FILTERS),
+        "letters": {name: letter for name, (letter, _) in LETTERS.items()},
+        "budgets": {name: budget.words for name, budget in BUDGETS.items()},
+        "metrics": {name: metric.words for name, metric in METRICS.items()},
+        "ratios": [name for name, metric in METRICS.items() if metric.is_ratio],
+        "clocks": {
+            name: {"column": clock.column, "label": clock.label, "format": _FORMATS.get(name, _ANY_NUMBER)}
+            for name, clock in CLOCKS.items()
+        },
+        "quantities": QUANTITIES,
+        "charts": charts(study.seeds),
+        "comparisons": packed(tables["comparisons"]),
+        "cells": cells,
+        "counts": counts,
+    }
+
+
+def _packed_cells(study: Study, tables: Mapping[str, pd.DataFrame], space: int) -> tuple[Packed, dict[str, int]]:
+    """Return the tables of as many cells as there is space for, by data set, depth and strategy, and how many."""
+    order = _cells(study)
+    cells: Packed = {}
     parts = {
         name: (tables[name], tables[name].groupby(["dataset", "depth", "strategy"], sort=False).indices)
         for name in ("epochs", "pairs", "runs", "times_to_target", "packs")
     }
     held = 0
-    for held, (dataset, depth, strategy) in enumerate(every, 1):
+    for held, (dataset, depth, strategy) in enumerate(order, 1):
         cell = {
             name: table.iloc[rows[dataset, depth, strategy]]
             for name, (table, rows) in parts.items()
@@ -104,259 +138,48 @@ def explorer_data(study, tables, space=SPACE):
             held -= 1
             break
         cells.setdefault(dataset, {}).setdefault(str(depth), {})[strategy] = texts
-    clocks = {
-        clock: {"column": column, "label": LABELS[column].split(":")[0], "format": ",.12~g"}
-        for clock, column in CLOCKS.items()
-    }
-    clocks["flops"] |= {"label": "Operations (FLOPs)", "format": "~s"}
-    return {
-        "datasets": study.datasets,
-        "depths": [str(depth) for depth in study.depths],
-        "strategies": [label for label in study.strategies if label != "standard"],
-        "start": {"reference": "standard", "budget": study.primary_budget, "metric": "final_test_accuracy"},
-        "margins": {"accuracy": study.equivalence_margin, "ratio": study.cost_margin},
-        "calibration": FIRST_CALIBRATION_SEED,
-        "budgets": BUDGETS,
-        "metrics": METRICS,
-        "clocks": clocks,
-        "quantities": {name: LABELS[name] for name in QUANTITIES},
-        "charts": charts(study.seeds),
-        "comparisons": packed(tables["comparisons"]),
-        "cells": cells,
-        "counts": {"held": held, "all": len(every)},
-    }
+    return cells, {"held": held, "all": len(order)}
 
 
-def _cells(study):
+def _cells(study: Study) -> list[tuple[str, int, str]]:
     """Return data set, depth and strategy of every cell: those of the primary comparison first, then its depth's."""
     strategy, reference, _ = study.primary
-    every = itertools.product(study.depths, study.datasets, study.strategies)
+    grid = itertools.product(study.depths, study.datasets, study.strategies)
     return sorted(
-        ((dataset, depth, label) for depth, dataset, label in every),
+        ((dataset, depth, label) for depth, dataset, label in grid),
         key=lambda cell: (cell[1] != study.primary_depth, cell[2] not in ("standard", strategy, reference)),
     )
 
 
-def packed(table):
+def packed(table: pd.DataFrame) -> str:
     """Return the text of a table's CSV, compressed with gzip, in base64: the same text for the same table."""
     return base64.b64encode(gzip.compress(table_csv(table), mtime=0)).decode()
 
 
-def charts(seeds):
-    """Return the charts of an opened cell in Vega-Lite's grammar.
-
-    Parameters
-    ----------
-    seeds : int
-        Most runs that a mean is taken of.
-
-    Returns
-    -------
-    dict of str to dict
-        A text that begins with ``@`` stands for a value that the script knows: colours,
-        widths, labels and titles. The rows of all are named ``rows``.
-    """
-    legend = {"orient": "top", "title": None, "labelLimit": 0, "direction": "@legend"}
-    legend |= {"symbolType": "stroke", "symbolOpacity": 1, "symbolStrokeWidth": 2.5, "symbolSize": 300}
-    strategies_apart = {
-        "color": {
-            "field": "strategy",
-            "type": "nominal",
-            "scale": {"domain": ["@reference", "@strategy"], "range": ["@grey", "@accent"]},
-            "legend": legend,
-        },
-        # colour is not the only sign
-        "strokeDash": {
-            "field": "strategy",
-            "type": "nominal",
-            "scale": {"domain": ["@reference", "@strategy"], "range": [[5, 3], [1, 0]]},
-            "legend": legend,
-        },
-    }
-    clock = {"field": "at", "type": "quantitative", "title": "@clock", "axis": {"format": "@format"}}
-    return {
-        "curves": _curves(clock, strategies_apart, seeds),
-        "pairs": _pairs(),
-        "times": _times(clock, strategies_apart),
-    }
-
-
-def _curves(clock, strategies_apart, seeds):
-    value = {"field": "value", "type": "quantitative", "title": "@quantity", "scale": {"zero": False}}
-    # of n runs, half of the width of the mean's interval in standard errors
-    quantiles = [0, 0, *(round(float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)), 4) for n in range(2, seeds + 1))]
-    means = [
-        {
-            "aggregate": [
-                {"op": "mean", "field": "value", "as": "mean"},
-                {"op": "stderr", "field": "value", "as": "error"},
-                {"op": "count", "as": "runs"},
-            ],
-            "groupby": ["strategy", "at"],
-        },
-        {"calculate": f"{json.dumps(quantiles)}[datum.runs] * datum.error", "as": "half"},
-        {"calculate": "datum.mean - datum.half", "as": "low"},
-        {"calculate": "datum.mean + datum.half", "as": "high"},
-    ]
-    mean = value | {"field": "mean"}
-    shown = [
-        {"field": "strategy", "type": "nominal", "title": "strategy"},
-        {"field": "at", "type": "quantitative", "title": "@clock", "format": "@format"},
-        *(
-            {"field": name, "type": "quantitative", "title": title, "format": ".2f"}
-            for name, title in (("mean", "mean"), ("low", "interval from"), ("high", "to"))
-        ),
-    ]
-    band = {"color": strategies_apart["color"], "y": value | {"field": "low"}, "y2": {"field": "high"}}
-    seed = {"color": strategies_apart["color"], "detail": {"field": "seed", "type": "nominal"}, "y": value}
-    return _single(320) | {
-        "transform": [{"filter": "isValid(datum.value)"}],
-        "encoding": {"x": clock},
-        "layer": [
-            {
-                "transform": [*means, {"filter": "datum.runs > 1"}],
-                "mark": {"type": "area", "opacity": 0.22},
-                "encoding": band,
-            },
-            {"mark": {"type": "line", "strokeWidth": 0.8, "opacity": 0.4}, "encoding": seed},
-            {
-                "transform": means,
-                "mark": {"type": "line", "strokeWidth": 2.6},
-                "encoding": {**strategies_apart, "y": mean},
-            },
-            {
-                "transform": means,
-                "mark": {"type": "circle", "size": 60, "opacity": 0.01},
-                "encoding": {"y": mean, "tooltip": shown},
-            },
-        ],
-    }
-
-
-def _pairs():
-    row = {"field": "row", "type": "nominal", "sort": None, "title": None, "axis": {"grid": False}}
-    difference = {"field": "difference", "type": "quantitative", "title": "@difference"}
-    points = {"type": "quantitative", "format": "+.2f"}
-    seeds, mean = {"filter": "!datum.mean"}, {"filter": "datum.mean"}
-    tooltip = [{"field": "row", "type": "nominal", "title": "pair"}, difference | points | {"title": "difference"}]
-    ends = [{"field": name, **points, "title": title} for name, title in (("low", "interval from"), ("high", "to"))]
-    return _single("@height") | {
-        "layer": [
-            {
-                "transform": [mean],
-                "mark": {"type": "rect", "color": "@grey", "opacity": 0.2},
-                "encoding": {"x": {"datum": "@below"}, "x2": {"datum": "@above"}},
-            },
-            {
-                "transform": [mean],
-                "mark": {"type": "rule", "color": "@grey", "strokeWidth": 1.5},
-                "encoding": {"x": {"datum": 0, "type": "quantitative"}},
-            },
-            {
-                "transform": [seeds],
-                "mark": {"type": "circle", "size": 55, "color": "@grey", "opacity": 1},
-                "encoding": {"x": difference, "y": row, "tooltip": tooltip},
-            },
-            {
-                # pairs have no interval, data sets have
-                "mark": "rule",
-                "encoding": {"x": difference | {"field": "low"}, "x2": {"field": "high"}, "y": row}
-                | {
-                    channel: {"condition": {"test": "datum.mean", "value": of_mean}, "value": of_others}
-                    for channel, of_mean, of_others in (("color", "@accent", "@grey"), ("strokeWidth", 3, 1.5))
-                },
-            },
-            {
-                "transform": [mean],
-                "mark": {
-                    "type": "point",
-                    "shape": "diamond",
-                    "filled": True,
-                    "size": 130,
-                    "color": "@accent",
-                    "opacity": 1,
-                },
-                "encoding": {"x": difference, "y": row, "tooltip": [*tooltip, *ends]},
-            },
-        ],
-    }
-
-
-def _times(clock, strategies_apart):
-    shown = [
-        {"field": "strategy", "type": "nominal", "title": "strategy"},
-        {"field": "at", "type": "quantitative", "title": "@clock", "format": "@format"},
-        {"field": "share", "type": "quantitative", "title": "runs at the target", "format": ".0%"},
-    ]
-    share = {"field": "share", "type": "quantitative", "title": "Runs at the target", "scale": {"domain": [0, 1]}}
-    return {
-        "data": {"name": "rows"},
-        "title": _TITLE,
-        # each run counts once; a run that never reaches the target ends at its last epoch and counts for nothing,
-        # and the rows at 0 are no runs
-        "transform": [
-            {
-                "joinaggregate": [{"op": "sum", "field": "run", "as": "runs"}],
-                "groupby": ["strategy", "level"],
-            },
-            {
-                "window": [{"op": "sum", "field": "reached", "as": "done"}],
-                "frame": [None, 0],
-                "ignorePeers": False,
-                "sort": [{"field": "at"}],
-                "groupby": ["strategy", "level"],
-            },
-            {"calculate": "datum.done / datum.runs", "as": "share"},
-        ],
-        "facet": {
-            "field": "level",
-            "type": "ordinal",
-            "title": "Target, as a share of what standard training gains over chance",
-            "header": {"format": ".0%"},
-        },
-        "columns": "@columns",
-        "spec": {
-            "width": "@panel",
-            "height": 150,
-            "layer": [
-                {
-                    "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 2.2},
-                    "encoding": strategies_apart,
-                },
-                {"mark": {"type": "circle", "size": 60, "opacity": 0.01}, "encoding": {"tooltip": shown}},
-            ],
-            "encoding": {"x": clock, "y": share | {"axis": {"format": ".0%", "tickCount": 3}}},
-        },
-    }
-
-
-def _single(height):
-    return {
-        "data": {"name": "rows"},
-        "title": _TITLE,
-        "width": "@width",
-        "height": height,
-        "autosize": {"type": "fit-x", "contains": "padding"},
-    }
-
-
 @functools.cache
-def library():
-    """Return Vega, Vega-Lite and Vega-Embed as one script that loads nothing."""
+def library() -> str:
+    """Return Vega, Vega-Lite and Vega-Embed as one script that loads nothing.
+
+    Raises
+    ------
+    RuntimeError
+        If its text would end the element that it stands in.
+    """
     import vl_convert
 
-    script = vl_convert.javascript_bundle()
+    # its stub does not know that the arguments have defaults
+    script = vl_convert.javascript_bundle()  # type: ignore[call-arg]
     if "</script" in script.lower() or "<!--" in script:
         raise RuntimeError("the charting library cannot stand in a page")
     return script
 
 
-def content_hash(script):
+def content_hash(script: str) -> str:
     """Return the source expression that lets a page's policy run an inline script: its SHA-256 in base64."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
-def json_in_html(value):
+def json_in_html(value: Any) -> str:
     """Return JSON that can stand in a script element: no text in it can end the element."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

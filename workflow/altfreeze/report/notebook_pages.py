@@ -1,21 +1,34 @@
-"""Execute a notebook through papermill, and say in one line where and why one failed."""
+"""Execute a notebook through papermill, say in one line where and why one failed, and write its page.
 
+A page is a single file that loads nothing from outside.
+"""
+
+import copy
 import logging
+import re
 import sys
+from pathlib import Path
+from typing import Any
 
+import nbformat
 import papermill
 import zmq
 from jupyter_client.kernelspec import NoSuchKernel
 from nbclient.exceptions import DeadKernelError
+from nbconvert import HTMLExporter
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
+from pygments.formatters import HtmlFormatter
 
+from altfreeze.report.templates import TEMPLATES, style_sheet
 from altfreeze.support.errors import InputError
+from altfreeze.support.files import atomic_output
 
 KERNEL = "python3"
 # two kernels that start at once can choose the same port; another start chooses another
 STARTS = 3
 
 
-def execute(notebook, parameters, executed):
+def execute(notebook: Path, parameters: dict[str, Any], executed: Path) -> None:
     """Execute a notebook and keep the executed copy, up to the cell that failed if one did.
 
     What the cells print, and the whole traceback of one that fails, goes to standard
@@ -64,3 +77,85 @@ def execute(notebook, parameters, executed):
             if start == STARTS:
                 raise InputError(message) from None
             print(f"{message}; starting it again", file=sys.stderr)
+
+
+def write_page(notebook: Path, output: Path) -> None:
+    """Write an executed notebook as one HTML page that loads nothing.
+
+    The code is hidden until a check box shows it; scripts and widgets are left out. The
+    notebook is stored again by `without_traces`, so that notebook and page are the same
+    bytes each time.
+
+    Parameters
+    ----------
+    notebook : pathlib.Path
+        Executed notebook, read and written.
+    output : pathlib.Path
+        HTML to write; it links to ``../report.html``.
+
+    Raises
+    ------
+    InputError
+        If `notebook` is not a notebook.
+    """
+    try:
+        node = nbformat.read(notebook, as_version=4)
+    except (OSError, ValueError, AttributeError, nbformat.ValidationError) as error:
+        raise InputError(f"{notebook}: not a notebook: {' '.join(str(error).split())[:200]}") from None
+    node = without_traces(node)
+    exporter = HTMLExporter(
+        template_name="page",
+        extra_template_basedirs=[str(TEMPLATES)],
+        exclude_anchor_links=True,
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+    )
+    # of a progress bar only the last state stays
+    exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)
+    light, dark = (HtmlFormatter(style=name).get_style_defs(".highlight") for name in ("xcode", "github-dark"))
+    style = f"{style_sheet()}\n{light}\n@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}"
+    html, _ = exporter.from_notebook_node(
+        node, resources={"page_title": _title(node) or notebook.stem, "page_style": style}
+    )
+    with atomic_output(notebook) as file:
+        file.write(nbformat.writes(node) + "\n")
+    with atomic_output(output) as file:
+        file.write(html if html.endswith("\n") else html + "\n")
+
+
+def without_traces(node: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Return an executed notebook without what only tells when and where it was executed.
+
+    Parameters
+    ----------
+    node : nbformat.NotebookNode
+        As papermill left it: with times of its start and end, paths, a random id of the cell
+        that it injected, and warnings, which its log has too.
+
+    Returns
+    -------
+    nbformat.NotebookNode
+        A valid notebook, equal for equal code, parameters and outputs.
+    """
+    node = copy.deepcopy(node)
+    node.metadata.pop("papermill", None)
+    for cell in node.cells:
+        for name in ("papermill", "execution"):
+            cell.metadata.pop(name, None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.id = "injected-parameters"
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    return node
+
+
+def _title(node: nbformat.NotebookNode) -> str | None:
+    """Return the text of the first heading of a notebook, written or computed, or None."""
+    for cell in node.cells:
+        texts = [cell.source] if cell.cell_type == "markdown" else []
+        texts += [output.get("data", {}).get("text/markdown", "") for output in cell.get("outputs", [])]
+        for text in texts:
+            heading = re.search(r"^#+ +(.+?)[ #]*$", text, re.MULTILINE)
+            if heading:
+                return re.sub(r"[*`]", "", heading[1])
+    return None

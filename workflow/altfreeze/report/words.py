@@ -1,10 +1,17 @@
 """Numbers, points, intervals and plurals in words: how the report and its pages say them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from altfreeze.vocabulary import BUDGETS
 
 # the logs hold nine digits of an accuracy; below this a difference is rounding
 DIGITS = 6
+# controls that end earlier: names of strategies, and what they are in a sentence
+CONTROLS = {
+    "standard_half_updates": "standard training for half of the steps",
+    "standard_matched_flops": "standard training that stops at the same number of operations",
+}
 
 
 def count(number: float, word: str, plural: str | None = None) -> str:
@@ -16,6 +23,15 @@ def listed(parts: Sequence[str], word: str = "and") -> str:
     """Return parts as a list in words: ``a, b and c``."""
     *first, last = parts
     return f"{', '.join(first)} {word} {last}" if first else last
+
+
+def side(low: float, high: float | None = None) -> int:
+    """Return the side of zero on which a number or an interval lies: -1, 1, or 0 where it holds zero.
+
+    What is below the digits of the logs is zero.
+    """
+    high = low if high is None else high
+    return int(round(low, DIGITS) > 0) - int(round(high, DIGITS) < 0)
 
 
 def signed_points(share: float, places: int = 2) -> str:
@@ -37,22 +53,97 @@ def signed_points(share: float, places: int = 2) -> str:
 
 
 def points(share: float) -> str:
-    """Return a share as signed points, with more decimals where two would show a number as zero."""
+    """Return a share as signed points, with more decimals where two would show a number as zero; empty without one."""
+    if math.isnan(share):
+        return ""
     texts = [signed_points(share, places) for places in (2, 3, 4)]
     return next((text for text in texts if text.strip("+−0.")), texts[0])
 
 
-def interval(low: float, high: float) -> str:
-    """Return an interval of shares in signed points, ``[−0.63, +0.15]``, or that there is none."""
-    return "no interval" if math.isnan(low) else f"[{points(low)}, {points(high)}]"
+def interval(low: float, high: float, form: Callable[[float], str] = points) -> str:
+    """Return an interval, by default of shares in signed points, ``[−0.63, +0.15]``, or that there is none."""
+    return "no interval" if math.isnan(low) else f"[{form(low)}, {form(high)}]"
+
+
+def number(value: float, form: str = ".2g") -> str:
+    """Return a number with a real minus, empty where there is none; what rounds to zero has no sign."""
+    if math.isnan(value):
+        return ""
+    text = f"{value:{form}}".replace("-", "−")
+    return text if text.strip("+−0.") else text.lstrip("+−")
+
+
+def distance(share: float, unit: str = "", places: int | None = None) -> str:
+    """Return how far a share lies from zero, in points, and on which side: ``0.32 points below``.
+
+    Parameters
+    ----------
+    share : float
+    unit : str
+        Word after the number.
+    places : int, optional
+        Decimals; without it as many as show a number that is not zero as not zero, and at least two.
+
+    Returns
+    -------
+    str
+    """
+    number = f"{abs(100 * round(share, DIGITS)):.{_places(share) if places is None else places}f}"
+    return " ".join(filter(None, (number, unit, ("from", "above", "below")[side(share)])))
+
+
+def interval_of_distances(low: float, high: float) -> str:
+    """Return an interval of shares as distances from zero: ``0.69 below to 0.07 above``, ``1.00 to 3.00 below``."""
+    near, far = (high, low) if side(low, high) < 0 else (low, high)
+    texts = [distance(end, places=_places(low, high)).removesuffix(" from") for end in (near, far)]
+    # on one side of zero the side is said once
+    return " to ".join([texts[0].split()[0], texts[1]] if side(low, high) else texts)
 
 
 def percent(share: float) -> str:
-    """Return a share as a percentage, empty where there is none."""
-    return "" if math.isnan(share) else f"{100 * share:.0f} %"
+    """Return a share as a percentage, which is 0 or 100 only where the share is; empty where there is none."""
+    if math.isnan(share):
+        return ""
+    return "< 1 %" if 0 < share < 0.005 else "> 99 %" if 0.995 <= share < 1 else f"{100 * share:.0f} %"
 
 
-def margin_in_words(margin: float, unit: str = "accuracy point") -> str:
-    """Return a margin, a share, in points: ``1 accuracy point``."""
-    number = f"{100 * margin:g}"
+def margin_in_words(margin: float, unit: str = "accuracy point", digits: int = 6) -> str:
+    """Return a margin, a share, in points: ``1 accuracy point``.
+
+    Parameters
+    ----------
+    margin : float
+    unit : str
+        Its singular.
+    digits : int
+        Significant ones.
+
+    Returns
+    -------
+    str
+    """
+    number = f"{100 * margin:.{digits}g}"
     return f"{number} {unit}{'' if number == '1' else 's'}"
+
+
+def reference_in_words(name: str, budget: str) -> str:
+    """Return what a strategy is compared with: standard training at a budget, or a control that ends earlier.
+
+    Parameters
+    ----------
+    name : str
+        The strategy's, ``standard`` or one of `CONTROLS`.
+    budget : str
+        A key of `altfreeze.vocabulary.BUDGETS`.
+
+    Returns
+    -------
+    str
+    """
+    return f"standard training at {BUDGETS[budget].words}" if name == "standard" else CONTROLS[name]
+
+
+def _places(*shares: float) -> int:
+    """Return how many decimals show each number of points that is not zero as not zero."""
+    smallest = min((abs(100 * round(share, DIGITS)) for share in shares if round(share, DIGITS)), default=1)
+    return max(2, math.ceil(-math.log10(smallest)))

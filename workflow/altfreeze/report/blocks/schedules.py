@@ -1,12 +1,17 @@
-"""What the page on schedules shows: plans in numbers and words."""
+"""What the page on schedules says of the plans of trainings, in numbers and words."""
 
 import inspect
 import itertools
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
-from altfreeze.freezing.plan import layer_ranges
+from altfreeze.freezing.plan import Epoch, Workload, layer_ranges
+from altfreeze.freezing.strategy import STRATEGIES
+from altfreeze.report.blocks.cells import heading
+from altfreeze.study.grid import Study
 
 # how long a strategy trains, by its budget
 LENGTHS = {
@@ -18,21 +23,21 @@ LENGTHS = {
 _MOST_GROUPS = 8
 
 
-def first_sentence(documented):
+def first_sentence(documented: Callable[..., Any]) -> str:
     """Return the first line of a docstring, which says what the documented does."""
-    return inspect.getdoc(documented).partition("\n")[0]
+    return (inspect.getdoc(documented) or "").partition("\n")[0]
 
 
 class Totals(NamedTuple):
     """What a training makes: steps, updates of each layer and their mean over parameters, operations."""
 
     steps: int
-    updates: tuple
+    updates: tuple[int, ...]
     updates_mean: float
     flops: int
 
 
-def totals(epochs, workload):
+def totals(epochs: Sequence[Epoch], workload: Workload) -> Totals:
     """Return the totals of a plan.
 
     Parameters
@@ -54,7 +59,7 @@ def totals(epochs, workload):
     )
 
 
-def in_words(epochs):
+def in_words(epochs: Sequence[Epoch]) -> str:
     """Return which layers of a plan learn in how many steps, and in which epochs.
 
     Parameters
@@ -68,7 +73,7 @@ def in_words(epochs):
     """
     by_epoch = np.array([epoch.updates() for epoch in epochs])
     steps = sum(len(epoch.steps) for epoch in epochs)
-    groups = {}
+    groups: dict[tuple[int, ...], list[int]] = {}
     for layer, counts in enumerate(by_epoch.T):
         groups.setdefault((*np.flatnonzero(counts) + 1, int(counts.sum())), []).append(layer)
     start = f"of {steps:,} steps, "
@@ -80,13 +85,147 @@ def in_words(epochs):
         of_group = [layer in layers for layer in range(by_epoch.shape[1])]
         who = f"layer{'s' * (len(layers) > 1)} {layer_ranges(of_group).replace(' ', ', ')}"
         verb = "learn" if len(layers) > 1 else "learns"
-        parts.append(f"{who} {verb} in {updates:,} ({_epochs(learned)})" if learned else f"{who} never {verb}")
+        parts.append(f"{who} {verb} in {updates:,} ({_epochs_in_words(learned)})" if learned else f"{who} never {verb}")
     return start + "; ".join(parts)
 
 
-def _epochs(numbers):
+def _epochs_in_words(numbers: Sequence[int]) -> str:
     first, last = int(numbers[0]), int(numbers[-1])
     if first == last:
         return f"in epoch {first}"
     whole = len(numbers) == last - first + 1
     return f"in {'' if whole else f'{len(numbers)} of '}{'the ' * (not whole)}epochs {first} to {last}"
+
+
+class Planned(NamedTuple):
+    """Plans of every strategy of a study, at the depth of its primary comparison.
+
+    Attributes
+    ----------
+    shown : str
+        The data set whose plans are drawn: phases that are counted in steps are seen best where an epoch has the most.
+    workload : altfreeze.freezing.plan.Workload
+        Of the data set that is shown.
+    plans : dict of str to list of altfreeze.freezing.plan.Epoch
+        By label, on the data set that is shown.
+    totals : dict of str to dict of str to Totals
+        By label and data set.
+    """
+
+    shown: str
+    workload: Workload
+    plans: dict[str, list[Epoch]]
+    totals: dict[str, dict[str, Totals]]
+
+    @property
+    def until(self) -> int:
+        """The epochs of the longest training."""
+        return max(map(len, self.plans.values()))
+
+    def operations(self, label: str, dataset: str) -> float:
+        """Return the operations of a strategy's whole training as a share of standard training's."""
+        return self.totals[label][dataset].flops / self.totals["standard"][dataset].flops
+
+
+def plan_all(study: Study, workloads: Mapping[tuple[str, int], Workload]) -> Planned:
+    """Plan every strategy of a study.
+
+    Parameters
+    ----------
+    study : altfreeze.study.grid.Study
+    workloads : dict of (str, int) to altfreeze.freezing.plan.Workload
+        By data set and depth, for example of `altfreeze.training.timing.read_workloads`.
+
+    Returns
+    -------
+    Planned
+    """
+    depth = study.primary_depth
+    shown = max(study.datasets, key=lambda dataset: len(workloads[dataset, depth].batches))
+
+    def plan_of(label: str, dataset: str) -> list[Epoch]:
+        return study.cell(dataset, depth, label).plan(workloads[dataset, depth])
+
+    return Planned(
+        shown,
+        workloads[shown, depth],
+        {label: plan_of(label, shown) for label in study.strategies},
+        {
+            label: {dataset: totals(plan_of(label, dataset), workloads[dataset, depth]) for dataset in study.datasets}
+            for label in study.strategies
+        },
+    )
+
+
+def _span(*shares: float) -> str:
+    """Return shares as a percentage, or as the range of percentages that they span."""
+    low, high = (f"{100 * share:.1f}" for share in (min(shares), max(shares)))
+    return f"{low} %" if low == high else f"{low} to {high} %"
+
+
+def what_is_drawn(planned: Planned) -> str:
+    """Return what the pictures show, and in which colours."""
+    return (
+        f"Drawn are networks of {planned.workload.depth} layers, the depth of the primary comparison, on "
+        f"*{planned.shown}*, whose epochs have the most steps, {len(planned.workload.batches):,}. Layers are counted "
+        "from the bottom, where the data come in. Dark blue: a layer learns in every step of the epoch, at the full "
+        "learning rate. Lighter: in some of its steps, or at a lower rate, as the bar says. Grey: it is frozen. "
+        "Hatched: it is, and its output is read from a cache. White: the training has ended. Where layers change more "
+        "than once in an epoch, the first steps are drawn one by one."
+    )
+
+
+def schedules_table(planned: Planned) -> pd.DataFrame:
+    """Return steps, updates and operations of every strategy."""
+    rows = []
+    for label, by_dataset in planned.totals.items():
+        made = by_dataset[planned.shown]
+        rows.append(
+            {
+                "Strategy": label,
+                "Steps": f"{made.steps:,}",
+                "Updates per parameter": f"{made.updates_mean:,.0f}",
+                "Fewest updates of a layer": f"{min(made.updates):,}",
+                f"Operations on {planned.shown}, of standard training's": _span(
+                    planned.operations(label, planned.shown)
+                ),
+                "On all data sets": _span(*(planned.operations(label, dataset) for dataset in by_dataset)),
+                "Data sets where a layer never learns": sum(min(one.updates) == 0 for one in by_dataset.values()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def rule_in_words(study: Study, planned: Planned, label: str) -> str:
+    """Return a heading and what the rule of a strategy is: its schedule, parameters and length."""
+    named = study.strategies[label]
+    strategy = STRATEGIES[named["name"]]
+    parameters = ", ".join(f"{key} {value}" for key, value in named.items() if key != "name")
+    sentences = [first_sentence(strategy.schedule)]
+    sentences += [f"With {parameters}."] if parameters else []
+    sentences.append(f"It trains {LENGTHS[strategy.budget]}.")
+    learns = np.array([step.active for epoch in planned.plans[label] for step in epoch.steps])
+    if (learns[1:] > learns[:-1]).any():
+        state = study.cell(planned.shown, study.primary_depth, label).state_on_thaw
+        sentences.append(f"State of the optimizer when a layer thaws: {state}.")
+    return f"## {label}\n\n{' '.join(sentences)}"
+
+
+def _spent(planned: Planned, label: str) -> str:
+    return f"{_span(planned.operations(label, planned.shown))} of the operations of standard training"
+
+
+def picture_in_words(planned: Planned, label: str) -> str:
+    """Return what the picture of a strategy shows, for readers who do not see it."""
+    epochs = planned.plans[label]
+    return (
+        f"Layers that learn under {label} on {planned.shown}, {planned.workload.depth} layers by {len(epochs)} epochs: "
+        f"{in_words(epochs)}; {_spent(planned, label)}"
+    )
+
+
+def plan_in_words(planned: Planned, label: str) -> str:
+    """Return which layers of a strategy learn when, and what it spends."""
+    updates = planned.totals[label][planned.shown].updates_mean
+    words = heading(in_words(planned.plans[label]))
+    return f"{words}: {updates:,.0f} updates per parameter, {_spent(planned, label)}."

@@ -4,11 +4,7 @@
 (async () => {
   const data = JSON.parse(document.getElementById("explorer-data").textContent);
   const byId = (id) => document.getElementById(id);
-  const FILTERS = ["dataset", "depth", "strategy", "reference", "budget", "metric", "recipe"];
-  const CHOICES = [...FILTERS, "clock", "quantity"];
-  const LETTERS = {
-    better: "B", worse: "W", equivalent: "E", undecided: "U", higher: "H", lower: "L", "no pair": "–",
-  };
+  const CHOICES = [...data.filters, "clock", "quantity"];
 
   // names and numbers become text nodes, never markup
   const element = (name, attributes = {}, ...children) => {
@@ -55,11 +51,14 @@
 
   // words
 
+  // as in all of the report: more decimals where two would show a number as zero
   const points = (text) => {
-    const shown = Math.abs(100 * Number(text)).toFixed(2);
+    const size = Math.abs(100 * Number(Number(text).toFixed(6)));
+    const texts = [2, 3, 4].map((places) => size.toFixed(places));
+    const shown = texts.find((each) => Number(each)) ?? texts[0];
     return Number(shown) === 0 ? shown : `${Number(text) < 0 ? "−" : "+"}${shown}`;
   };
-  const isRatio = (row) => row.metric.endsWith("ratio");
+  const isRatio = (row) => data.ratios.includes(row.metric);
   const unit = (row) => (isRatio(row) ? "%" : "points");
   const nameOf = (dataset) => (dataset === "all" ? "Mean of all data sets" : dataset);
   // whether a row is about the same as another, but for some columns
@@ -161,7 +160,7 @@
     const row = found.get(JSON.stringify(key));
     if (!row) return element("td");
     const verdict = verdictOf(row);
-    const letter = LETTERS[verdict] + (row.dropped === "0" ? "" : "*");
+    const letter = data.letters[verdict] + (row.dropped === "0" ? "" : data.letters["left out"]);
     const about = `${nameOf(key[0])}, depth ${key[1]}, ${key[2]}: ${inWords(row)}`;
     const look = { class: `verdict ${verdict.replace(" ", "-")}`, title: about };
     const open = JSON.stringify(view.cell) === JSON.stringify(key);

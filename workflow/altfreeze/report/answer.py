@@ -1,0 +1,192 @@
+"""The answer of a study in one sentence, and the sentences that stand below it; all computed from the tables."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from altfreeze.freezing.schedules import split_index
+from altfreeze.report.selection import overall
+from altfreeze.report.words import (
+    count,
+    distance,
+    interval_of_distances,
+    margin_in_words,
+    points,
+    reference_in_words,
+    side,
+)
+from altfreeze.study.grid import Study
+
+
+def answer(study: Study, comparisons: pd.DataFrame) -> str:
+    """Return the answer of the study in one sentence.
+
+    Parameters
+    ----------
+    study : altfreeze.study.grid.Study
+    comparisons : pandas.DataFrame
+        The table comparisons.
+
+    Returns
+    -------
+    str
+        On the row 'all' of the primary comparison; see `altfreeze.study.grid.Study.primary`.
+
+    Raises
+    ------
+    InputError
+        If `comparisons` lacks that row.
+    """
+    depth, ratio = study.primary_depth, study.primary_freeze_ratio
+    strategy, reference, budget = study.primary
+    row = overall(comparisons, "final_test_accuracy", depth, strategy, budget, reference)
+    subject = f"{_frozen(depth, ratio)}, depth-{depth} networks"
+    against, pairs = reference_in_words(study.strategies[reference]["name"], budget), _pairs(study, row)
+    if math.isnan(row.difference):
+        return (
+            f"Undecided: {subject} cannot be compared with {against}, "
+            f"because a data set has no pair of runs that both ended ({pairs})."
+        )
+    return (
+        f"{_opening(study, row)}: {subject} ended {distance(row.difference, 'accuracy points')} {against} "
+        f"({_in_brackets(row)}; {pairs})."
+    )
+
+
+def reason(study: Study, comparisons: pd.DataFrame) -> str:
+    """Return a sentence on what is left of the difference on other budgets, and on what was spent.
+
+    Parameters
+    ----------
+    study : altfreeze.study.grid.Study
+    comparisons : pandas.DataFrame
+        The table comparisons.
+
+    Returns
+    -------
+    str
+        On the primary strategy against standard training at equal epochs and against the controls
+        `standard_half_updates` and `standard_matched_flops`, each at its own end, as far as
+        it was compared with them and they are not the primary comparison itself.
+    """
+    depth, strategy = study.primary_depth, study.primary_strategy
+    matched = f"standard_matched_flops-{study.primary_freeze_ratio:g}"
+    parts = []
+    for reference, budget in (("standard", "epochs"), ("standard_half_updates", "own"), (matched, "own")):
+        compared = (comparisons["reference"] == reference) & (comparisons["strategy"] == strategy)
+        if not compared.any() or (strategy, reference, budget) == study.primary:
+            continue
+        row = overall(comparisons, "final_test_accuracy", depth, strategy, budget, reference)
+        if not math.isnan(row.difference):
+            against = reference_in_words(study.strategies[reference]["name"], budget)
+            parts.append(f"{distance(row.difference, 'points')} {against} ({_in_brackets(row)}: {row.verdict})")
+    operations = overall(comparisons, "flops_ratio", depth, strategy, "own").strategy_mean
+    sentences = [f"It ended {', and '.join(parts)}."] if parts else []
+    if not math.isnan(operations):
+        epochs = f"{study.epochs_alternating} and {count(study.epochs_standard, 'epoch')}"
+        share = f"{100 * operations:.0f} % of the operations of standard training"
+        sentences.append(f"Its whole training took {share} ({epochs}).")
+    return " ".join(sentences)
+
+
+def generalisation(study: Study, across: pd.DataFrame) -> str:
+    """Return a sentence on what the primary comparison says of data sets like these.
+
+    Parameters
+    ----------
+    study : altfreeze.study.grid.Study
+    across : pandas.DataFrame
+        The table across_datasets.
+
+    Returns
+    -------
+    str
+        With the data set as the unit; empty where no data set has a pair.
+    """
+    row: Any = next(across[across["family"] == "primary"].itertuples(), None)
+    if row is None or row.datasets < 2:
+        return ""
+    opening = f"On data sets like these, of which {row.datasets} are a small sample, "
+    if not row.can_be_significant:
+        opening += (
+            f"no result could be significant (the smallest p-value that they permit is {row.smallest_wilcoxon_p:.2g}); "
+        )
+    adjusted = "" if not study.family else f", {row.adjusted_p:.2g} after Holm's adjustment"
+    return (
+        f"{opening}the mean difference is {points(row.mean)} points (95 % t interval {points(row.low)} to "
+        f"{points(row.high)}; exact Wilcoxon p = {row.wilcoxon_p:.2g}{adjusted}): {row.verdict}."
+    )
+
+
+def left_out(runs: pd.DataFrame, comparisons: pd.DataFrame) -> str:
+    """Return a sentence on the pairs that no comparison could use, empty where there are none.
+
+    Parameters
+    ----------
+    runs, comparisons : pandas.DataFrame
+        The tables of these names.
+
+    Returns
+    -------
+    str
+        On the primary comparison and on those of every other strategy with standard training, at the ends.
+    """
+    cells = comparisons[
+        (comparisons["metric"] == "final_test_accuracy")
+        & (comparisons["dataset"] != "all")
+        & (comparisons["dropped"] > 0)
+    ]
+    here = cells["family"] == "primary"
+    others = ~here & (cells["budget"] == "own") & (cells["reference"] == "standard")
+    parts = [
+        f"{count(int(rows['dropped'].sum()), 'pair')} in {count(len(rows), 'cell')} of {where}"
+        for rows, where in ((cells[here], "this comparison"), (cells[others], "the others"))
+        if len(rows)
+    ]
+    if not parts:
+        return ""
+    whose = []
+    for status in ("diverged", "missing"):
+        standard = runs.loc[runs["status"] == status, "strategy"] == "standard"
+        if status == "diverged" or len(standard):
+            whose.append(
+                f"{status} runs: {standard.sum()} of standard training, {(~standard).sum()} of the other strategies"
+            )
+    return f"Left out ({'; '.join(whose)}): {', and '.join(parts)}."
+
+
+def _opening(study: Study, row: Any) -> str:
+    if row.verdict == "undecided":
+        return "Undecided"
+    margin = margin_in_words(study.equivalence_margin)
+    small = f", by less than {margin}" if row.verdict == "equivalent" else ""
+    return {
+        -1: f"Alternating freezing lost{small}",
+        1: f"Alternating freezing won{small}",
+        0: f"Alternating freezing made no difference of {margin} or more",
+    }[side(row.low, row.high)]
+
+
+def _in_brackets(row: Any) -> str:
+    if math.isnan(row.low):
+        return "no interval: a data set has fewer than five pairs"
+    return f"95 % interval {interval_of_distances(row.low, row.high)}"
+
+
+def _frozen(depth: int, freeze_ratio: float) -> str:
+    bottom = split_index(freeze_ratio, depth)
+    if bottom in (0, depth):
+        return f"with no layer ever frozen (freeze ratio {freeze_ratio:g} is standard training)"
+    if 2 * bottom == depth:
+        return "with the lower and the upper half of the layers frozen in turn"
+    return f"with the lower {bottom} and the upper {depth - bottom} layers frozen in turn"
+
+
+def _pairs(study: Study, row: Any) -> str:
+    grid = f"{count(len(study.datasets), 'data set')} × {count(study.seeds, 'seed')}"
+    if row.dropped:
+        missing = row.missing_reference + row.missing_strategy
+        whose = f", {count(missing, 'run')} missing" if missing else ""
+        return f"{row.pairs:,} of {count(row.pairs + row.dropped, 'pair')}: {grid}, {row.dropped:,} left out{whose}"
+    return f"{count(row.pairs, 'pair')}: {grid}"

@@ -1,0 +1,189 @@
+"""What the page on statistics says of the primary comparison: on these data sets, and on data sets like these."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from altfreeze.report.blocks.cells import NO_PAIR, at, tally
+from altfreeze.report.words import count, interval, margin_in_words, number, percent, points
+from altfreeze.study.grid import Study
+
+SIGNIFICANCE = 0.05
+
+
+def named(dataset: str) -> str:
+    """Return the name of a data set, or of all together."""
+    return "mean of all" if dataset == "all" else dataset
+
+
+def primary_in_words(study: Study) -> str:
+    """Return which strategy the primary comparison is of, minus which reference, and at which budget."""
+    strategy, reference, budget = study.primary
+    return f"`{strategy}` minus `{reference}`, {at(budget)}"
+
+
+def primary_rows(comparisons: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the primary comparison in the table comparisons, one per data set and their mean."""
+    return comparisons[comparisons["family"] == "primary"]
+
+
+def _primary_across(across: pd.DataFrame) -> Any:
+    return next(across[across["family"] == "primary"].itertuples())
+
+
+def on_these_data_sets(study: Study, comparisons: pd.DataFrame) -> str:
+    """Return what the primary comparison says of these data sets."""
+    rows = primary_rows(comparisons)
+    row = next(rows[rows["dataset"] == "all"].itertuples())
+    subject = f"Final test accuracy at depth {study.primary_depth}, {primary_in_words(study)}"
+    grid = f"{count(len(study.datasets), 'data set')} × {count(study.seeds, 'seed')}"
+    pairs = f"{count(row.pairs, 'pair')}, {grid}" + (f", {row.dropped} left out" if row.dropped else "")
+    if math.isnan(row.difference):
+        return f"**On these data sets: undecided.** {subject}: a data set has no pair of runs ({pairs})."
+    why = ", as a data set has fewer than five pairs" if math.isnan(row.low) else ""
+    tests = (
+        "" if math.isnan(row.equivalence_p) else f" Two one-sided tests of the margin: p = {number(row.equivalence_p)}."
+    )
+    margin = margin_in_words(study.equivalence_margin, "point")
+    return (
+        f"**On these data sets: {row.verdict}.** {subject}: {points(row.difference)} points, "
+        f"{interval(row.low, row.high)}{why} ({pairs}; margin ±{margin}).{tests}"
+    )
+
+
+def on_data_sets_like_these(across: pd.DataFrame) -> str:
+    """Return what the primary comparison says of data sets like these."""
+    row = _primary_across(across)
+    if not row.datasets:
+        return "**On data sets like these:** no data set has a pair of runs."
+    if row.datasets == 1:
+        return "**On data sets like these:** one data set says nothing of others."
+    without = f", {row.missing} left out" if row.missing else ""
+    adjusted = across["adjusted_p"].notna().sum()
+    holm = f", {number(row.adjusted_p)} after Holm's adjustment in its family of {adjusted}" if adjusted > 1 else ""
+    return (
+        f"**On data sets like these: {row.verdict}.** Mean {points(row.mean)} points, 95 % t interval "
+        f"{interval(row.low, row.high)} ({count(row.datasets, 'data set')}{without}); exact Wilcoxon p = "
+        f"{number(row.wilcoxon_p)}{holm}; the smallest p-value that so many data sets permit is "
+        f"{number(row.smallest_wilcoxon_p)}. The Bayesian signed-rank test, with the margin as its region of practical "
+        f"equivalence, gives {percent(row.probability_worse)} to worse, {percent(row.probability_equivalent)} to "
+        f"equivalent and {percent(row.probability_better)} to better."
+    )
+
+
+def too_few_data_sets(across: pd.DataFrame) -> str:
+    """Return a warning where no result could be significant, else nothing."""
+    row = _primary_across(across)
+    if row.datasets < 2 or row.can_be_significant:
+        return ""
+    return (
+        f"**Warning:** with {count(row.nonzero, 'data set')} that differ at all, no result could ever be "
+        "significant at 5 %: here, a large p-value says nothing whatever."
+    )
+
+
+def secondary_comparisons(across: pd.DataFrame) -> str:
+    """Return how many comparisons are secondary, and how many small p-values are to be expected among them."""
+    secondary = (across["family"] == "secondary").sum()
+    tuned = (across["recipe"] == "tuned").any()
+    return (
+        f"This is the one comparison that the configuration named before it was seen. All {secondary} others in "
+        f"the table of data sets are *secondary*: their p-values are not adjusted for their number, and with no "
+        f"difference anywhere up to {SIGNIFICANCE * secondary:.1f} of them would be expected below {SIGNIFICANCE:g}."
+        + (" Learning rates here are the configured ones; the tables hold the same for tuned rates." if tuned else "")
+    )
+
+
+def family(across: pd.DataFrame) -> str:
+    """Return a sentence on the family that the configuration declares, empty without one."""
+    if not (across["family"] == "family").any():
+        return ""
+    return "The family that is tested together, p-values adjusted by Holm's method:"
+
+
+def family_table(across: pd.DataFrame) -> pd.DataFrame:
+    """Return the primary comparison and the others of its family."""
+    declared = across[across["family"] == "family"]
+    rows = [
+        [
+            row.strategy,
+            row.reference,
+            at(row.budget),
+            points(row.mean),
+            interval(row.low, row.high),
+            number(row.wilcoxon_p),
+            number(row.adjusted_p),
+            row.verdict,
+        ]
+        for row in ([_primary_across(across), *declared.itertuples()] if len(declared) else [])
+    ]
+    columns = ["Strategy", "Minus", "Read", "Mean (points)", "95 % t interval", "Wilcoxon p", "Adjusted p", "Verdict"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def by_data_set(comparisons: pd.DataFrame) -> str:
+    """Return how many data sets say what of the primary comparison."""
+    rows = primary_rows(comparisons)
+    rows = rows[rows["dataset"] != "all"]
+    known = rows.loc[rows["difference"].notna(), "verdict"]
+    sentence = f"Of {count(len(known), 'data set')}: {tally(known)}."
+    if rows["nadeau_bengio_low"].notna().any():
+        clear = ((rows["nadeau_bengio_low"] > 0) | (rows["nadeau_bengio_high"] < 0)).sum()
+        sentence += f" The Nadeau–Bengio interval lies wholly on one side of zero for {clear or 'none'}."
+    return sentence
+
+
+def by_data_set_table(comparisons: pd.DataFrame) -> pd.DataFrame:
+    """Return difference, intervals and verdict of the primary comparison on each data set."""
+    rows = [
+        [
+            named(row.dataset),
+            f"{row.pairs}" + (f" ({row.dropped} left out)" if row.dropped else ""),
+            points(row.difference) or NO_PAIR,
+            points(row.median_difference),
+            interval(row.low, row.high),
+            interval(row.nadeau_bengio_low, row.nadeau_bengio_high),
+            row.verdict,
+        ]
+        for row in primary_rows(comparisons).itertuples()
+    ]
+    columns = ["Data set", "Pairs", "Mean (points)", "Median", "95 % bootstrap", "95 % Nadeau–Bengio", "Verdict"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def effects(study: Study, comparisons: pd.DataFrame) -> str:
+    """Return on how many data sets a difference as large as the margin could go unseen, and what pairing gains."""
+    rows = primary_rows(comparisons)
+    rows = rows[rows["dataset"] != "all"]
+    known = rows["minimum_detectable_difference"].dropna()
+    sentences = []
+    if len(known):
+        blunt = (known > study.equivalence_margin).sum()
+        sentences.append(
+            f"On {blunt} of {count(len(known), 'data set')} a true difference as large as the margin would go unseen "
+            "in more than one study of five."
+        )
+    correlations = rows["correlation"].dropna()
+    if len(correlations):
+        ends = dict.fromkeys(f"{end:.2f}" for end in (correlations.min(), correlations.max()))
+        sentences.append(f"The correlation of the pair is {' to '.join(ends)}.")
+    return " ".join(sentences)
+
+
+def effects_table(comparisons: pd.DataFrame) -> pd.DataFrame:
+    """Return effect sizes of the primary comparison on each data set."""
+    rows = [
+        [
+            named(row.dataset),
+            number(row.correlation, ".2f"),
+            percent(row.probability_of_improvement),
+            number(row.cliffs_delta, "+.2f"),
+            number(row.hedges_g, "+.2f"),
+            points(row.minimum_detectable_difference).lstrip("+"),
+            number(row.equivalence_p),
+        ]
+        for row in primary_rows(comparisons).itertuples()
+    ]
+    columns = ["Correlation", "Improvement", "Cliff's δ", "Hedges' g", "Detectable (points)", "Equivalence p"]
+    return pd.DataFrame(rows, columns=["Data set", *columns])

@@ -1,0 +1,176 @@
+"""Figures of how far a study can be trusted: against itself, with other numbers of seeds, and by its variance."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from altfreeze.report.figures.style import COLORS, DASHES, GREY, add_legend, few_ticks, label_plainly, row_label, style
+from altfreeze.report.words import margin_in_words
+from altfreeze.support.errors import InputError
+from altfreeze.vocabulary import METRICS
+
+_FALSE_ALARM = COLORS[3]
+# of the components of variance: what pairing removes is grey
+_SHARES = ["#bdbdbd", COLORS[0], COLORS[2], "#737373", COLORS[1]]
+
+
+def self_comparison_figure(table: pd.DataFrame, margin: float) -> Figure:
+    """Draw standard training against itself on other seeds: a panel per depth, a row per data set.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The table self_comparison.
+    margin : float
+        Half width of the band in which a difference counts as none, a share.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        If the table is empty.
+    """
+    if table.empty:
+        raise InputError("self_comparison: the table is empty")
+    depths, names = sorted(table["depth"].unique()), list(table["dataset"].unique())
+    with style():
+        figure = Figure(figsize=(max(2.7 * len(depths) + 1.4, 8), 1.7 + 0.27 * len(names)), layout="constrained")
+        axes = figure.subplots(1, len(depths), sharex=True, sharey=True, squeeze=False)[0]
+        for panel, depth in zip(axes, depths, strict=True):
+            panel.axvspan(-100 * margin, 100 * margin, color="0.92", linewidth=0, zorder=0)
+            panel.axvline(0, color="black", linewidth=1)
+            for row in table[table["depth"] == depth].itertuples():
+                position, false = names.index(row.dataset), row.verdict in ("better", "worse")
+                color = _FALSE_ALARM if false else "black" if row.dataset == "all" else COLORS[0]
+                panel.plot([100 * row.low, 100 * row.high], [position, position], color=color, linewidth=2)
+                panel.plot(100 * row.difference, position, "D" if false else "o", color=color, markersize=5)
+            panel.set_title(f"Depth {depth}")
+            few_ticks(panel.xaxis)
+        axes[0].set_yticks(range(len(names)), [row_label(name) for name in names])
+        axes[0].set_ylim(len(names) - 0.5, -0.5)
+        figure.supxlabel(
+            "Final test accuracy of standard training, calibration seeds minus compared seeds (percentage points)\n"
+            f"Bar: 95 % Welch interval. Band: ±{margin_in_words(margin, 'point')}, which count as equal.",
+            fontsize="small",
+        )
+        handles = [
+            Line2D([], [], color=COLORS[0], marker="o", linewidth=2, label="meets zero or lies within the band"),
+            Line2D([], [], color=_FALSE_ALARM, marker="D", linewidth=2, label="false alarm"),
+        ]
+        add_legend(figure, handles, None)
+    return figure
+
+
+def seeds_figure(table: pd.DataFrame, seeds: int, margin: float) -> Figure:
+    """Draw what other numbers of seeds would buy: the half width of the interval, and the power.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The table seeds_needed.
+    seeds : int
+        Number of seeds that the study has.
+    margin : float
+        Difference to detect, a share.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Two panels, one line per depth.
+
+    Raises
+    ------
+    InputError
+        If the table is empty.
+    """
+    if table.empty:
+        raise InputError("seeds_needed: the table is empty")
+    with style():
+        figure = Figure(figsize=(8.4, 3.6), layout="constrained")
+        widths, powers = figure.subplots(1, 2)
+        for panel, column, level in ((widths, "half_width", 100 * margin), (powers, "power", 80)):
+            panel.axhline(level, color=GREY, linewidth=1, linestyle="--")
+            panel.axvline(seeds, color=GREY, linewidth=1)
+            for position, (_, rows) in enumerate(table.groupby("depth")):
+                values = 100 * rows[column]
+                # the logarithm of no width
+                panel.plot(rows["seeds"], values.where(values > 0), **_line(position), marker="o", markersize=3.5)
+            panel.set_xscale("log")
+            panel.set_xlabel("Seeds on each data set")
+            panel.grid(True)
+            panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            panel.xaxis.set_major_formatter("{x:g}")
+            panel.xaxis.set_minor_formatter(NullFormatter())
+            panel.set_xlim(table["seeds"].min() / 1.15, table["seeds"].max() * 1.15)
+        if table["half_width"].gt(0).any():
+            widths.set_yscale("log")
+            label_plainly(widths.yaxis, widths.get_ylim())
+        widths.set_ylabel("Half width of the interval (points)")
+        powers.set_ylabel(f"Power to detect {margin_in_words(margin, 'point')} (%)")
+        powers.set_ylim(-4, 104)
+        handles = [
+            Line2D([], [], label=f"depth {depth}", **_line(position))
+            for position, depth in enumerate(sorted(table["depth"].unique()))
+        ]
+        add_legend(figure, handles, f"Upright line: this study, {seeds}. Dashed: the margin, and a power of 80 %.")
+    return figure
+
+
+def _line(position: int) -> dict[str, Any]:
+    """Return the look of the line of a depth."""
+    cycle, place = divmod(position, len(COLORS))
+    return {"color": COLORS[place], "linestyle": ["-", *DASHES][cycle % (len(DASHES) + 1)], "linewidth": 2}
+
+
+def variance_figure(table: pd.DataFrame) -> Figure:
+    """Draw which share data set, strategy and seed have in the variance of a run: one bar per depth.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The table variance.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        If the table has no share.
+    """
+    rows = table.dropna(subset="share")
+    if rows.empty:
+        raise InputError("variance: the table has no share")
+    shares = 100 * rows.pivot(index="depth", columns="component", values="share")[list(rows["component"].unique())]
+    words = {"interaction": "data set × strategy", "dataset": "data set", "seed": "seed, within a data set"}
+    with style():
+        figure = Figure(figsize=(8.4, 1.4 + 0.42 * len(shares)), layout="constrained")
+        axes = figure.subplots()
+        left = np.zeros(len(shares))
+        for color, component in zip(_SHARES, shares, strict=True):
+            values = shares[component].to_numpy()
+            bars = axes.barh(range(len(shares)), values, 0.66, left, color=color, label=words.get(component, component))
+            # a narrower piece has no room for its number
+            numbers = [f"{value:.0f}" if value >= 4 else "" for value in values]
+            axes.bar_label(bars, numbers, label_type="center", color=_on(color), fontsize="small")
+            left += values
+        axes.set_yticks(range(len(shares)), [f"Depth {depth}" for depth in shares.index])
+        axes.set_ylim(len(shares) - 0.5, -0.5)
+        axes.set_xlim(0, 100)
+        axes.set_xlabel(f"Share of the variance of a run's {METRICS['final_test_accuracy'].words} (%)")
+        add_legend(figure, axes.get_legend_handles_labels()[0], None)
+    return figure
+
+
+def _on(color: str) -> str:
+    """Return black or white, whichever is read better on a colour."""
+    return "white" if np.dot(to_rgb(color), (0.3, 0.59, 0.11)) < 0.5 else "black"
