@@ -36,6 +36,14 @@ def subnormal_numbers():
 
 
 @pytest.fixture(scope="session")
+def wine():
+    """Features and classes of the data set wine, not to be changed."""
+    from sklearn.datasets import load_wine
+
+    return load_wine(return_X_y=True)
+
+
+@pytest.fixture(scope="session")
 def copy_clone():
     """Return a function that copies what a clone holds to a new folder."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]

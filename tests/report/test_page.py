@@ -1,209 +1,33 @@
-"""Report, pages and notebooks: the words of the answer, and files that load nothing."""
+"""The report as a whole: what it says, that it loads nothing, and how it looks in a browser."""
 
 import base64
 import html
 import json
 import os
 import re
-import subprocess
-import sys
 
-import nbformat
-import numpy as np
 import pandas as pd
-import papermill
 import pytest
-from altfreeze.report import discussion
-from altfreeze.report import figures as plots
+from altfreeze.report import discussion, failures
 from altfreeze.report import page as report
-from altfreeze.support.errors import InputError
+from altfreeze.report.answer import answer
+from altfreeze.study.grid import Study
 from altfreeze.tables import schema as tables
 from builders import (
     REPORT_SCRIPTS,
-    ROOT,
     References,
     assert_loads_nothing,
-    make_across,
     make_calibration,
     make_comparisons,
-    make_epochs,
     make_runs,
     make_small_study,
     make_tables,
+    make_unchecked_study,
     open_page,
 )
 from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
 
 HOSTILE = "<img src=x onerror=alert(1)>&\"'$x_1$"
-
-# the answer
-
-
-def test_answer_that_lost_names_effect_reference_interval_and_pairs():
-    study = make_small_study()
-    assert report.answer(study, make_comparisons(study)) == (
-        "Alternating freezing lost: with the lower and the upper half of the layers frozen in turn, depth-6 networks "
-        "ended 2.00 accuracy points below standard training that stops at the same number of operations "
-        "(95 % interval 1.00 to 3.00 below; 6 pairs: 2 data sets × 3 seeds)."
-    )
-
-
-def test_answer_that_won():
-    study = make_small_study()
-    sentence = report.answer(study, make_comparisons(study, difference=0.02, low=0.01, high=0.03))
-    assert sentence.startswith("Alternating freezing won: ")
-    assert (
-        "ended 2.00 accuracy points above standard training that stops at the same number of operations (95 %"
-        in sentence
-    )
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "opening"),
-    [
-        (-0.009, -0.001, "Alternating freezing lost, by less than 1 accuracy point: "),
-        (0.001, 0.009, "Alternating freezing won, by less than 1 accuracy point: "),
-        (-0.009, 0.009, "Alternating freezing made no difference of 1 accuracy point or more: "),
-    ],
-)
-def test_answer_within_the_margin_says_so(low, high, opening):
-    study = make_small_study()
-    assert report.answer(study, make_comparisons(study, low=low, high=high)).startswith(opening)
-
-
-@pytest.mark.parametrize(
-    ("budget", "words"),
-    [
-        ("epochs", "standard training at equal epochs"),
-        ("updates", "standard training for half of the steps"),
-        ("flops", "standard training that stops at the same number of operations"),
-        ("seconds", "standard training at equal reference seconds"),
-    ],
-)
-def test_answer_is_about_the_configured_budget_and_reason_about_the_others(budget, words):
-    study = make_small_study(primary_budget=budget)
-    table = make_comparisons(study)
-    assert f"below {words}" in report.answer(study, table)
-    assert words not in report.reason(study, table)
-
-
-def test_without_its_control_the_budget_is_read_on_standard_training():
-    study = make_small_study(strategies=["alternating"])
-    table = make_comparisons(study)
-    assert "below standard training at equal operations (95 %" in report.answer(study, table)
-
-
-def test_reason_names_every_other_budget_and_what_was_spent():
-    study = make_small_study()
-    assert report.reason(study, make_comparisons(study)) == (
-        "It ended 2.00 points below standard training at equal epochs (95 % interval 1.00 to 3.00 below: worse), "
-        "and 2.00 points below standard training for half of the steps "
-        "(95 % interval 1.00 to 3.00 below: worse). "
-        "Its whole training took 75 % of the operations of standard training (50 and 50 epochs)."
-    )
-    # a control that matches another period is no reference of it
-    other = make_comparisons(study)
-    assert "half of the steps" not in report.reason(study, other[other["reference"] != "standard_half_updates"])
-    only = make_small_study(strategies=["alternating"], epochs_standard=20)
-    assert report.reason(only, make_comparisons(only)) == (
-        "It ended 2.00 points below standard training at equal epochs (95 % interval 1.00 to 3.00 below: worse). "
-        "Its whole training took 75 % of the operations of standard training (50 and 20 epochs)."
-    )
-
-
-def test_generalisation_takes_the_data_set_as_the_unit_and_warns_where_nothing_could_be_significant():
-    study = make_small_study()
-    assert report.generalisation(study, make_across(study)) == (
-        "On data sets like these, of which 9 are a small sample, the mean difference is −0.40 points "
-        "(95 % t interval −1.20 to 0.40; exact Wilcoxon p = 0.82): undecided."
-    ).replace("to 0.40", "to +0.40")
-    few = make_across(study, datasets=4, smallest_wilcoxon_p=0.125, can_be_significant=0)
-    assert "no result could be significant (the smallest p-value that they permit is 0.12)" in report.generalisation(
-        study, few
-    )
-    family = make_small_study(family=["random_half"])
-    assert "p = 0.82, 0.9 after Holm's adjustment" in report.generalisation(family, make_across(family, adjusted_p=0.9))
-    assert report.generalisation(study, make_across(study, datasets=1)) == ""
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "interval"),
-    [(-0.03, 0.01, "3.00 below to 1.00 above"), (-0.03, 0.0, "3.00 below to 0.00"), (0.0, 0.03, "0.00 to 3.00 above")],
-)
-def test_answer_is_undecided_where_the_interval_meets_zero(low, high, interval):
-    study = make_small_study()
-    sentence = report.answer(study, make_comparisons(study, difference=-0.01, low=low, high=high))
-    assert sentence.startswith("Undecided: ")
-    assert f"(95 % interval {interval};" in sentence
-
-
-def test_answer_takes_rounding_of_the_logs_for_no_difference():
-    study = make_small_study()
-    sentence = report.answer(study, make_comparisons(study, difference=-1e-10, low=-2e-10, high=-1e-11))
-    assert sentence.startswith("Alternating freezing made no difference of 1 accuracy point or more: ")
-    assert "ended 0.00 accuracy points from standard training that stops" in sentence
-    assert "(95 % interval 0.00 to 0.00;" in sentence
-
-
-def test_answer_never_shows_an_end_that_decides_as_zero():
-    study = make_small_study()
-    sentence = report.answer(study, make_comparisons(study, difference=-0.002, low=-0.014, high=-0.00002))
-    assert sentence.startswith("Alternating freezing lost: ")
-    assert "(95 % interval 0.002 to 1.400 below;" in sentence
-
-
-def test_answer_without_interval_says_so():
-    study = make_small_study(seeds=1)
-    sentence = report.answer(study, make_comparisons(study, low=np.nan, high=np.nan, pairs=2))
-    assert sentence.startswith("Undecided: ")
-    assert "(no interval: a data set has fewer than five pairs; 2 pairs: 2 data sets × 1 seed)" in sentence
-
-
-def test_answer_without_a_usable_pair_claims_nothing():
-    study = make_small_study()
-    table = make_comparisons(study, difference=np.nan, low=np.nan, high=np.nan, pairs=3, dropped=3)
-    sentence = report.answer(study, table)
-    assert sentence.startswith("Undecided: ")
-    assert "cannot be compared" in sentence
-    assert "3 of 6 pairs" in sentence
-    assert "nan" not in sentence
-
-
-def test_dropped_pairs_are_counted_in_the_answer_and_in_the_sentence_after():
-    study = make_small_study()
-    table, runs = make_comparisons(study, pairs=4, dropped=2), make_runs(study)
-    runs.loc[(runs["strategy"] == "standard") & (runs["dataset"] == "iris") & (runs["seed"] < 2), "status"] = "diverged"
-    assert "4 of 6 pairs: 2 data sets × 3 seeds, 2 left out" in report.answer(study, table)
-    # against its control, and against standard training itself
-    assert report.left_out(study, runs, table) == (
-        "Left out (diverged runs: 2 of standard training, 0 of the other strategies): "
-        "2 pairs in 1 cell of this comparison, and 2 pairs in 1 cell of the others."
-    )
-    primary = table[table["family"] == "primary"]
-    assert report.left_out(study, runs, primary).endswith(": 2 pairs in 1 cell of this comparison.")
-    both = pd.concat([table, table.assign(depth=8, family="secondary")])
-    assert "2 pairs in 1 cell of this comparison, and 4 pairs in 2 cells of the others." in report.left_out(
-        study, runs, both
-    )
-    assert report.left_out(study, make_runs(study), make_comparisons(study)) == ""
-
-
-@pytest.mark.parametrize(
-    ("ratio", "words"), [(0.3, "with the lower 2 and the upper 4 layers frozen in turn"), (0, "no layer ever frozen")]
-)
-def test_answer_names_the_groups(ratio, words):
-    study = make_small_study(freeze_ratios=[ratio], primary_freeze_ratio=ratio)
-    assert words in report.answer(study, make_comparisons(study))
-
-
-def test_answer_without_the_primary_row_is_refused():
-    study = make_small_study()
-    table = make_comparisons(study)
-    with pytest.raises(InputError, match="depth 6"):
-        report.answer(study, table[table["depth"] == 4])
-    with pytest.raises(InputError, match="0 rows 'all'"):
-        report.answer(study, table[table["dataset"] != "all"])
 
 
 # files that load nothing
@@ -227,33 +51,27 @@ def test_reference_parser_finds(text):
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """Folder with the report and the comparison's page, made of small tables."""
+    """Folder with the report of small tables, and a page that it links."""
     folder = tmp_path_factory.mktemp("results")
     study = make_small_study()
     make_tables(folder / "tables", study)
-    executed, page = folder / "notebooks" / "comparison.ipynb", folder / "notebooks" / "comparison.html"
-    executed.parent.mkdir()
-    stored = ROOT / "workflow" / "notebooks" / "comparison.ipynb"
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow"), "JUPYTER_PREFER_ENV_PATH": "1"}
-    command = [sys.executable, "-m", "papermill", "-k", "python3", "--no-progress-bar"]
-    command += ["-r", "tables", str(folder / "tables"), str(stored), str(executed)]
-    subprocess.run(command, check=True, env=environment, timeout=300)
-    report.write_page(executed, page)
+    page = folder / "notebooks" / "budgets.html"
+    page.parent.mkdir()
+    page.write_text("<title>A fair fight</title><a href='../report.html'>Report</a>", encoding="utf-8")
     report.write_report(study, folder / "tables", [page], folder / "report.html")
     return folder
 
 
-def test_report_and_page_load_nothing(results):
+def test_report_loads_nothing(results):
     assert_loads_nothing(results / "report.html", scripts=REPORT_SCRIPTS)
-    assert_loads_nothing(results / "notebooks" / "comparison.html")
 
 
 def test_report_states_answer_figure_and_what_was_run(results):
     text = (results / "report.html").read_text(encoding="utf-8")
     study = make_small_study()
-    assert report.answer(study, make_comparisons(study)) in text
+    assert answer(study, make_comparisons(study)) in text
     assert "<svg" in text
-    assert 'href="notebooks/comparison.html">Alternating freezing against standard training</a>' in text
+    assert 'href="notebooks/budgets.html">A fair fight</a>' in text
     assert "0123456789" * 4 + " with changes" in text
     assert (results / "figures" / "main.svg").read_text(encoding="utf-8") in text
 
@@ -317,10 +135,10 @@ def test_a_study_in_which_all_failed_has_a_small_list(tmp_path):
     runs = pd.concat([runs.assign(depth=depth) for depth in range(2, 130)])
     text = write(tmp_path, study, runs=runs)
     said = text_of(text, "failed")
-    assert text.count("40 of 40") == report._LISTED
+    assert text.count("40 of 40") == failures.LISTED
     # two strategies on two data sets at 128 depths
-    rest = 2 * 2 * 128 - report._LISTED
-    assert f"And {rest} more cells with {40 * rest} runs" in said
+    rest = 2 * 2 * 128 - failures.LISTED
+    assert f"And {rest} more cells with {40 * rest:,} runs" in said
     assert len(said) < 30_000
 
 
@@ -340,8 +158,8 @@ def test_report_says_where_it_ran_and_how_to_repeat_it(results):
         assert words in said
     saved = base64.b64decode(re.search(r'href="data:application/json;base64,([^"]*)" download="default.json"', text)[1])
     # what is saved is the study again, and what it makes of the defaults is nothing new
-    assert json.loads(saved) == json.loads(json.dumps(make_small_study()))
-    assert config.validate(json.loads(saved)) == make_small_study()
+    assert json.loads(saved) == json.loads(json.dumps(make_small_study().config))
+    assert Study.of(json.loads(saved)).config == make_small_study().config
 
 
 def test_what_was_run_stands_beside_the_answer(results):
@@ -353,18 +171,16 @@ def test_what_was_run_stands_beside_the_answer(results):
     assert "012345678901 with changes" in text_of(text, "headline")
 
 
-def test_report_and_page_are_the_same_bytes_again(results, tmp_path):
-    page = results / "notebooks" / "comparison.html"
+def test_report_is_the_same_bytes_again(results, tmp_path):
+    page = results / "notebooks" / "budgets.html"
     report.write_report(make_small_study(), results / "tables", [page], tmp_path / "report.html")
     again = (tmp_path / "report.html").read_bytes().replace(os.path.relpath(page, tmp_path).encode(), b"PAGE")
-    first = (results / "report.html").read_bytes().replace(b"notebooks/comparison.html", b"PAGE")
+    first = (results / "report.html").read_bytes().replace(b"notebooks/budgets.html", b"PAGE")
     assert again == first
-    report.write_page(results / "notebooks" / "comparison.ipynb", tmp_path / "page.html")
-    assert (tmp_path / "page.html").read_bytes() == page.read_bytes()
 
 
 def test_names_are_text(tmp_path):
-    study = make_small_study() | {"study": HOSTILE, "datasets": [HOSTILE, "wine"]}
+    study = make_unchecked_study(make_small_study(), study=HOSTILE, datasets=[HOSTILE, "wine"])
     make_tables(tmp_path / "tables", study, names=[HOSTILE, "wine"])
     page = tmp_path / "page.html"
     page.write_text("<title>&lt;img src=x onerror=alert(1)&gt;</title>", encoding="utf-8")
@@ -373,137 +189,6 @@ def test_names_are_text(tmp_path):
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "img" not in References(text).tags
     assert text.count("&lt;img src=x onerror") >= 4
-
-
-def test_page_of_a_hostile_notebook_can_run_and_load_nothing(tmp_path):
-    table = {"text/html": "<p>table</p>"}
-    script = {"application/javascript": "alert(1)"}
-    cells = [
-        nbformat.v4.new_markdown_cell("# A </title><script>alert(1)</script> title"),
-        nbformat.v4.new_code_cell(
-            "1", outputs=[nbformat.v4.new_output("display_data", data=data) for data in (table, script)]
-        ),
-    ]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "a.ipynb")
-    report.write_page(tmp_path / "a.ipynb", tmp_path / "a.html")
-    text = (tmp_path / "a.html").read_text(encoding="utf-8")
-    assert "<title>A &lt;/title&gt;&lt;script&gt;alert(1)&lt;/script&gt; title</title>" in text
-    assert "<p>table</p>" in text
-    policy = re.search(r'http-equiv="Content-Security-Policy"', text) or re.search(r"Content-Security-Policy", text)
-    assert policy and policy.start() < text.index("<style")
-    assert text.count("alert(1)") == 2
-
-
-def test_what_is_not_a_notebook_is_refused(tmp_path):
-    (tmp_path / "a.ipynb").write_text("[", encoding="utf-8")
-    with pytest.raises(InputError, match=r"a\.ipynb: not a notebook"):
-        report.write_page(tmp_path / "a.ipynb", tmp_path / "a.html")
-    assert not (tmp_path / "a.html").exists()
-
-
-def executed_notebook(folder):
-    """Return a small notebook as papermill leaves it after execution."""
-    cells = [
-        nbformat.v4.new_code_cell("value = 1", id="parameters", metadata={"tags": ["parameters"]}),
-        nbformat.v4.new_code_cell(
-            "import warnings\nfrom IPython.display import Markdown\n"
-            "warnings.warn('log' * 5)\nprint('seen')\nMarkdown(f'# {value}')",
-            id="show",
-        ),
-    ]
-    stored, executed = folder / "stored.ipynb", folder / "executed.ipynb"
-    folder.mkdir()
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"language_info": {"name": "python"}}), stored)
-    papermill.execute_notebook(stored, executed, {"value": 2}, kernel_name="python3", progress_bar=False)
-    return executed
-
-
-def test_a_notebook_that_is_executed_again_gives_the_same_bytes(tmp_path):
-    found = []
-    for run in ("first", "second"):
-        executed = executed_notebook(tmp_path / run)
-        assert "start_time" in executed.read_text(encoding="utf-8")
-        report.write_page(executed, executed.with_suffix(".html"))
-        found.append([executed.with_suffix(suffix).read_bytes() for suffix in (".ipynb", ".html")])
-    assert found[0] == found[1]
-    node = nbformat.read(executed, as_version=4)
-    nbformat.validate(node)
-    assert [cell.id for cell in node.cells] == ["parameters", "injected-parameters", "show"]
-    assert [cell.execution_count for cell in node.cells] == [1, 2, 3]
-    assert [output.output_type for output in node.cells[-1].outputs] == ["stream", "execute_result"]
-    assert node.cells[-1].outputs[0].text == "seen\n"
-    assert b"loglog" not in b"".join(found[0])
-
-
-# figures and stored notebooks
-
-
-def test_figures_are_the_same_text_again():
-    study = make_small_study()
-    tables_of_study = make_runs(study), make_comparisons(study)
-    first, second = (
-        plots.figure_svg(plots.main_figure(*tables_of_study, 6, "alternating-0.5"), "A & B") for _ in range(2)
-    )
-    assert first == second
-    assert "<title>A &amp; B</title>" in first
-
-
-def test_paths_of_lines_lose_what_no_pixel_shows():
-    lines = 'd="M 1.23999 2 \nL 30.5 -4.04 \nL 5 6.12 \nz\n"'
-    assert plots._shorter([lines]) == 'd="M 1.2 2 30.5 -4.0 5 6.1 \nz\n"'
-    curve = 'd="M 1 2 \nQ 1 3.339 2 3 \nL 5 6 \nz\n"'
-    assert plots._shorter([curve]) == curve
-
-
-def test_learning_curves_draw_few_seeds_and_epochs_but_average_all():
-    study = make_small_study(seeds=12)
-    epochs = make_epochs(study, make_comparisons(study), epochs=60)
-    iris = epochs[(epochs["dataset"] == "iris") & (epochs["strategy"] == "standard")]
-    figure = plots.learning_curves(epochs, "iris", metrics=["validation_accuracy"], strategies=["standard"])
-    thin, mean = figure.axes[0].lines
-    drawn = pd.DataFrame({"epoch": thin.get_xdata(), "value": thin.get_ydata()})
-    # a gap ends each line
-    drawn["seed"] = drawn["value"].isna().cumsum()
-    table = iris.assign(value=100 * iris["validation_accuracy"]).set_index(["seed", "epoch"])["value"]
-    drawn = drawn.dropna().set_index(["seed", "epoch"])["value"]
-    assert drawn.groupby("seed").size().to_dict() == dict.fromkeys(range(10), 25)
-    assert set(drawn.index.get_level_values("epoch")) >= {1, 60}
-    pd.testing.assert_series_equal(drawn, table.loc[drawn.index], check_names=False)
-    np.testing.assert_allclose(mean.get_ydata(), table.groupby("epoch").mean())
-    assert "Thin: seeds, the first 10, at 25 epochs each." in figure.legends[0].get_title().get_text()
-    few = plots.learning_curves(epochs[(epochs["seed"] < 2) & (epochs["epoch"] < 9)], "iris")
-    assert few.legends[0].get_title().get_text().endswith("Thin: seeds.")
-    assert np.isfinite(few.axes[0].lines[0].get_xdata()).sum() == 2 * 8
-
-
-def test_paired_differences_leave_out_runs_that_diverged():
-    runs = make_runs(make_small_study())
-    runs.loc[(runs["dataset"] == "iris") & (runs["seed"] == 1) & (runs["strategy"] == "standard"), "status"] = (
-        "diverged"
-    )
-    differences = plots.paired_differences(runs, 6, "alternating-0.5").set_index(["dataset", "seed"])["difference"]
-    assert ("iris", 1) not in differences.index
-    assert len(differences) == 5
-    np.testing.assert_allclose(differences["iris", 2], -0.022)
-
-
-def test_mean_interval_is_the_t_interval():
-    mean, low, high = plots.mean_interval(pd.DataFrame([[1.0, 2.0, 3.0], [4.0, np.nan, np.nan]]))
-    assert list(mean) == [2.0, 4.0]
-    np.testing.assert_allclose(high - mean, [4.302653 / np.sqrt(3), np.nan], rtol=1e-6)
-    np.testing.assert_allclose(mean - low, high - mean)
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "workflow" / "notebooks").glob("*.ipynb")), ids=lambda path: path.name)
-def test_stored_notebooks_hold_no_results(path):
-    notebook = json.loads(path.read_text(encoding="utf-8"))
-    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    assert code
-    for cell in code:
-        assert cell["outputs"] == []
-        assert cell["execution_count"] is None
-    assert sum("parameters" in cell["metadata"].get("tags", []) for cell in code) == 1
-    assert "papermill" not in notebook["metadata"]
 
 
 # in a browser
@@ -518,20 +203,8 @@ def test_report_in_a_browser(browser, results, width):
     assert answer.is_displayed()
     assert answer.text.startswith("Alternating freezing lost: ")
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
-    browser.find_element(By.LINK_TEXT, "Alternating freezing against standard training").click()
-    assert browser.title == "Alternating freezing against standard training"
+    browser.find_element(By.LINK_TEXT, "A fair fight").click()
+    assert browser.title == "A fair fight"
     browser.find_element(By.PARTIAL_LINK_TEXT, "Report").click()
     assert browser.find_element(By.ID, "answer").is_displayed()
-    assert browser.get_log("browser") == []
-
-
-def test_code_is_shown_by_the_keyboard(browser, results):
-    open_page(browser, results / "notebooks" / "comparison.html")
-    code = browser.find_elements(By.CSS_SELECTOR, ".code")
-    assert code
-    assert not any(block.is_displayed() for block in code)
-    browser.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB, Keys.TAB, Keys.SPACE)
-    assert all(block.is_displayed() for block in code)
-    assert all(image.get_property("naturalWidth") > 0 for image in browser.find_elements(By.TAG_NAME, "img"))
-    assert all(image.get_attribute("alt") for image in browser.find_elements(By.TAG_NAME, "img"))
     assert browser.get_log("browser") == []

@@ -106,14 +106,16 @@ def compare(study: Study, tables: Path | str, threads: int = 1) -> None:
     _check_levels(study, tables / "times_to_target.csv", times, trained)
     _check_levels(study, tables / "reached.csv", reached, dict.fromkeys(cells, 1))
 
-    rows, across, primary_differences = [], [], {}
+    rows: list[dict] = []
+    across: list[dict] = []
+    primary_differences: dict[int, list[np.ndarray]] = {}
     with atomic_output(tables / "pairs.csv", "wb") as pairs:
         pairs.write(csv_header(columns("pairs")))
         for result in in_order(_compare_two, _tasks(study, cells), threads):
             rows += result.comparisons
             across += result.across
             primary_differences |= result.primary_differences
-            pairs.write(result.pairs)
+            pairs.writelines(result.pairs)
     comparisons = _write(tables, "comparisons", rows)
     _write(tables, "across_datasets", _adjusted(pd.DataFrame(across)))
 
@@ -159,7 +161,7 @@ class _Result(NamedTuple):
 
     comparisons: list[dict]
     across: list[dict]
-    pairs: bytes
+    pairs: list[bytes]
     primary_differences: dict[int, list[np.ndarray]]
 
 
@@ -174,7 +176,7 @@ def _tasks(study: Study, cells: dict[tuple, CellRuns]) -> list[_Task]:
             reference,
             readings,
             {
-                name: tuple(cells[name, depth, label, recipe] for label in (reference, strategy))
+                name: (cells[name, depth, reference, recipe], cells[name, depth, strategy, recipe])
                 for name in study.datasets
             },
         )
@@ -191,23 +193,28 @@ def _compare_two(task: _Task) -> _Result:
     ratio = study.strategies[task.strategy].get("freeze_ratio", np.nan)
     # a data set's seeds are resampled alike in all comparisons, so that of one data set 'all' says the same
     seeds = [secondary.resampling_seed(study.seed, name) for name in study.datasets]
-    comparisons, across, pairs, primary_differences = [], [], bytearray(), {}
+    result = _Result([], [], [], {})
     for budget, metric in task.readings:
         key = pair | {"budget": budget, "metric": metric}
         both = key | {"freeze_ratio": ratio, "family": _family(task, budget, metric)}
         readings = [read_pair(*task.cells[name], budget, metric) for name in study.datasets]
-        values = ([getattr(reading, side) for reading in readings] for side in ("reference", "strategy"))
-        results = paired_comparisons(*values, seeds, TEST_OVER_TRAIN)
+        compared = paired_comparisons(
+            [reading.reference for reading in readings],
+            [reading.strategy for reading in readings],
+            seeds,
+            TEST_OVER_TRAIN,
+        )
+        # each data set alone and, last, all together
         samples = [*([reading] for reading in readings), readings]
-        for name, sample, result in zip((*study.datasets, "all"), samples, results, strict=True):
-            comparisons.append({"dataset": name} | both | _comparison(study, sample, result, metric))
+        for name, sample, figures in zip((*study.datasets, "all"), samples, compared, strict=True):
+            result.comparisons.append({"dataset": name} | both | _comparison(study, sample, figures, metric))
         for name, reading in zip(study.datasets, readings, strict=True):
-            pairs.extend(csv_rows(_pairs(reading, key | {"dataset": name})))
+            result.pairs.append(csv_rows(_pairs(reading, key | {"dataset": name})))
         if metric == "final_test_accuracy":
-            across.append(both | _across(study, readings))
+            result.across.append(both | _across(study, readings))
         if _is_primary(task, budget, metric):
-            primary_differences[task.depth] = [reading.differences for reading in readings]
-    return _Result(comparisons, across, bytes(pairs), primary_differences)
+            result.primary_differences[task.depth] = [reading.differences for reading in readings]
+    return result
 
 
 def _is_primary(task: _Task, budget: str, metric: str) -> bool:
@@ -232,7 +239,7 @@ def _pairs(reading: Reading, key: dict[str, Any]) -> pa.Table:
     return arrow_rows("pairs", len(reading.seeds), key | values | {"difference": reading.differences})
 
 
-def _comparison(study: Study, readings: list[Reading], result: PairedComparison, metric: str) -> dict[str, Any]:
+def _comparison(study: Study, readings: list[Reading], figures: PairedComparison, metric: str) -> dict[str, Any]:
     """Return the columns of a comparison over the readings of one or of all data sets, and its statistics."""
     complete = all(len(reading.seeds) for reading in readings)
 
@@ -242,16 +249,16 @@ def _comparison(study: Study, readings: list[Reading], result: PairedComparison,
     measure = METRICS[metric]
     margin = study.cost_margin if measure.is_ratio else study.equivalence_margin
     # the last digits of the logs decide nothing
-    said = verdict(round(result.low, DIGITS), round(result.high, DIGITS), margin)
+    said = verdict(round(figures.low, DIGITS), round(figures.high, DIGITS), margin)
     differences = [reading.differences for reading in readings]
     counts = [f"{status}_{side}" for status in ("diverged", "missing") for side in ("reference", "strategy")]
     return {
-        "dropped": sum(reading.runs for reading in readings) - result.pairs,
+        "dropped": sum(reading.runs for reading in readings) - figures.pairs,
         **{name: sum(getattr(reading, name) for reading in readings) for name in counts},
         "reference_mean": mean("reference"),
         "strategy_mean": mean("strategy"),
-        "difference": result.mean_difference,
-        **{name: getattr(result, name) for name in PairedComparison._fields if name != "mean_difference"},
+        "difference": figures.mean_difference,
+        **{name: getattr(figures, name) for name in PairedComparison._fields if name != "mean_difference"},
         "equivalence_p": two_one_sided_tests(differences, margin + 10.0**-DIGITS) if complete else np.nan,
         "read_reference": mean("read_reference"),
         "read_strategy": mean("read_strategy"),
@@ -265,8 +272,8 @@ def _across(study: Study, readings: list[Reading]) -> dict[str, Any]:
     missing = {"missing": len(readings) - len(usable)}
     if not usable:
         counts = {"datasets": 0, "nonzero": 0, "can_be_significant": 0, "verdict": "undecided"}
-        figures = {*float_columns("across_datasets")} - {"freeze_ratio", "adjusted_p"}
-        return dict.fromkeys(figures, np.nan) | missing | counts
+        empty = {*float_columns("across_datasets")} - {"freeze_ratio", "adjusted_p"}
+        return dict.fromkeys(empty, np.nan) | missing | counts
     means = [round(differences.mean(), DIGITS) for differences in usable]
     result = across_datasets(means)
     seed = stream_seed(study.seed, "across", "bootstrap")

@@ -1,5 +1,6 @@
 """Two cells read at a budget: the values of their runs that a comparison pairs by seed."""
 
+import itertools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -117,10 +118,10 @@ def _in_order(epochs: pd.DataFrame) -> pd.DataFrame:
 
 def _places(epochs: pd.DataFrame) -> dict[tuple, slice]:
     """Return which rows of the table epochs, as `_in_order` returns it, are those of each cell."""
-    starts = np.flatnonzero(np.r_[True, np.diff(epochs["cell"]) != 0]) if len(epochs) else []
-    ends = [*starts[1:], len(epochs)]
+    starts = np.flatnonzero(np.diff(epochs["cell"], prepend=-1))
     keys = epochs[CELL].iloc[starts].itertuples(index=False, name=None)
-    return {tuple(key): slice(start, end) for key, start, end in zip(keys, starts, ends, strict=False)}
+    edges = itertools.pairwise([*starts, len(epochs)])
+    return {tuple(key): slice(*edge) for key, edge in zip(keys, edges, strict=True)}
 
 
 def _cell_runs(
@@ -205,5 +206,18 @@ def read_pair(reference: CellRuns, strategy: CellRuns, budget: str, metric: str)
             np.full(len(usable), epochs[row] / epochs[-1]) if len(epochs) else unknown
             for epochs, row in zip(made, rows, strict=True)
         ]
-    counts = [int((cell.runs["status"] == status).sum()) for status in ("diverged", "missing") for cell in cells]
-    return Reading(*(value[usable] for value in (*values, *shares, reference.runs["seed"])), len(usable), *counts)
+    diverged, missing = (
+        [int((cell.runs["status"] == status).sum()) for cell in cells] for status in ("diverged", "missing")
+    )
+    return Reading(
+        reference=values[0][usable],
+        strategy=values[1][usable],
+        read_reference=shares[0][usable],
+        read_strategy=shares[1][usable],
+        seeds=reference.runs["seed"][usable],
+        runs=len(usable),
+        diverged_reference=diverged[0],
+        diverged_strategy=diverged[1],
+        missing_reference=missing[0],
+        missing_strategy=missing[1],
+    )

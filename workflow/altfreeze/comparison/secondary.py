@@ -19,7 +19,7 @@ from altfreeze.statistics import (
     verdict,
 )
 from altfreeze.statistics.across import PageTrend
-from altfreeze.statistics.diagnostics import VarianceComponents
+from altfreeze.statistics.diagnostics import SeedsNeeded, VarianceComponents
 from altfreeze.statistics.reach import TimesComparison
 from altfreeze.study.grid import Study
 from altfreeze.support.parallel import in_order
@@ -161,16 +161,16 @@ def _times_of(task: _Times) -> list[dict[str, Any]]:
     seed = resampling_seed(task.study_seed, task.cell["dataset"])
     rows = []
     for level, clock in itertools.product(task.levels, CLOCKS):
-        sides = []
-        for arm in task.arms:
-            at = arm["level"] == level
-            sides += [arm[clock][at].astype(float), arm["reached"][at].astype(bool)]
+        arms = [{name: values[arm["level"] == level] for name, values in arm.items()} for arm in task.arms]
+        spent = [arm[clock].astype(float) for arm in arms]
+        reached = [arm["reached"].astype(bool) for arm in arms]
         horizon = task.horizons[clock]
         if np.isnan(horizon):
             # neither without runs nor without reference seconds is there a time
-            result = TimesComparison(len(sides[0]), *[np.nan] * 7, Interval(np.nan, np.nan, np.nan))._asdict()
+            result: dict[str, Any] = dict.fromkeys(TimesComparison._fields, np.nan)
+            result |= {"pairs": len(spent[0]), "difference": Interval(np.nan, np.nan, np.nan)}
         else:
-            result = compare_times(*sides, horizon, seed)._asdict()
+            result = compare_times(spent[0], reached[0], spent[1], reached[1], horizon, seed)._asdict()
         interval = result.pop("difference")
         expected = {name: result.pop(name) for name in ("reference_expected_runtime", "strategy_expected_runtime")}
         rows.append(
@@ -247,7 +247,7 @@ def matrix(study: Study, runs: pd.DataFrame) -> list[dict[str, Any]]:
         table = cells.pivot(index=["dataset", "seed"], columns="strategy", values="final_test_accuracy")
         table = table.reindex(columns=list(study.strategies))
         means = table.groupby("dataset").mean().mean().round(DIGITS)
-        of_pair = {}
+        of_pair: dict[tuple[str, str], dict] = {}
         for one, other in itertools.combinations(table, 2):
             # the last digits of the logs make no wins
             differences = (table[one] - table[other]).dropna().groupby("dataset").mean().round(DIGITS)
@@ -291,7 +291,7 @@ def self_comparison(study: Study, runs: pd.DataFrame, calibration: pd.DataFrame)
         sides = [_ended(standard, depth), _ended(calibration, depth)]
         for name in (*study.datasets, "all"):
             datasets = study.datasets if name == "all" else [name]
-            values = [[side.get(dataset, ()) for dataset in datasets] for side in sides]
+            values = [[side.get(dataset, np.empty(0)) for dataset in datasets] for side in sides]
             enough = min(map(len, itertools.chain(*values))) > 1
             interval = a_a(*values) if enough else Interval(np.nan, np.nan, np.nan)
             low, high = round(interval.low, DIGITS), round(interval.high, DIGITS)
@@ -369,7 +369,8 @@ def seeds(study: Study, differences: dict[int, list[np.ndarray]]) -> list[dict[s
     """
     rows = []
     for depth, samples in differences.items():
-        needed = SEEDS, *[[np.nan] * len(SEEDS)] * 2
+        unknown = np.full(len(SEEDS), np.nan)
+        needed = SeedsNeeded(np.array(SEEDS), unknown, unknown)
         if min(map(len, samples)) > 1:
             needed = seeds_needed(samples, SEEDS, study.equivalence_margin)
         rows += [

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from altfreeze.statistics.paired import Interval, mean_difference
 
@@ -21,7 +22,7 @@ class TimesComparison(NamedTuple):
     difference: Interval
 
 
-def _checked(times, reached, until):
+def _checked(times: ArrayLike, reached: ArrayLike, until: float) -> tuple[np.ndarray, np.ndarray]:
     """Return both as arrays; all that is read of them, up to `until`, must have been observed."""
     times, reached = np.asarray(times, dtype=float), np.asarray(reached, dtype=bool)
     if times.ndim != 1 or times.shape != reached.shape or not times.size:
@@ -33,7 +34,14 @@ def _checked(times, reached, until):
     return times, reached
 
 
-def compare_times(reference_times, reference_reached, strategy_times, strategy_reached, horizon, seed):
+def compare_times(
+    reference_times: ArrayLike,
+    reference_reached: ArrayLike,
+    strategy_times: ArrayLike,
+    strategy_reached: ArrayLike,
+    horizon: float,
+    seed: int,
+) -> TimesComparison:
     """Compare the times that two strategies take to a target, up to a horizon that both were trained to.
 
     With T_i the time at which run i reaches its target, or else ends, and tau the horizon:
@@ -88,4 +96,14 @@ def compare_times(reference_times, reference_reached, strategy_times, strategy_r
     means = [float(times.mean()) for times in spent]
     expected = [mean / rate if rate else np.inf for mean, rate in zip(means, success, strict=True)]
     difference = mean_difference([spent[1] - spent[0]], [seed]) if any(success) else Interval(0.0, np.nan, np.nan)
-    return TimesComparison(len(spent[0]), float(horizon), *means, *success, *expected, difference)
+    return TimesComparison(
+        pairs=len(spent[0]),
+        horizon=float(horizon),
+        reference_restricted_mean=means[0],
+        strategy_restricted_mean=means[1],
+        reference_success_rate=success[0],
+        strategy_success_rate=success[1],
+        reference_expected_runtime=expected[0],
+        strategy_expected_runtime=expected[1],
+        difference=difference,
+    )

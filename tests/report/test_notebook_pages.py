@@ -1,0 +1,86 @@
+"""Pages of executed notebooks: the same bytes again, and nothing that runs or loads."""
+
+import re
+
+import nbformat
+import papermill
+import pytest
+from altfreeze.report.notebook_pages import write_page
+from altfreeze.support.errors import InputError
+from builders import open_page
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+
+def test_page_of_a_hostile_notebook_can_run_and_load_nothing(tmp_path):
+    table = {"text/html": "<p>table</p>"}
+    script = {"application/javascript": "alert(1)"}
+    cells = [
+        nbformat.v4.new_markdown_cell("# A </title><script>alert(1)</script> title"),
+        nbformat.v4.new_code_cell(
+            "1", outputs=[nbformat.v4.new_output("display_data", data=data) for data in (table, script)]
+        ),
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "a.ipynb")
+    write_page(tmp_path / "a.ipynb", tmp_path / "a.html")
+    text = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "<title>A &lt;/title&gt;&lt;script&gt;alert(1)&lt;/script&gt; title</title>" in text
+    assert "<p>table</p>" in text
+    policy = re.search(r'http-equiv="Content-Security-Policy"', text) or re.search(r"Content-Security-Policy", text)
+    assert policy and policy.start() < text.index("<style")
+    assert text.count("alert(1)") == 2
+
+
+def test_what_is_not_a_notebook_is_refused(tmp_path):
+    (tmp_path / "a.ipynb").write_text("[", encoding="utf-8")
+    with pytest.raises(InputError, match=r"a\.ipynb: not a notebook"):
+        write_page(tmp_path / "a.ipynb", tmp_path / "a.html")
+    assert not (tmp_path / "a.html").exists()
+
+
+def executed_notebook(folder):
+    """Return a small notebook as papermill leaves it after execution."""
+    cells = [
+        nbformat.v4.new_code_cell("value = 1", id="parameters", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(
+            "import warnings\nfrom IPython.display import Markdown\n"
+            "warnings.warn('log' * 5)\nprint('seen')\nMarkdown(f'# {value}')",
+            id="show",
+        ),
+    ]
+    stored, executed = folder / "stored.ipynb", folder / "executed.ipynb"
+    folder.mkdir()
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"language_info": {"name": "python"}}), stored)
+    papermill.execute_notebook(stored, executed, {"value": 2}, kernel_name="python3", progress_bar=False)
+    return executed
+
+
+def test_a_notebook_that_is_executed_again_gives_the_same_bytes(tmp_path):
+    found = []
+    for run in ("first", "second"):
+        executed = executed_notebook(tmp_path / run)
+        assert "start_time" in executed.read_text(encoding="utf-8")
+        write_page(executed, executed.with_suffix(".html"))
+        found.append([executed.with_suffix(suffix).read_bytes() for suffix in (".ipynb", ".html")])
+    assert found[0] == found[1]
+    node = nbformat.read(executed, as_version=4)
+    nbformat.validate(node)
+    assert [cell.id for cell in node.cells] == ["parameters", "injected-parameters", "show"]
+    assert [cell.execution_count for cell in node.cells] == [1, 2, 3]
+    assert [output.output_type for output in node.cells[-1].outputs] == ["stream", "execute_result"]
+    assert node.cells[-1].outputs[0].text == "seen\n"
+    assert b"loglog" not in b"".join(found[0])
+
+
+def test_code_is_shown_by_the_keyboard(browser, tmp_path):
+    executed = executed_notebook(tmp_path / "page")
+    write_page(executed, executed.with_suffix(".html"))
+    open_page(browser, executed.with_suffix(".html"))
+    code = browser.find_elements(By.CSS_SELECTOR, ".code")
+    assert code
+    assert not any(block.is_displayed() for block in code)
+    browser.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB, Keys.TAB, Keys.SPACE)
+    assert all(block.is_displayed() for block in code)
+    assert all(image.get_property("naturalWidth") > 0 for image in browser.find_elements(By.TAG_NAME, "img"))
+    assert all(image.get_attribute("alt") for image in browser.find_elements(By.TAG_NAME, "img"))
+    assert browser.get_log("browser") == []
