@@ -45,7 +45,9 @@ rule dynamics:
             primary_depth=config["primary_depth"],
             primary_strategy=study.primary_strategy,
         ),
-        code=lambda wildcards, input: fingerprint(str(input.notebook), "altfreeze.report.notebook_pages", "altfreeze.report.page"),
+        code=lambda wildcards, input: fingerprint(
+            str(input.notebook), "altfreeze.report.notebook_pages", "altfreeze.report.page"
+        ),
     message:
         "Show the training dynamics on {wildcards.dataset}"
     shell:
@@ -214,11 +216,12 @@ rule report:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        study=lambda wildcards: STUDY,
+        study=STUDY_FILE,
+        configuration=lambda wildcards: STUDY,
         tables=subpath(input.runs, parent=True),
         code=fingerprint("altfreeze.report.page"),
     message:
         "Write the report"
     shell:
-        "python -m altfreeze report --study {input.study:q} --tables {params.tables:q} --pages {input.pages:q} "
+        "python -m altfreeze report --study {params.study:q} --tables {params.tables:q} --pages {input.pages:q} "
         "--output {output.report:q} 2> {log:q}"
