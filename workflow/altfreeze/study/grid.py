@@ -11,6 +11,7 @@ from altfreeze.freezing.strategy import STRATEGIES, defaults
 from altfreeze.study.cell import Cell
 from altfreeze.study.entries import labelled
 from altfreeze.study.reading import complete
+from altfreeze.study.schema import keys
 from altfreeze.support.errors import InputError
 
 # seeds of calibration are no seeds of the comparison: these are below
@@ -87,13 +88,17 @@ class Study:
         Raises
         ------
         InputError
-            If it cannot be read or is no configuration.
+            If it cannot be read, lacks a key or is no configuration.
         """
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{path}: not the study's record: {type(error).__name__}: {error}") from None
-        return cls.of(content.get("config", content) if isinstance(content, dict) else content, origin=str(path))
+        config = content.get("config", content) if isinstance(content, dict) else content
+        absent = [key for key in keys() if isinstance(config, dict) and key not in config]
+        if absent:
+            raise InputError(f"{path}: {', '.join(absent)} is missing; allowed: the file that the workflow writes")
+        return cls.of(config, origin=str(path))
 
     @property
     def name(self) -> str:
