@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import axe_core_python
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from altfreeze.comparison.compare import compare
 from altfreeze.freezing.plan import Workload, plan_work
 from altfreeze.statistics import verdict as verdict_of
 from altfreeze.study.cell import Cell
@@ -483,7 +485,32 @@ def collect_tables(results: Path, study: Study = RESULTS_STUDY) -> dict[str, pd.
     return read_tables(results / "tables")
 
 
+COMPARED = ["comparisons", "across_datasets", "trends", "times", "profiles", "matrix", "self_comparison", "variance"]
+COMPARED += ["seeds_needed"]
+
+
+def compare_tables(results: Path, study: Study = RESULTS_STUDY) -> dict[str, pd.DataFrame]:
+    """Collect the results of a study and compare them, and return all of its tables by their names."""
+    tables = collect_tables(results, study)
+    compare(study, results / "tables")
+    return tables | read_tables(results / "tables", COMPARED)
+
+
 # ---- pages in a browser
+
+
+def make_page(folder: Path, heading: str) -> Path:
+    """Write a small executed notebook and its page, and return the page."""
+    from altfreeze.report.notebook_pages import write_page
+
+    shown = nbformat.v4.new_output("display_data", data={"text/html": "<p>seen</p>"})
+    cells = [nbformat.v4.new_markdown_cell(f"# {heading}"), nbformat.v4.new_code_cell("show(1)", outputs=[shown])]
+    notebook, page = folder / "small.ipynb", folder / "small.html"
+    folder.mkdir(parents=True, exist_ok=True)
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), notebook)
+    write_page(notebook, page)
+    return page
+
 
 # the data of the report, its charting library and its own
 REPORT_SCRIPTS = 3

@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import re
 from collections.abc import Iterable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -277,6 +276,3 @@ def _page_link(page: Path | str, folder: Path) -> dict[str, str]:
         raise InputError(f"{page}: cannot be read as a page: {error}") from None
     href = Path(os.path.relpath(page, folder)).as_posix()
     return {"href": quote(href), "title": parser.text.strip() or Path(page).stem}
-
-
-# pages of notebooks

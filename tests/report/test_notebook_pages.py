@@ -1,0 +1,129 @@
+"""Pages of notebooks: executed again they are the same bytes, and they neither load nor run anything."""
+
+import ast
+import json
+import re
+
+import nbformat
+import papermill
+import pytest
+from altfreeze.report.notebook_pages import write_page
+from altfreeze.support.errors import InputError
+from builders import ROOT, assert_loads_nothing, make_page, open_page
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+
+def test_a_page_loads_nothing_and_written_again_it_is_the_same_bytes(tmp_path):
+    page = make_page(tmp_path, "Small")
+    assert_loads_nothing(page)
+    write_page(page.with_suffix(".ipynb"), tmp_path / "again.html")
+    assert (tmp_path / "again.html").read_bytes() == page.read_bytes()
+
+
+def test_page_of_a_hostile_notebook_can_run_and_load_nothing(tmp_path):
+    table = {"text/html": "<p>table</p>"}
+    script = {"application/javascript": "alert(1)"}
+    cells = [
+        nbformat.v4.new_markdown_cell("# A </title><script>alert(1)</script> title"),
+        nbformat.v4.new_code_cell(
+            "1", outputs=[nbformat.v4.new_output("display_data", data=data) for data in (table, script)]
+        ),
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "a.ipynb")
+    write_page(tmp_path / "a.ipynb", tmp_path / "a.html")
+    text = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "<title>A &lt;/title&gt;&lt;script&gt;alert(1)&lt;/script&gt; title</title>" in text
+    assert "<p>table</p>" in text
+    policy = re.search(r'http-equiv="Content-Security-Policy"', text) or re.search(r"Content-Security-Policy", text)
+    assert policy and policy.start() < text.index("<style")
+    assert text.count("alert(1)") == 2
+
+
+def test_what_is_not_a_notebook_is_refused(tmp_path):
+    (tmp_path / "a.ipynb").write_text("[", encoding="utf-8")
+    with pytest.raises(InputError, match=r"a\.ipynb: not a notebook"):
+        write_page(tmp_path / "a.ipynb", tmp_path / "a.html")
+    assert not (tmp_path / "a.html").exists()
+
+
+def executed_notebook(folder):
+    """Return a small notebook as papermill leaves it after execution."""
+    cells = [
+        nbformat.v4.new_code_cell("value = 1", id="parameters", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(
+            "import warnings\nfrom IPython.display import Markdown\n"
+            "warnings.warn('log' * 5)\nprint('seen')\nMarkdown(f'# {value}')",
+            id="show",
+        ),
+    ]
+    stored, executed = folder / "stored.ipynb", folder / "executed.ipynb"
+    folder.mkdir()
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"language_info": {"name": "python"}}), stored)
+    papermill.execute_notebook(stored, executed, {"value": 2}, kernel_name="python3", progress_bar=False)
+    return executed
+
+
+def test_a_notebook_that_is_executed_again_gives_the_same_bytes(tmp_path):
+    found = []
+    for run in ("first", "second"):
+        executed = executed_notebook(tmp_path / run)
+        assert "start_time" in executed.read_text(encoding="utf-8")
+        write_page(executed, executed.with_suffix(".html"))
+        found.append([executed.with_suffix(suffix).read_bytes() for suffix in (".ipynb", ".html")])
+    assert found[0] == found[1]
+    node = nbformat.read(executed, as_version=4)
+    nbformat.validate(node)
+    assert [cell.id for cell in node.cells] == ["parameters", "injected-parameters", "show"]
+    assert [cell.execution_count for cell in node.cells] == [1, 2, 3]
+    assert [output.output_type for output in node.cells[-1].outputs] == ["stream", "execute_result"]
+    assert node.cells[-1].outputs[0].text == "seen\n"
+    assert b"loglog" not in b"".join(found[0])
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "workflow" / "notebooks").glob("*.ipynb")), ids=lambda path: path.name)
+def test_stored_notebooks_hold_no_results(path):
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert code
+    for cell in code:
+        assert cell["outputs"] == []
+        assert cell["execution_count"] is None
+    assert sum("parameters" in cell["metadata"].get("tags", []) for cell in code) == 1
+    assert "papermill" not in notebook["metadata"]
+
+
+# what may stand in a code cell: imports, names, calls; no function, and no sum
+COMPUTING = (
+    ast.FunctionDef,
+    ast.ClassDef,
+    ast.Lambda,
+    ast.BinOp,
+    ast.ListComp,
+    ast.DictComp,
+    ast.GeneratorExp,
+    ast.AugAssign,
+)
+
+
+@pytest.mark.parametrize("name", ["budgets", "statistics", "dynamics", "schedules"])
+def test_a_page_of_a_study_computes_nothing(name):
+    notebook = nbformat.read(ROOT / "workflow" / "notebooks" / f"{name}.ipynb", as_version=4)
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    for source in code:
+        tree = ast.parse(source)
+        computing = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, COMPUTING)]
+        assert computing == []
+    assert max(source.count("\n") for source in code[2:]) < 10
+
+
+def test_code_is_shown_by_the_keyboard(browser, tmp_path):
+    open_page(browser, make_page(tmp_path, "Small"))
+    code = browser.find_elements(By.CSS_SELECTOR, ".code")
+    assert code
+    assert not any(block.is_displayed() for block in code)
+    browser.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB, Keys.TAB, Keys.SPACE)
+    assert all(block.is_displayed() for block in code)
+    assert all(image.get_property("naturalWidth") > 0 for image in browser.find_elements(By.TAG_NAME, "img"))
+    assert all(image.get_attribute("alt") for image in browser.find_elements(By.TAG_NAME, "img"))
+    assert browser.get_log("browser") == []
