@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from builders import ROOT, need
+from builders import ROOT, compare_tables, need, write_results
 
 CHROME_FLAGS = [
     "--headless=new",
@@ -66,3 +66,10 @@ def browser(tmp_path_factory):
     driver = webdriver.Chrome(options=options, service=Service(chromedriver))
     yield driver
     driver.quit()
+
+
+@pytest.fixture(scope="session")
+def compared_tables(tmp_path_factory):
+    """All tables of the study whose results are written without training, by their names."""
+    results = tmp_path_factory.mktemp("compared") / "results"
+    return compare_tables(write_results(results))
