@@ -57,19 +57,6 @@ PAGES = {
 }
 
 
-def page_notebook(wildcards):
-    """Return the notebook of a page."""
-    return f"workflow/notebooks/{PAGES[wildcards.page]['notebook']}.ipynb"
-
-
-def page_parameters(wildcards, input):
-    """Return the parameters of a page's notebook as JSON: its values, and where what it reads lies."""
-    paths = {"study_file": input.study, "tables": input.tables, "data": input.data}
-    folders = {name: str(Path(read[0]).parent) for name, read in paths.items() if read and name != "study_file"}
-    study_file = {"study_file": input.study} if input.study else {}
-    return as_json(PAGES[wildcards.page].get("values", {}) | folders | study_file)
-
-
 rule page:
     input:
         study=lambda wildcards: ancient("<results>/study.json") if "study" in PAGES[wildcards.page] else [],
