@@ -6,9 +6,7 @@ asserted.
 """
 
 import argparse
-import itertools
 import json
-import math
 import os
 import shutil
 import subprocess
@@ -16,9 +14,12 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import psutil
 import pyarrow as pa
 import yaml
@@ -27,11 +28,12 @@ from pyarrow import csv
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow"))
 
-from altfreeze import config  # noqa: E402
-from altfreeze.freezing.plan import Work, Workload, plan  # noqa: E402
-from altfreeze.support.files import sha256_of_file, write_csv, write_json  # noqa: E402
+from altfreeze.freezing.plan import Work, Workload, plan_work  # noqa: E402
+from altfreeze.study.cell import Cell  # noqa: E402
+from altfreeze.study.grid import Pack, Study  # noqa: E402
+from altfreeze.support.files import sha256_of_file, write_json  # noqa: E402
 from altfreeze.support.randomness import stream_seed  # noqa: E402
-from altfreeze.tables.reference_seconds import plan_work  # noqa: E402
+from altfreeze.tables.schema import write_table  # noqa: E402
 
 # five times alternating, nine controls and five others: 20 strategies with standard training
 STRATEGIES = [
@@ -51,12 +53,12 @@ GRIDS = {
 ROWS, FEATURES, CLASSES = 1000, 8, 3
 
 
-def study_of(grid):
-    """Return the configuration of a grid, complete."""
+def study_of(grid: str) -> Study:
+    """Return the study of a grid."""
     datasets, depths, seeds, seeds_per_job = GRIDS[grid]
     names = [f"made{number}" for number in range(datasets)]
     source = {"kind": "gaussian_quantiles", "samples": ROWS, "features": FEATURES, "classes": CLASSES}
-    return config.validate(
+    return Study.of(
         {
             "datasets": names,
             "sources": dict.fromkeys(names, source),
@@ -70,16 +72,16 @@ def study_of(grid):
     )
 
 
-def clocks(cell, workload):
-    """Return what a log says of each epoch of a cell whatever the seed: a list of dict."""
+def clocks(cell: Cell, workload: Workload) -> list[dict[str, Any]]:
+    """Return what a log says of each epoch of a cell, whatever the seed."""
     steps, flops, updates, rows = 0, 0, np.zeros(workload.depth, int), []
-    for epoch in plan(cell, workload):
+    for epoch in cell.plan(workload):
         steps, flops, updates = steps + len(epoch.steps), flops + epoch.flops(workload), updates + epoch.updates()
         rows.append(
             {
                 "epoch": steps / len(workload.batches),
                 "active": " ".join(str(layer + 1) for layer, count in enumerate(epoch.updates()) if count),
-                "learning_rate": cell["learning_rate"],
+                "learning_rate": cell.learning_rate,
                 "flops": flops,
                 "updates": " ".join(map(str, updates)),
                 "updates_mean": float(updates.mean()),
@@ -90,7 +92,7 @@ def clocks(cell, workload):
     return rows
 
 
-def write_pack(results, pack, cell, workload, data_sha256):
+def write_pack(results: Path, pack: Pack, cell: Cell, workload: Workload, data_sha256: str) -> None:
     """Write the log and the manifest of a pack whose runs learn a little, each by its own luck."""
     generator = np.random.default_rng(stream_seed(*pack))
     count, rows = pack.last_seed - pack.first_seed + 1, clocks(cell, workload)
@@ -117,7 +119,7 @@ def write_pack(results, pack, cell, workload, data_sha256):
         file.write((",".join(columns) + "\n").encode())
         csv.write_csv(pa.table(columns), file, csv.WriteOptions(include_header=False, quoting_style="none"))
     manifest = {
-        "cell": cell,
+        "cell": cell.as_dict(),
         "seeds": list(range(pack.first_seed, pack.last_seed + 1)),
         "rows": right.size,
         "workload": workload._asdict(),
@@ -138,34 +140,35 @@ def write_pack(results, pack, cell, workload, data_sha256):
     write_json(stem.with_name(stem.name + ".json"), manifest)
 
 
-def write_study(folder, study):
+def write_study(folder: Path, study: Study) -> None:
     """Write data sets, timing, logs and manifests of a whole study."""
-    results, hashes, timing = folder / study["results"], {}, []
+    results, hashes, timing = folder / study.results, {}, []
     labels = np.arange(ROWS) % CLASSES
-    for name in study["datasets"]:
+    for name in study.datasets:
         (results / "data").mkdir(parents=True, exist_ok=True)
         np.savez(results / "data" / f"{name}.npz", X=np.zeros((ROWS, FEATURES)), y=labels)
         hashes[name] = sha256_of_file(results / "data" / f"{name}.npz")
     # of each class a fifth of the rows, rounded, is for validation and another for the test
     trained = sum(rows - 2 * round(rows / 5) for rows in np.bincount(labels).tolist())
     cells = {}
-    for dataset, depth in itertools.product(study["datasets"], study["depths"]):
-        workload = Workload((FEATURES, *[study["width"]] * (depth - 1), CLASSES), trained, study["batch_size"])
+    for dataset, depth in study.places:
+        workload = Workload((FEATURES, *[study.width] * (depth - 1), CLASSES), trained, study.batch_size)
         works = set()
-        for label in config.strategies(study):
-            cells[dataset, depth, label] = (cell := config.cell(study, dataset, depth, label)), workload
-            works |= set(plan_work(plan(cell, workload), workload))
+        for label in study.strategies:
+            cells[dataset, depth, label] = (cell := study.cell(dataset, depth, label)), workload
+            works |= set(plan_work(cell.plan(workload), workload))
         timing += [
             (dataset, depth, *work, number, 1e-4 * (1 + work.inner))
             for work in sorted(works)
-            for number in range(1, 1 + study["timing_rounds"])
+            for number in range(1, 1 + study.timing_rounds)
         ]
-    write_csv(results / "tables" / "timing.csv", ("dataset", "depth", *Work._fields, "round", "seconds"), timing)
-    for pack in config.packs(study):
+    names = ["dataset", "depth", *Work._fields, "round", "seconds"]
+    write_table(pd.DataFrame(timing, columns=names), results / "tables" / "timing.csv")
+    for pack in study.packs:
         write_pack(results, pack, *cells[pack.dataset, pack.depth, pack.strategy], hashes[pack.dataset])
 
 
-def measured(command, folder):
+def measured(command: list[str], folder: Path) -> tuple[float, float, float]:
     """Return the wall and CPU seconds of a command and the most memory that it and its processes held, in MiB."""
     environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
     peak, ended = 0, threading.Event()
@@ -179,8 +182,8 @@ def measured(command, folder):
             while not ended.wait(0.05):
                 total = 0
                 try:
-                    for each in (watched, *watched.children(recursive=True)):
-                        total += each.memory_full_info().pss
+                    for part in (watched, *watched.children(recursive=True)):
+                        total += part.memory_full_info().pss
                 except psutil.Error:
                     continue
                 peak = max(peak, total)
@@ -198,7 +201,7 @@ def measured(command, folder):
     return seconds, usage.ru_utime + usage.ru_stime, peak / 2**20
 
 
-def steps(grid, threads, folder):
+def steps(grid: str, threads: int, folder: Path) -> Iterator[tuple[str, float, float, float]]:
     """Yield (step, wall seconds, CPU seconds, MiB) of every step of a grid, in the order of the workflow."""
     study = study_of(grid)
     workflow = folder / "clone"
@@ -206,11 +209,12 @@ def steps(grid, threads, folder):
     for name in ("Snakefile", "workflow", "config", "profiles"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
         copy(ROOT / name, workflow / name)
-    (workflow / "study.yaml").write_text(yaml.safe_dump(study))
+    (workflow / "study.yaml").write_text(yaml.safe_dump(study.config))
     dry_run = ["snakemake", "--dry-run", "--quiet", "all", "--cores", "2", "--configfile", "study.yaml"]
     yield "graph of all jobs", *measured(dry_run, workflow)
     write_study(folder, study)
-    tables, given = folder / study["results"] / "tables", ["--study", json.dumps(study)]
+    tables, given = folder / study.results / "tables", ["--study", str(folder / "study.json")]
+    (folder / "study.json").write_text(json.dumps(study.config))
     python = [sys.executable, "-m", "altfreeze"]
     tasks = ["--threads", str(threads)]
     collect = [*python, "collect", *given, "--results", str(tables.parent), "--tables", str(tables), *tasks]
@@ -220,7 +224,8 @@ def steps(grid, threads, folder):
     yield "report", *measured(report, folder)
 
 
-def main():
+def main() -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("grids", nargs="*", default=list(GRIDS), help=f"of {', '.join(GRIDS)}; all without")
     parser.add_argument("--threads", type=int, default=2, help="processes of collect and compare (2)")
@@ -230,8 +235,8 @@ def main():
     for grid in arguments.grids:
         with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
             study = study_of(grid)
-            packs = config.packs(study)
-            runs = math.prod(map(len, (study["datasets"], study["depths"], config.strategies(study)))) * study["seeds"]
+            packs = study.packs
+            runs = len(study.places) * len(study.strategies) * study.seeds
             for step, seconds, cpu, memory in steps(grid, arguments.threads, Path(folder)):
                 row = (f"{runs:,}", f"{len(packs):,}", step, f"{seconds:.1f}", f"{cpu:.1f}", f"{memory:,.0f}")
                 print(f"| {' | '.join(row)} |", flush=True)

@@ -27,7 +27,7 @@ import numpy as np
 from altfreeze.data.split import TEST_SHARE, VALIDATION_SHARE
 from altfreeze.statistics.across import across_datasets, cluster_mean, interquartile_mean, page_trend
 from altfreeze.statistics.diagnostics import a_a
-from altfreeze.statistics.paired import Interval, median_interval, paired_comparison, two_one_sided_tests, verdict
+from altfreeze.statistics.paired import Interval, median_interval, paired_comparisons, two_one_sided_tests, verdict
 from altfreeze.statistics.reach import compare_times
 from scipy import special
 
@@ -142,7 +142,7 @@ class Counts:
         return [Row(*key, float(np.mean(happened))) for key, happened in self.happened.items()]
 
 
-ONE, NINE = "paired_comparison, one data set", "paired_comparison, mean of nine"
+ONE, NINE = "paired_comparisons, one data set", "paired_comparisons, mean of nine"
 
 
 def seeds(generator, count=DATASETS):
@@ -153,8 +153,8 @@ def seeds(generator, count=DATASETS):
 def without_difference(counts, population, index, generator):
     """Simulate a study in which nothing differs; return what one data set and all nine could detect."""
     reference, strategy = draw(population, np.zeros(DATASETS), generator)
-    one = paired_comparison(reference[[index]], strategy[[index]], seeds(generator, 1))
-    nine = paired_comparison(reference, strategy, seeds(generator))
+    one = paired_comparisons(reference[[index]], strategy[[index]], seeds(generator, 1))[-1]
+    nine = paired_comparisons(reference, strategy, seeds(generator))[-1]
     counts.null(THESE, population, ONE, one, (COVERAGE_OF_ONE, FALSE_POSITIVE_OF_ONE))
     counts.null(THESE, population, NINE, nine)
     again, _ = draw(population, np.zeros(DATASETS), generator)
@@ -171,11 +171,11 @@ def with_a_difference(counts, population, index, detectable, generator):
     for method, effects in ((ONE, np.where(np.arange(DATASETS) == index, one, 0)), (NINE, np.full(DATASETS, nine))):
         reference, strategy = draw(population, effects, generator)
         rows = [index] if method == ONE else range(DATASETS)
-        found = paired_comparison(reference[rows], strategy[rows], seeds(generator, len(rows)))
+        found = paired_comparisons(reference[rows], strategy[rows], seeds(generator, len(rows)))[-1]
         event = "better, where the minimum detectable difference is true"
         counts.add(THESE, population, method, event, POWER, verdict(found.low, found.high, 0) == "better")
     reference, strategy = draw(population, np.full(DATASETS, MARGIN), generator)
-    found = paired_comparison(reference, strategy, seeds(generator))
+    found = paired_comparisons(reference, strategy, seeds(generator))[-1]
     event = "equivalent, where the margin is true"
     said = verdict(found.low, found.high, MARGIN)
     counts.add(THESE, population, NINE, event, FALSE_EQUIVALENCE, said == "equivalent")
@@ -187,10 +187,10 @@ def overlapping(counts, generator):
     """Simulate a data set whose pairs correlate as much as test over test and training rows."""
     correlation = TEST_OVER_TRAIN / (1 + TEST_OVER_TRAIN)
     reference, strategy = draw("normal", np.zeros(DATASETS), generator, correlation)
-    found = paired_comparison(reference[:1], strategy[:1], seeds(generator, 1), TEST_OVER_TRAIN)
+    found = paired_comparisons(reference[:1], strategy[:1], seeds(generator, 1), TEST_OVER_TRAIN)[-1]
     corrected = Interval(found.mean_difference, found.nadeau_bengio_low, found.nadeau_bengio_high)
     population = f"normal, correlated {correlation:.2f}"
-    counts.interval(THESE, population, "paired_comparison, one data set, Nadeau and Bengio", corrected, 0)
+    counts.interval(THESE, population, "paired_comparisons, one data set, Nadeau and Bengio", corrected, 0)
     counts.interval(THESE, population, ONE, found, 0, NOTHING)
 
 
@@ -228,7 +228,7 @@ def like_these(counts, population, generator):
     event = "p <= 0.05, though there is no trend"
     happened = page_trend(levels).p_value <= LEVEL
     counts.add(LIKE_THESE, drawn, "page_trend, three levels", event, FALSE_POSITIVE, happened)
-    found = paired_comparison(reference, strategy, seeds(generator))
+    found = paired_comparisons(reference, strategy, seeds(generator))[-1]
     counts.interval(THESE, drawn, NINE, found, effects.mean())
     counts.interval(LIKE_THESE, drawn, NINE, found, 0, NOTHING)
 

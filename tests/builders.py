@@ -9,26 +9,33 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import axe_core_python
-import nbformat
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+import yaml
 from altfreeze.comparison.compare import compare
+from altfreeze.data.dataset import Dataset
+from altfreeze.data.frames import LARGEST_NUMBER
+from altfreeze.data.sources import load_dataset
 from altfreeze.freezing.plan import Workload, plan_work
 from altfreeze.statistics import verdict as verdict_of
 from altfreeze.study.cell import Cell
-from altfreeze.study.grid import FIRST_CALIBRATION_SEED, Study
-from altfreeze.support.files import sha256_of_file, write_csv, write_json
+from altfreeze.study.grid import FIRST_CALIBRATION_SEED, Pack, Study
+from altfreeze.support.files import atomic_output, sha256_of_file, write_json
 from altfreeze.tables.collect import collect
-from altfreeze.tables.schema import KEY, columns, conform, read_table, write_table
-from altfreeze.vocabulary import EQUAL_BUDGETS
+from altfreeze.tables.schema import CELL, KEY, columns, conform, read_table, write_table
+from altfreeze.training.log import LOG_COLUMNS, csv_text
+from altfreeze.vocabulary import CLOCKS, EQUAL_BUDGETS
+from hypothesis import strategies as st
+from pyarrow import parquet
 
 ROOT = Path(__file__).parents[1]
 
@@ -102,12 +109,75 @@ def make_small_study(**keys: Any) -> Study:
     return make_study(**({"datasets": ["iris", "wine"], "depths": [6], "freeze_ratios": [0.5], "seeds": 3} | keys))
 
 
-def make_unchecked_study(study: Study, **keys: Any) -> Study:
+def make_default_study(**keys: Any) -> Study:
+    """Return the study of config/config.yaml with some keys changed."""
+    return Study.of(yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8")) | keys)
+
+
+def make_unchecked_study(base: Study, **keys: Any) -> Study:
     """Return a study with keys changed that no configuration may have: names that are markup."""
-    return Study(study.config | keys)
+    return Study(base.config | keys)
 
 
 # ---- data
+
+
+def tree_rows(count: int = 12, **columns: Any) -> dict[str, Any]:
+    """Return a sound table of two features and the two classes of ``species``, with columns replaced or added."""
+    return {
+        "width": [index / 8 for index in range(count)],
+        "colour": ["red" if index % 3 else "blue" for index in range(count)],
+        "species": ["oak" if index % 2 else "ash" for index in range(count)],
+        **columns,
+    }
+
+
+def tree_csv(separator: str = ",", **columns: Any) -> bytes:
+    """Return `tree_rows` as a CSV file."""
+    return pd.DataFrame(tree_rows(**columns)).to_csv(index=False, sep=separator).encode()
+
+
+def load_tree_csv(folder: Path, content: bytes, **source: Any) -> Dataset:
+    """Return the data set of a CSV file with the target ``species``."""
+    path = folder / "trees.csv"
+    path.write_bytes(content)
+    return load_dataset("trees", {"kind": "csv", "path": str(path), "target": "species", **source}, 0)
+
+
+def load_tree_parquet(folder: Path, table: pd.DataFrame | pa.Table, **source: Any) -> Dataset:
+    """Return the data set of a Parquet file with the target ``species``."""
+    path = folder / "trees.parquet"
+    parquet.write_table(table if isinstance(table, pa.Table) else pa.Table.from_pandas(table), path)
+    return load_dataset("trees", {"kind": "parquet", "path": str(path), "target": "species", **source}, 0)
+
+
+def assert_one_line(error: pytest.ExceptionInfo, *words: str) -> None:
+    """Check that an error is one line that begins with the data set and holds some words."""
+    message = str(error.value)
+    assert message.isprintable(), message
+    assert message.startswith("data set ")
+    for word in words:
+        assert word in message
+
+
+@st.composite
+def mixed_frames(draw: st.DrawFn) -> pd.DataFrame:
+    """Draw a table of numbers, integers, texts and booleans, with missing values but in the integers."""
+    kinds = {
+        "number": st.floats(-LARGEST_NUMBER, LARGEST_NUMBER) | st.none(),
+        "integer": st.integers(-(2**53), 2**53),
+        "text": st.sampled_from(["a", "b", "c", "ü=\n"]) | st.none(),
+        "flag": st.booleans() | st.none(),
+    }
+    height = draw(st.integers(1, 15))
+    names = st.from_regex(r"[a-zé ,\"']{0,5}[a-z]", fullmatch=True)
+    columns = draw(st.dictionaries(names, st.sampled_from(list(kinds)), min_size=1))
+
+    def values(kind):
+        column = st.lists(kinds[kind], min_size=height, max_size=height)
+        return draw(column.filter(lambda values: any(value is not None for value in values)))
+
+    return pd.DataFrame({name: values(kind) for name, kind in columns.items()})
 
 
 # ---- logs, manifests and finished tables
@@ -359,6 +429,12 @@ RESULTS_SECONDS = {(1, 2, 1): 10.0, (0, 1, 1): 5.0, (1, 1, 0): 7.0, (0, 0, 0): 1
 TABLES = ["epochs", "runs", "packs", "calibration", "targets", "times_to_target", "reached", "tuning", "speedups"]
 
 
+def write_csv(path: Path, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a CSV file with the digits of a log."""
+    with atomic_output(path) as file:
+        file.write(csv_text(names, rows))
+
+
 def results_workload(depth: int) -> Workload:
     """Return work of which every layer costs the same: three batches of 32 rows."""
     return Workload((4,) * (depth + 1), 96, 32)
@@ -380,19 +456,23 @@ def _write_pack(results, study, pack, diverged, learning_rate, accuracies):
     for epoch in cell.plan(work):
         steps, flops, updates = steps + len(epoch.steps), flops + epoch.flops(work), updates + epoch.updates()
         made = steps / len(work.batches)
-        counted = ("1-4", 0.1, flops, " ".join(map(str, updates)), float(updates.mean()), min(updates), 2.0 * made)
+        # a clock that is not named here counts the steps
+        counted = {clock.column: steps for clock in CLOCKS.values()} | {"epoch": made}
+        counted |= {"active": "1-4", "learning_rate": 0.1, "flops": flops, "updates": " ".join(map(str, updates))}
+        counted |= {"updates_mean": float(updates.mean()), "updates_minimum": min(updates), "seconds": 2.0 * made}
         for seed in seeds:
             gone = (pack.dataset, pack.strategy, seed) in diverged and made >= 2
             validation, test = [math.nan] * 2 if gone else accuracies(pack.dataset, pack.strategy, seed, made)
-            rows.append((seed, made, "diverged" if gone else "ok", *[validation] * 3, test, *counted))
+            losses = {"train_loss": validation, "validation_loss": validation}
+            shares = {"validation_accuracy": validation, "test_accuracy": test}
+            rows.append({"seed": seed, "status": "diverged" if gone else "ok", **losses, **shares, **counted})
             flow += [(seed, made, layer, 0.5, 0.1, math.nan, math.nan) for layer in range(1, pack.depth + 1)]
     stem = results / "runs" / pack.stem
     log, flow_log = (stem.with_name(stem.name + suffix) for suffix in (".csv", ".flow.csv"))
-    # the columns of both logs are those that collection does not add
-    key = {"dataset", "depth", "strategy", "recipe", "freeze_ratio", "reference_seconds"}
-    write_csv(log, [name for name in columns("epochs") if name not in key], rows)
+    write_csv(log, LOG_COLUMNS, [[row[name] for name in LOG_COLUMNS] for row in rows])
     if study.gradient_flow:
-        write_csv(flow_log, [name for name in columns("gradient_flow") if name not in key], flow)
+        # torch would be imported with the names that the flow has
+        write_csv(flow_log, [name for name in columns("gradient_flow") if name not in CELL], flow)
     manifest = {
         "cell": cell.as_dict(),
         "seeds": list(seeds),
@@ -485,35 +565,44 @@ def collect_tables(results: Path, study: Study = RESULTS_STUDY) -> dict[str, pd.
     return read_tables(results / "tables")
 
 
-COMPARED = ["comparisons", "across_datasets", "trends", "times", "profiles", "matrix", "self_comparison", "variance"]
-COMPARED += ["seeds_needed"]
+# what is compared, but for the table pairs
+COMPARED = ["comparisons", "across_datasets", "trends", "times", "profiles", "matrix"]
+COMPARED += ["self_comparison", "variance", "seeds_needed"]
 
 
 def compare_tables(results: Path, study: Study = RESULTS_STUDY) -> dict[str, pd.DataFrame]:
-    """Collect the results of a study and compare them, and return all of its tables by their names."""
-    tables = collect_tables(results, study)
+    """Compare what was collected of a study, and return the tables that compare by their names."""
     compare(study, results / "tables")
-    return tables | read_tables(results / "tables", COMPARED)
+    return read_tables(results / "tables", COMPARED)
+
+
+def compare_results(folder: Path, study: Study = RESULTS_STUDY, **options: Any) -> dict[str, pd.DataFrame]:
+    """Write the results of a study to a folder named results, see `write_results`, and return what is compared."""
+    results = write_results(folder / "results", study, **options)
+    collect(study, results, results / "tables")
+    return compare_tables(results, study)
+
+
+def change_text(path: Path, change: Callable[[str], str]) -> None:
+    """Write a file anew, its text changed."""
+    path.write_text(change(path.read_text()))
+
+
+def change_json(path: Path, **keys: Any) -> None:
+    """Write a JSON file anew, some of its keys changed."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | keys))
+
+
+def remove_pack(results: Path, pack: Pack) -> None:
+    """Remove log and manifest of a pack."""
+    for suffix in (".csv", ".json"):
+        (results / "runs" / f"{pack.stem}{suffix}").unlink()
 
 
 # ---- pages in a browser
 
-
-def make_page(folder: Path, heading: str) -> Path:
-    """Write a small executed notebook and its page, and return the page."""
-    from altfreeze.report.notebook_pages import write_page
-
-    shown = nbformat.v4.new_output("display_data", data={"text/html": "<p>seen</p>"})
-    cells = [nbformat.v4.new_markdown_cell(f"# {heading}"), nbformat.v4.new_code_cell("show(1)", outputs=[shown])]
-    notebook, page = folder / "small.ipynb", folder / "small.html"
-    folder.mkdir(parents=True, exist_ok=True)
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), notebook)
-    write_page(notebook, page)
-    return page
-
-
-# the data of the report, its charting library and its own
-REPORT_SCRIPTS = 3
+# the data of the report, its charting library, its copy buttons and its explorer
+REPORT_SCRIPTS = 4
 LOADING = {"src", "href", "xlink:href", "srcset", "poster", "data", "action", "formaction", "background", "ping"}
 AXE = Path(axe_core_python.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
 

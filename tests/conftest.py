@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from builders import ROOT, compare_tables, need, write_results
+from builders import ROOT, need
 
 CHROME_FLAGS = [
     "--headless=new",
@@ -33,6 +33,14 @@ def subnormal_numbers():
     yield
     if "torch" in sys.modules:
         sys.modules["torch"].set_flush_denormal(False)
+
+
+@pytest.fixture(scope="session")
+def wine():
+    """Features and classes of the data set wine, not to be changed."""
+    from sklearn.datasets import load_wine
+
+    return load_wine(return_X_y=True)
 
 
 @pytest.fixture(scope="session")
@@ -66,10 +74,3 @@ def browser(tmp_path_factory):
     driver = webdriver.Chrome(options=options, service=Service(chromedriver))
     yield driver
     driver.quit()
-
-
-@pytest.fixture(scope="session")
-def compared_tables(tmp_path_factory):
-    """All tables of the study whose results are written without training, by their names."""
-    results = tmp_path_factory.mktemp("compared") / "results"
-    return compare_tables(write_results(results))

@@ -76,7 +76,7 @@ def weights(results: Path) -> dict[str, str]:
         Folder of results of the smoke study, whose data sets are read.
     """
     import torch
-    from altfreeze.data.split import read_dataset
+    from altfreeze.data.dataset import read_dataset
     from altfreeze.study.grid import Study
     from altfreeze.training.trainer import train_pack
 

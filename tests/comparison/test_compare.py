@@ -10,39 +10,45 @@ import numpy as np
 import pandas as pd
 import pytest
 from altfreeze import statistics
-from altfreeze.comparison import compare as comparisons
-from altfreeze.study import grid as config
-from altfreeze.support import parallel as processes
+from altfreeze.comparison.compare import compare, comparisons_of
+from altfreeze.study.grid import FIRST_CALIBRATION_SEED
+from altfreeze.support import parallel
 from altfreeze.support.errors import InputError
 from altfreeze.support.randomness import stream_seed
-from altfreeze.tables import collect as tables
+from altfreeze.tables.collect import collect
+from altfreeze.tables.schema import KEY, read_table, write_table
+from altfreeze.vocabulary import BUDGETS, CLOCKS, EQUAL_BUDGETS, METRICS
+from builders import (
+    COMPARED,
+    RESULTS_CONFIG,
+    RESULTS_STUDY,
+    collect_tables,
+    compare_results,
+    compare_tables,
+    make_study,
+    read_tables,
+    write_results,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_tables import GIVEN, STUDY, accuracies, collected, write_study
 
 # few packs and rows, for what needs no more
-FEW = GIVEN | {"seeds_per_job": 6, "target_levels": [0.9]}
+FEW = RESULTS_CONFIG | {"seeds_per_job": 6, "target_levels": [0.9]}
 FEW["strategies"] = ["alternating", "standard_matched_flops", {"name": "standard", "label": "again"}]
-SMALL = config.validate(FEW)
-COMPARED = [
-    "comparisons", "across_datasets", "trends", "times", "profiles", "matrix", "self_comparison", "variance",
-    "seeds_needed",
-]  # fmt: skip
+SMALL = make_study(**FEW)
 FINAL = ("own", "final_test_accuracy")
 NAMES = ["iris", "wine", "breast_cancer", "digits", "moons", "circles"]
 # six data sets are the fewest of which the test of Wilcoxon can say anything
-NOISY = config.validate(
-    FEW
-    | {
-        "datasets": NAMES,
-        "sources": {name: {"kind": "iris"} for name in NAMES},
-        "strategies": [*FEW["strategies"], "frozen_bottom"],
-        "seeds": 7,
-        "seeds_per_job": 7,
-        "target_levels": [0.9, 1.0],
-        "family": ["frozen_bottom-0.5", "again"],
-    }
-)
+NOISY_CONFIG = FEW | {
+    "datasets": NAMES,
+    "sources": {name: {"kind": "iris"} for name in NAMES},
+    "strategies": [*FEW["strategies"], "frozen_bottom"],
+    "seeds": 7,
+    "seeds_per_job": 7,
+    "target_levels": [0.9, 1.0],
+    "family": ["frozen_bottom-0.5", "again"],
+}
+NOISY = make_study(**NOISY_CONFIG)
 # on wine one run of alternating is left; on breast_cancer a run of either side is gone
 GONE = {("wine", "alternating-0.5", seed) for seed in range(1, 7)}
 GONE |= {("breast_cancer", "standard", 2), ("breast_cancer", "alternating-0.5", 4)}
@@ -56,18 +62,6 @@ def noisy(dataset, strategy, seed, epoch, rows=37):
     )
     right = np.clip(round(rows * (0.7 + 0.05 * shared + 0.03 * own + 0.02 * epoch)), 0, rows)
     return right / rows, right / rows
-
-
-def compared(results, study=STUDY):
-    comparisons.compare(study, results / "tables")
-    return {name: tables.read_table(results / "tables" / f"{name}.csv", name) for name in COMPARED}
-
-
-def made(folder, study=STUDY, **options):
-    """Return what is compared of a study that is written to a folder."""
-    results = write_study(folder / "results", study, **options)
-    tables.collect(study, results, results / "tables")
-    return compared(results, study)
 
 
 def comparison(rows, strategy="alternating-0.5", reference="standard"):
@@ -87,94 +81,47 @@ def quickly():
 def whole(tmp_path_factory):
     """Return the folder of a study that nothing is wrong with, its tables made; it is not to be changed."""
     folder = tmp_path_factory.mktemp("whole")
-    made(folder)
+    compare_results(folder)
     return folder / "results"
 
 
 @pytest.fixture(scope="module")
 def found(whole):
-    return {name: tables.read_table(whole / "tables" / f"{name}.csv", name) for name in [*COMPARED, "runs"]}
+    return read_tables(whole / "tables", [*COMPARED, "runs"])
 
 
 @pytest.fixture(scope="module")
 def ragged(tmp_path_factory):
     """Return the folder and the comparisons of a noisy study of which runs diverged."""
     folder = tmp_path_factory.mktemp("ragged")
-    return folder / "results", made(folder, NOISY, accuracies=noisy, diverged=GONE)
-
-
-# (strategy, reference): budget to the rows, counted from 0, at which the reference and the strategy are read;
-# spent after each epoch: products of layers 33 66 99 (standard), 21 48 69 (alternating), 33 66 (matched), 33 44 (half),
-# updates 3 6 9, 1.5 3 4.5, 3 6 and 3 4, seconds 31 62 93, 16 38 54, 31 62 and 31 42
-READ = {
-    ("alternating-0.5", "standard"): {
-        "own": (2, 2), "epochs": (2, 2), "updates": (0, 2), "flops": (1, 2), "seconds": (0, 2)
-    },
-    ("standard_half_updates", "standard"): {
-        "own": (2, 1), "epochs": (0, 1), "updates": (0, 1), "flops": (0, 1), "seconds": (0, 1)
-    },
-    ("standard_matched_flops-0.5", "standard"): {
-        "own": (2, 1), "epochs": (1, 1), "updates": (1, 1), "flops": (1, 1), "seconds": (1, 1)
-    },
-    ("alternating-0.5", "standard_half_updates"): {
-        "own": (1, 2), "epochs": (1, 0), "updates": (1, 1), "flops": (1, 0), "seconds": (1, 1)
-    },
-    ("alternating-0.5", "standard_matched_flops-0.5"): {
-        "own": (1, 2), "epochs": (1, 1), "updates": (0, 2), "flops": (1, 1), "seconds": (0, 2)
-    },
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("strategy", "reference"), READ)
-def test_both_are_read_at_the_last_epoch_within_the_smaller_end_of_each_clock(found, strategy, reference):
-    rows = comparison(found["comparisons"], strategy, reference)
-    made = {"standard_half_updates": [1, 4 / 3], "standard_matched_flops-0.5": [1, 2]}
-    for budget, read in READ[strategy, reference].items():
-        row = rows.loc[("iris", budget, "final_test_accuracy")]
-        for label, index, mean, share in zip(
-            (reference, strategy),
-            read,
-            ("reference_mean", "strategy_mean"),
-            ("read_reference", "read_strategy"),
-            strict=True,
-        ):
-            epochs = made.get(label, [1, 2, 3])
-            expected = np.mean([accuracies("iris", label, seed, epochs[index])[1] for seed in range(6)])
-            assert row[mean] == pytest.approx(expected, abs=1e-8), (budget, label)
-            assert row[share] == pytest.approx(epochs[index] / epochs[-1]), (budget, label)
-        assert row["difference"] == pytest.approx(row["strategy_mean"] - row["reference_mean"])
+    return folder / "results", compare_results(folder, NOISY, accuracies=noisy, diverged=GONE)
 
 
 def test_alternating_is_compared_with_each_control_of_its_own_parameters():
-    strategies = [*GIVEN["strategies"], {"name": "alternating", "label": "slow", "period": 2}]
+    strategies = [*RESULTS_CONFIG["strategies"], {"name": "alternating", "label": "slow", "period": 2}]
     strategies += [{"name": "frozen_top", "freeze_ratio": 0.25}, {"name": "progressive"}]
-    study = config.validate(GIVEN | {"strategies": strategies, "freeze_ratios": [0.5]})
+    study = make_study(**RESULTS_CONFIG | {"strategies": strategies, "freeze_ratios": [0.5]})
     found = {}
-    for strategy, reference, readings in comparisons.comparisons_of(study):
+    for strategy, reference, readings in comparisons_of(study):
         found.setdefault(strategy, {})[reference] = {budget for budget, _ in readings}
-    assert [label for label in config.strategies(study) if label != "standard"] == list(found)
+    assert [label for label in study.strategies if label != "standard"] == list(found)
     controls = ["standard", "standard_half_updates", "standard_matched_flops-0.5", "frozen_bottom-0.5", "random_half"]
     assert list(found.pop("alternating-0.5")) == controls
     # its operations are not those that were matched, nor do its phases last as long as the random halves'
     assert list(found.pop("slow-0.5")) == ["standard", "standard_half_updates", "frozen_bottom-0.5"]
     assert all(list(references) == ["standard"] for references in found.values())
-    readings = {reference: chosen for strategy, reference, chosen in comparisons.comparisons_of(STUDY)}
+    readings = {reference: chosen for strategy, reference, chosen in comparisons_of(RESULTS_STUDY)}
     assert {budget for budget, _ in readings["random_half"]} == {"own"}
-    assert {budget for budget, _ in readings["frozen_bottom-0.5"]} == {"own", "epochs", "updates", "flops", "seconds"}
+    assert {budget for budget, _ in readings["frozen_bottom-0.5"]} == {"own", *EQUAL_BUDGETS}
     for chosen in readings.values():
-        assert {metric for budget, metric in chosen if budget == "own"} == {
-            "final_test_accuracy",
-            "best_test_accuracy",
-            "flops_ratio",
-            "seconds_ratio",
-        }
+        assert {metric for budget, metric in chosen if budget == "own"} == {*METRICS}
         assert {metric for budget, metric in chosen if budget != "own"} <= {"final_test_accuracy"}
         assert len(set(chosen)) == len(chosen)
 
 
 def test_a_strategy_does_not_differ_from_its_copy_at_any_budget(found):
     rows = comparison(found["comparisons"], "again", "standard")
-    assert len(rows) == 3 * 8
+    assert len(rows) == 3 * (len(METRICS) + len(EQUAL_BUDGETS))
     assert (rows[["difference", "low", "high"]] == 0).all(axis=None)
     assert (rows["verdict"] == "equivalent").all()
     assert (rows[["equivalence_p", "minimum_detectable_difference"]] == 0).all(axis=None)
@@ -241,14 +188,14 @@ def test_the_tables_hold_what_the_statistics_give_for_the_logs(
         pairs = list(zip(*(sides.values() if name == "all" else [sides[name]]), strict=True))
         seeds = [stream_seed(1, each, "bootstrap") for each in (NAMES if name == "all" else [name])]
         # rows are split 60 to 20 to 20
-        expected = statistics.paired_comparison(*pairs, seeds, 1 / 3)._asdict()
+        expected = statistics.paired_comparisons(*pairs, seeds, 1 / 3)[-1]._asdict()
         expected["difference"] = expected.pop("mean_difference")
         differences = [other - one for one, other in zip(*pairs, strict=True)]
-        expected["equivalence_p"] = statistics.two_one_sided_tests(differences, NOISY["equivalence_margin"])
+        expected["equivalence_p"] = statistics.two_one_sided_tests(differences, NOISY.equivalence_margin)
         row = table.loc[(name, budget, "final_test_accuracy")]
         for column, value in expected.items():
             assert row[column] == pytest.approx(value, abs=1e-6, nan_ok=True), (name, column)
-        assert row["verdict"] == statistics.verdict(row["low"], row["high"], NOISY["equivalence_margin"])
+        assert row["verdict"] == statistics.verdict(row["low"], row["high"], NOISY.equivalence_margin)
         assert row["pairs"] + row["dropped"] == 7 * (6 if name == "all" else 1)
 
     rows = ragged[1]["across_datasets"].set_index(["strategy", "reference", "budget"])
@@ -259,13 +206,13 @@ def test_the_tables_hold_what_the_statistics_give_for_the_logs(
         assert row[column] == pytest.approx(float(value)), column
     seed = stream_seed(1, "across", "bootstrap")
     middle, mean = (statistics.interquartile_mean(differences, seed), statistics.cluster_mean(differences, seed))
-    believed = statistics.bayesian_signed_rank(means, NOISY["equivalence_margin"], seed)
+    believed = statistics.bayesian_signed_rank(means, NOISY.equivalence_margin, seed)
     assert row["interquartile_mean"] == pytest.approx(middle.estimate)
     ends = ["interquartile_low", "interquartile_high", "cluster_low", "cluster_high"]
     assert row[ends].to_list() == pytest.approx([middle.low, middle.high, mean.low, mean.high], abs=1e-9)
     regions = ["probability_worse", "probability_equivalent", "probability_better"]
     assert row[regions].to_list() == pytest.approx(list(believed), abs=1e-9)
-    assert row["verdict"] == statistics.verdict(row["low"], row["high"], NOISY["equivalence_margin"])
+    assert row["verdict"] == statistics.verdict(row["low"], row["high"], NOISY.equivalence_margin)
     assert row["missing"] == 0
     overall = table.loc[("all", budget, "final_test_accuracy")]["difference"]
     assert row["mean"] == pytest.approx(overall, abs=1e-8)
@@ -283,21 +230,21 @@ def test_the_matrix_says_what_the_comparisons_at_each_own_end_do(ragged):
 
 @pytest.mark.parametrize(("budget", "exact"), [("flops", True), ("epochs", False)])
 def test_seeds_needed_are_those_of_the_primary_comparison(tmp_path, budget, exact):
-    study = config.validate(FEW | {"primary_budget": budget})
+    study = make_study(**FEW | {"primary_budget": budget})
 
     def parallel(dataset, strategy, seed, epoch):
         # alternating differs from the control of its operations by the same on every seed, and not from standard
         shift = 0.1 * (strategy == "alternating-0.5")
         return 0.5, noisy(dataset, "standard" if strategy == "standard" else "", seed, 3)[1] + shift
 
-    found = made(tmp_path, study, accuracies=parallel)["seeds_needed"]
+    found = compare_results(tmp_path, study, accuracies=parallel)["seeds_needed"]
     assert found["power"].iloc[0] == (1 if exact else pytest.approx(0.1, abs=0.1))
     assert (found["half_width"].max() < 1e-7) == exact
 
 
 def test_of_one_data_set_all_says_the_same(tmp_path):
-    study = config.validate(FEW | {"datasets": ["iris"]})
-    found = made(tmp_path, study, accuracies=noisy)
+    study = make_study(**FEW | {"datasets": ["iris"]})
+    found = compare_results(tmp_path, study, accuracies=noisy)
     one, every = (
         found["comparisons"][found["comparisons"]["dataset"] == name].drop(columns="dataset").reset_index(drop=True)
         for name in ("iris", "all")
@@ -316,7 +263,7 @@ def test_of_one_data_set_all_says_the_same(tmp_path):
 FAMILIES = [
     ({}, ("standard_matched_flops-0.5", "own"), []),
     (
-        {"family": ["frozen_bottom-0.5", "again"], "strategies": GIVEN["strategies"]},
+        {"family": ["frozen_bottom-0.5", "again"], "strategies": RESULTS_CONFIG["strategies"]},
         ("standard_matched_flops-0.5", "own"),
         ["frozen_bottom-0.5", "again"],
     ),
@@ -359,12 +306,12 @@ FAMILIES = [
 def test_the_configuration_says_which_comparison_is_primary_and_which_are_tested_with_it(
     tmp_path, changes, primary, members
 ):
-    study = config.validate(FEW | changes)
-    found = made(tmp_path, study, accuracies=noisy)
+    study = make_study(**FEW | changes)
+    found = compare_results(tmp_path, study, accuracies=noisy)
     across = found["across_datasets"]
-    first = f"alternating-{study['primary_freeze_ratio']:g}"
+    first = f"alternating-{study.primary_freeze_ratio:g}"
     expected = {(first, *primary): "primary"}
-    expected |= {(label, "standard", study["primary_budget"]): "family" for label in members}
+    expected |= {(label, "standard", study.primary_budget): "family" for label in members}
     names = ["strategy", "reference", "budget"]
     assert (across["family"] == "primary").sum() == 1
     chosen = across[across["family"] != "secondary"]
@@ -388,14 +335,16 @@ def test_the_configuration_says_which_comparison_is_primary_and_which_are_tested
 
 def test_the_smallest_p_value_of_a_family_is_multiplied_by_its_size(tmp_path):
     chosen = ["alternating", "standard_matched_flops", "frozen_bottom", "random_half", "standard_half_updates"]
-    study = NOISY | {"strategies": chosen, "family": ["frozen_bottom-0.5", "random_half", "standard_half_updates"]}
+    study = make_study(
+        **NOISY_CONFIG | {"strategies": chosen, "family": ["frozen_bottom-0.5", "random_half", "standard_half_updates"]}
+    )
 
     def by_strategy(dataset, strategy, seed, epoch):
         # of the family only the primary comparison has all data sets on one side
         high = {"alternating-0.5": 0.2, "frozen_bottom-0.5": 0.1 * (-1) ** NAMES.index(dataset)}
         return 0.5, 0.5 + high.get(strategy, 0) + 0.01 * NAMES.index(dataset) * (strategy in high)
 
-    rows = made(tmp_path, study, accuracies=by_strategy)["across_datasets"]
+    rows = compare_results(tmp_path, study, accuracies=by_strategy)["across_datasets"]
     primary = rows[rows["family"] == "primary"].iloc[0]
     assert primary["wilcoxon_p"] == primary["smallest_wilcoxon_p"] == 2**-5
     assert primary["can_be_significant"] == 1
@@ -406,8 +355,8 @@ def test_the_smallest_p_value_of_a_family_is_multiplied_by_its_size(tmp_path):
 
 
 def test_a_member_of_the_family_without_a_pair_leaves_it(tmp_path):
-    study = config.validate(FEW | {"family": ["standard_matched_flops-0.5", "again"]})
-    rows = made(tmp_path, study, accuracies=noisy, diverged=gone(strategy="again"))["across_datasets"]
+    study = make_study(**FEW | {"family": ["standard_matched_flops-0.5", "again"]})
+    rows = compare_results(tmp_path, study, accuracies=noisy, diverged=gone(strategy="again"))["across_datasets"]
     rows = rows[rows["family"] != "secondary"].set_index("strategy")
     assert sorted(rows["family"]) == ["family", "family", "primary"]
     assert rows.loc["again", ["wilcoxon_p", "adjusted_p"]].isna().all()
@@ -417,13 +366,15 @@ def test_a_member_of_the_family_without_a_pair_leaves_it(tmp_path):
 
 
 def test_the_digits_of_the_logs_decide_no_verdict(tmp_path):
-    study = config.validate(GIVEN | {"datasets": ["iris"], "strategies": ["alternating"]})
+    study = make_study(**RESULTS_CONFIG | {"datasets": ["iris"], "strategies": ["alternating"]})
 
     def better_by_the_margin(dataset, strategy, seed, epoch):
-        return 0.5, 2 / 3 + (study["equivalence_margin"] if strategy != "standard" else 0)
+        return 0.5, 2 / 3 + (study.equivalence_margin if strategy != "standard" else 0)
 
-    row = comparison(made(tmp_path, study, accuracies=better_by_the_margin)["comparisons"]).loc[("iris", *FINAL)]
-    assert row["high"] > study["equivalence_margin"]
+    row = comparison(compare_results(tmp_path, study, accuracies=better_by_the_margin)["comparisons"]).loc[
+        ("iris", *FINAL)
+    ]
+    assert row["high"] > study.equivalence_margin
     assert (row["verdict"], row["equivalence_p"]) == ("equivalent", 0)
 
 
@@ -435,7 +386,7 @@ def test_the_digits_of_the_logs_break_no_tie(tmp_path):
         right = sorted(rights[dataset])[seed % 6] if strategy == "standard" else [4, 5, 4, 5, 4, 5][seed % 6]
         return 0.5, (right + 9 * (strategy == "again")) / 27
 
-    found = made(tmp_path, SMALL, accuracies=ninths)
+    found = compare_results(tmp_path, SMALL, accuracies=ninths)
     assert found["comparisons"]["difference"].abs().between(1e-16, 1e-9).any()
     rows = found["across_datasets"].set_index(["strategy", "reference", "budget"])
     same = rows.loc[("alternating-0.5", "standard", "own")]
@@ -449,8 +400,8 @@ def test_the_digits_of_the_logs_break_no_tie(tmp_path):
 
 @pytest.mark.parametrize(("margin", "said"), [(0.05, "lower"), (0.45, "equivalent")])
 def test_a_cost_within_its_own_margin_is_equivalent(tmp_path, margin, said):
-    study = config.validate(GIVEN | {"datasets": ["iris"], "strategies": ["alternating"], "cost_margin": margin})
-    rows = comparison(made(tmp_path, study)["comparisons"])
+    study = make_study(**RESULTS_CONFIG | {"datasets": ["iris"], "strategies": ["alternating"], "cost_margin": margin})
+    rows = comparison(compare_results(tmp_path, study)["comparisons"])
     # 69 of 99 operations and 54 of 93 seconds
     for metric in ("flops_ratio", "seconds_ratio"):
         assert rows.loc[("iris", "own", metric), "verdict"] == said
@@ -460,8 +411,10 @@ def test_a_cost_within_its_own_margin_is_equivalent(tmp_path, margin, said):
 
 
 def test_a_cost_above_that_of_standard_training_is_higher(tmp_path):
-    study = config.validate(GIVEN | {"datasets": ["iris"], "strategies": ["alternating"], "epochs_alternating": 6})
-    rows = comparison(made(tmp_path, study)["comparisons"])
+    study = make_study(
+        **RESULTS_CONFIG | {"datasets": ["iris"], "strategies": ["alternating"], "epochs_alternating": 6}
+    )
+    rows = comparison(compare_results(tmp_path, study)["comparisons"])
     assert rows.loc[("iris", "own", "flops_ratio"), "verdict"] == "higher"
 
 
@@ -471,8 +424,8 @@ def test_swapped_strategies_swap_every_figure(tmp_path):
 
     gone = {("iris", "standard", 3), ("wine", "again", 1)}
     turned_gone = {("iris", "again", 3), ("wine", "standard", 1)}
-    found = made(tmp_path / "one", SMALL, accuracies=noisy, diverged=gone)
-    other = made(tmp_path / "other", SMALL, accuracies=swapped, diverged=turned_gone)
+    found = compare_results(tmp_path / "one", SMALL, accuracies=noisy, diverged=gone)
+    other = compare_results(tmp_path / "other", SMALL, accuracies=swapped, diverged=turned_gone)
     turned = {
         name: table[(table["strategy"] == "again")].reset_index(drop=True)
         for name, table in other.items()
@@ -522,11 +475,11 @@ def test_the_order_of_rows_changes_no_table(ragged, tmp_path):
     folder = ragged[0] / "tables"
     generator = np.random.default_rng(0)
     for name in ("runs", "times_to_target", "reached", "calibration"):
-        table = tables.read_table(folder / f"{name}.csv", name)
-        tables.write_table(table.sample(frac=1, random_state=generator), tmp_path / f"{name}.csv")
+        table = read_table(folder / f"{name}.csv", name)
+        write_table(table.sample(frac=1, random_state=generator), tmp_path / f"{name}.csv")
     epochs = pd.read_parquet(folder / "epochs.parquet")
     epochs.sample(frac=1, random_state=generator).to_parquet(tmp_path / "epochs.parquet")
-    comparisons.compare(NOISY, tmp_path)
+    compare(NOISY, tmp_path)
     for name in COMPARED:
         assert (tmp_path / f"{name}.csv").read_bytes() == (folder / f"{name}.csv").read_bytes(), name
 
@@ -538,7 +491,7 @@ def test_the_runs_of_a_cell_change_no_row_that_is_not_about_it(ragged, tmp_path)
         return (validation, test / 3) if (dataset, strategy) == ("wine", "frozen_bottom-0.5") else (validation, test)
 
     gone = GONE | {("wine", "frozen_bottom-0.5", 0), ("wine", "frozen_bottom-0.5", 6)}
-    after = made(tmp_path, NOISY, accuracies=others, diverged=gone)
+    after = compare_results(tmp_path, NOISY, accuracies=others, diverged=gone)
     keys = {
         "comparisons": ["dataset", "strategy", "reference", "budget", "metric"],
         "across_datasets": ["strategy", "reference", "budget"],
@@ -563,9 +516,10 @@ def test_the_runs_of_a_cell_change_no_row_that_is_not_about_it(ragged, tmp_path)
 
 
 def test_what_else_is_compared_changes_no_row(found, tmp_path):
-    fewer = config.validate(GIVEN | {"strategies": ["random_half", "alternating"]})
-    again = made(tmp_path, fewer)
-    assert len(again["comparisons"]) == 3 * (8 + 8 + 4)
+    fewer = make_study(**RESULTS_CONFIG | {"strategies": ["random_half", "alternating"]})
+    again = compare_results(tmp_path, fewer)
+    # random halves are compared with standard training, and alternating with both; own ends give a row for each metric
+    assert len(again["comparisons"]) == 3 * (3 * len(METRICS) + 2 * len(EQUAL_BUDGETS))
     for name in ("comparisons", "across_datasets", "matrix"):
         # what is primary depends on what is trained, as do the p-values of its family
         table, whole = (each[name].drop(columns=["family", "adjusted_p"], errors="ignore") for each in (again, found))
@@ -574,18 +528,18 @@ def test_what_else_is_compared_changes_no_row(found, tmp_path):
 
 def sizes(study):
     """Return how many rows each table has: what the configuration asks for, whatever came of it."""
-    labels, depths = list(config.strategies(study)), len(study["depths"])
-    recipe = 2 if study["tune"] else 1
-    cells = depths * recipe * len(study["target_levels"])
-    readings = [reading for _, _, chosen in comparisons.comparisons_of(study) for reading in chosen]
+    labels, depths = list(study.strategies), len(study.depths)
+    recipe = 2 if study.tune else 1
+    cells = depths * recipe * len(study.target_levels)
+    readings = [reading for _, _, chosen in comparisons_of(study) for reading in chosen]
     return {
-        "comparisons": (len(study["datasets"]) + 1) * depths * recipe * len(readings),
+        "comparisons": (len(study.datasets) + 1) * depths * recipe * len(readings),
         "across_datasets": depths * recipe * sum(metric == "final_test_accuracy" for _, metric in readings),
-        "trends": recipe * 5 * depths * (len(study["freeze_ratios"]) >= 3),
-        "times": len(study["datasets"]) * (len(labels) - 1) * cells * 4,
-        "profiles": len(labels) * cells * 4,
+        "trends": recipe * len(BUDGETS) * depths * (len(study.freeze_ratios) >= 3),
+        "times": len(study.datasets) * (len(labels) - 1) * cells * len(CLOCKS),
+        "profiles": len(labels) * cells * len(CLOCKS),
         "matrix": depths * recipe * len(labels) * (len(labels) - 1),
-        "self_comparison": (len(study["datasets"]) + 1) * depths,
+        "self_comparison": (len(study.datasets) + 1) * depths,
         "variance": 5 * depths,
         "seeds_needed": 11 * depths,
     }
@@ -593,8 +547,8 @@ def sizes(study):
 
 def gone(dataset=None, strategy=None, seeds=range(6), calibration=range(3)):
     """Return which runs diverged: all but those of another data set or strategy."""
-    seeds = [*seeds, *(config.FIRST_CALIBRATION_SEED + index for index in calibration)]
-    labels = list(config.strategies(SMALL)) if strategy is None else [strategy]
+    seeds = [*seeds, *(FIRST_CALIBRATION_SEED + index for index in calibration)]
+    labels = list(SMALL.strategies) if strategy is None else [strategy]
     return set(itertools.product(["iris", "wine"] if dataset is None else [dataset], labels, seeds))
 
 
@@ -621,17 +575,17 @@ def gone(dataset=None, strategy=None, seeds=range(6), calibration=range(3)):
     ],
 )
 def test_whatever_came_of_the_runs_every_row_that_the_study_asks_for_is_there(tmp_path, changes, diverged):
-    study = config.validate(FEW | changes)
-    found = made(tmp_path, study, diverged=diverged)
+    study = make_study(**FEW | changes)
+    found = compare_results(tmp_path, study, diverged=diverged)
     assert {name: len(table) for name, table in found.items()} == sizes(study)
     pairs = found["comparisons"]
     # no seed is lost without a word
-    expected = study["seeds"] * np.where(pairs["dataset"] == "all", len(study["datasets"]), 1)
+    expected = study.seeds * np.where(pairs["dataset"] == "all", len(study.datasets), 1)
     assert (pairs["pairs"] + pairs["dropped"] == expected).all()
     accountable = pairs[pairs["budget"] == "own"]
     assert (accountable["dropped"] <= accountable["diverged_reference"] + accountable["diverged_strategy"]).all()
     for name in ("across_datasets", "matrix"):
-        assert (found[name]["datasets"] + found[name]["missing"] == len(study["datasets"])).all(), name
+        assert (found[name]["datasets"] + found[name]["missing"] == len(study.datasets)).all(), name
     # an estimate that is not there is no verdict
     for table, estimate in (("comparisons", "low"), ("across_datasets", "low"), ("self_comparison", "low")):
         rows = found[table]
@@ -639,8 +593,8 @@ def test_whatever_came_of_the_runs_every_row_that_the_study_asks_for_is_there(tm
 
 
 def test_fewer_than_five_seeds_have_estimates_and_no_bootstrap_interval(tmp_path):
-    study = config.validate(FEW | {"seeds": 4})
-    found = made(tmp_path, study, accuracies=noisy)
+    study = make_study(**FEW | {"seeds": 4})
+    found = compare_results(tmp_path, study, accuracies=noisy)
     rows = found["comparisons"]
     rows = rows[(rows["metric"] == "final_test_accuracy") & (rows["strategy"] == "alternating-0.5")]
     assert (rows.loc[rows["dataset"] != "all", "pairs"] == 4).all()
@@ -650,9 +604,9 @@ def test_fewer_than_five_seeds_have_estimates_and_no_bootstrap_interval(tmp_path
 
 
 def test_a_diverged_run_is_a_row_and_its_pair_is_counted_as_dropped_on_every_budget(tmp_path):
-    results = write_study(tmp_path / "results", SMALL, diverged={("iris", "standard", 2)})
-    found, table = collected(results, SMALL), compared(results, SMALL)["comparisons"]
-    run = found["runs"].set_index(tables.KEY).loc[("iris", 4, "standard", "configured", 2)]
+    results = write_results(tmp_path / "results", SMALL, diverged={("iris", "standard", 2)})
+    found, table = collect_tables(results, SMALL), compare_tables(results, SMALL)["comparisons"]
+    run = found["runs"].set_index(KEY).loc[("iris", 4, "standard", "configured", 2)]
     assert run["status"] == "diverged"
     assert run["best_epoch"] == 1
     assert math.isnan(run["final_test_accuracy"])
@@ -673,7 +627,7 @@ def test_a_diverged_run_is_a_row_and_its_pair_is_counted_as_dropped_on_every_bud
 
 
 def test_a_data_set_without_a_pair_leaves_the_estimate_empty_rather_than_wrong(tmp_path):
-    found = made(tmp_path, SMALL, diverged={("iris", "standard", seed) for seed in range(6)})
+    found = compare_results(tmp_path, SMALL, diverged={("iris", "standard", seed) for seed in range(6)})
     rows = comparison(found["comparisons"])
     empty = ["difference", "low", "high", "reference_mean", "strategy_mean", "read_reference", "read_strategy"]
     for dataset in ("iris", "all"):
@@ -689,7 +643,7 @@ def test_a_data_set_without_a_pair_leaves_the_estimate_empty_rather_than_wrong(t
 
 
 def test_where_the_first_epoch_exceeds_the_common_end_there_is_no_pair(tmp_path):
-    found = made(tmp_path, config.validate(FEW | {"epochs_alternating": 1}))
+    found = compare_results(tmp_path, make_study(**FEW | {"epochs_alternating": 1}))
     rows = comparison(found["comparisons"])
     # alternating's only epoch takes 21 products, 1.5 updates and 16 seconds; standard's first 33, 3 and 31
     for budget in ("updates", "flops", "seconds"):
@@ -708,8 +662,8 @@ def test_where_the_first_epoch_exceeds_the_common_end_there_is_no_pair(tmp_path)
 
 
 def test_tuned_runs_are_compared_with_tuned_runs(tmp_path):
-    study = config.validate(FEW | {"tune": [0.001, 0.1], "datasets": ["iris"]})
-    found = made(tmp_path, study)
+    study = make_study(**FEW | {"tune": [0.001, 0.1], "datasets": ["iris"]})
+    found = compare_results(tmp_path, study)
     for name in ("comparisons", "across_datasets", "times", "profiles", "matrix"):
         recipes = found[name].groupby("recipe").size()
         assert recipes.index.tolist() == ["configured", "tuned"], name
@@ -721,26 +675,10 @@ def test_tuned_runs_are_compared_with_tuned_runs(tmp_path):
     assert (found["comparisons"].loc[found["comparisons"]["recipe"] == "tuned", "family"] == "secondary").all()
 
 
-clocks = st.lists(st.floats(0.01, 10), min_size=1, max_size=30).map(np.cumsum)
-
-
-@given(clocks, clocks)
-def test_the_row_read_is_the_last_that_does_not_exceed_the_common_end(one, other):
-    end = min(one[-1], other[-1])
-    rows = comparisons.rows_at_common_end(one, other)
-    for clock, row in zip((one, other), rows, strict=True):
-        assert -1 <= row < len(clock)
-        assert row == -1 or clock[row] <= end * (1 + tables.ROUNDING)
-        assert row == len(clock) - 1 or clock[row + 1] > end
-    assert any(row == len(clock) - 1 for clock, row in zip((one, other), rows, strict=True))
-    # what the order of a sum adds is no reason to read an epoch earlier
-    assert comparisons.rows_at_common_end(one, np.nextafter(one, np.inf)) == [len(one) - 1] * 2
-
-
 @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
-        st.sampled_from([pack for pack in config.packs(STUDY) if not pack.calibrates]),
+        st.sampled_from([pack for pack in RESULTS_STUDY.packs if not pack.calibrates]),
         min_size=1,
         max_size=4,
         unique=True,
@@ -752,15 +690,15 @@ def test_without_some_packs_only_the_comparisons_with_them_change_and_they_count
         shutil.copytree(whole, results)
         for pack in lost:
             (results / "runs" / f"{pack.stem}.csv").unlink()
-        tables.collect(STUDY, results, results / "tables", missing="mark")
-        after = compared(results)
+        collect(RESULTS_STUDY, results, results / "tables", missing="mark")
+        after = compare_tables(results)
     key = ["dataset", "strategy", "reference", "budget", "metric"]
     before, rows = (each["comparisons"].set_index(key) for each in (found, after))
     assert rows.index.tolist() == before.index.tolist()
     gone = {(pack.dataset, pack.strategy): 0 for pack in lost}
     for pack in lost:
         gone[pack.dataset, pack.strategy] += pack.last_seed - pack.first_seed + 1
-    names = {name: [name] for name in STUDY["datasets"]} | {"all": STUDY["datasets"]}
+    names = {name: [name] for name in RESULTS_STUDY.datasets} | {"all": RESULTS_STUDY.datasets}
     touched = []
     for (dataset, strategy, reference, budget, metric), row in rows.iterrows():
         for side, label in (("reference", reference), ("strategy", strategy)):
@@ -786,12 +724,12 @@ def test_without_some_packs_only_the_comparisons_with_them_change_and_they_count
 
 
 def test_several_processes_compare_to_the_same_bytes(whole, tmp_path, monkeypatch):
-    monkeypatch.setattr(processes, "FEWEST_TASKS", 2)
+    monkeypatch.setattr(parallel, "FEWEST_TASKS", 2)
     # a process of its own draws as often as there is to draw
     monkeypatch.setattr(statistics.across, "POSTERIOR_DRAWS", 50_000)
     for threads in (1, 2):
         shutil.copytree(whole / "tables", tmp_path / str(threads))
-        comparisons.compare(STUDY, tmp_path / str(threads), threads)
+        compare(RESULTS_STUDY, tmp_path / str(threads), threads)
     for name in (*COMPARED, "pairs"):
         one, two = ((tmp_path / str(threads) / f"{name}.csv").read_bytes() for threads in (1, 2))
         assert one == two, name
@@ -829,10 +767,10 @@ def test_a_comparison_needs_every_run(whole, tmp_path, name, change, words):
         change(pd.read_parquet(tmp_path / "epochs.parquet")).to_parquet(tmp_path / "epochs.parquet")
     else:
         path = tmp_path / f"{name}.csv"
-        tables.write_table(change(tables.read_table(path, name)), path)
+        write_table(change(read_table(path, name)), path)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(InputError) as caught:
-        comparisons.compare(STUDY, tmp_path)
+        compare(RESULTS_STUDY, tmp_path)
     assert words in str(caught.value)
     assert str(caught.value).isprintable()
     # what is not whole is not compared in part
@@ -843,9 +781,9 @@ def test_comparing_twice_gives_the_same_bytes(whole, tmp_path):
     shutil.copytree(whole / "tables", tmp_path / "tables")
     for name in COMPARED:
         (tmp_path / "tables" / f"{name}.csv").unlink()
-    compared(tmp_path)
+    compare_tables(tmp_path)
     for name in COMPARED:
         path = tmp_path / "tables" / f"{name}.csv"
         assert path.read_bytes() == (whole / "tables" / f"{name}.csv").read_bytes()
-        tables.write_table(tables.read_table(path, name), tmp_path / "again.csv")
+        write_table(read_table(path, name), tmp_path / "again.csv")
         assert (tmp_path / "again.csv").read_bytes() == path.read_bytes()

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from altfreeze import statistics
-from altfreeze.comparison import secondary as inference
-from altfreeze.study import grid as config
+from altfreeze.comparison import secondary
 from altfreeze.support.randomness import stream_seed
+from altfreeze.vocabulary import CLOCKS
+from builders import make_study
 from scipy import stats
 
 GIVEN = {
@@ -20,7 +21,7 @@ GIVEN = {
     "seeds": 6,
     "target_levels": [0.9],
 }
-STUDY = config.validate(GIVEN)
+STUDY = make_study(**GIVEN)
 LABELS = ["standard", "alternating-0.25", "alternating-0.5", "alternating-0.75"]
 ROUND_OFF = [0, 3e-10, -4e-10]
 
@@ -34,7 +35,7 @@ def compared(differences, strategies=LABELS[1:], depths=(4,), **columns):
             | {"freeze_ratio": float(strategy.rpartition("-")[2])}
             | columns
             for (dataset, strategy, depth), difference in zip(
-                itertools.product(STUDY["datasets"], strategies, depths), np.ravel(differences), strict=True
+                itertools.product(STUDY.datasets, strategies, depths), np.ravel(differences), strict=True
             )
         ]
     )
@@ -53,7 +54,7 @@ def test_a_trend_over_freeze_ratios_is_pages():
         compared(-RISING, strategies=["frozen_top-0.25", "frozen_top-0.5", "frozen_top-0.75"]),
     ]
     table = pd.concat([*others, rows.sample(frac=1, random_state=0)])
-    (found,) = inference.trends(STUDY, table)
+    (found,) = secondary.trends(STUDY, table)
     # ranks 1 2 3, 1 2.5 2.5 and 2 1 3
     assert found == {
         "budget": "flops",
@@ -68,23 +69,23 @@ def test_a_trend_over_freeze_ratios_is_pages():
     assert found["statistic"] == 4 * 1 + 5.5 * 2 + 8.5 * 3
     assert found["direction"] == "increasing"
     # and turns with the order of the levels
-    (turned,) = inference.trends(STUDY, compared(RISING[:, ::-1]))
+    (turned,) = secondary.trends(STUDY, compared(RISING[:, ::-1]))
     assert (turned["direction"], turned["p_value"]) == ("decreasing", found["p_value"])
 
 
 def test_a_copy_of_a_strategy_is_no_level_twice():
     copy = {"name": "alternating", "label": "twin", "freeze_ratio": 0.5}
-    study = config.validate(GIVEN | {"strategies": ["alternating", copy]})
+    study = make_study(**GIVEN | {"strategies": ["alternating", copy]})
     table = pd.concat([compared(RISING), compared(RISING[:, :1], strategies=["twin-0.5"])])
-    assert inference.trends(study, table) == inference.trends(STUDY, compared(RISING))
+    assert secondary.trends(study, table) == secondary.trends(STUDY, compared(RISING))
 
 
-def test_a_trend_has_a_row_for_each_budget_and_kind_of_rates():
+def test_a_trend_has_a_row_for_each_budget_and_recipe():
     table = pd.concat(
         compared(sign * RISING, budget=budget, recipe=recipe)
         for (budget, sign), recipe in itertools.product({"own": 1, "epochs": -1}.items(), ("configured", "tuned"))
     )
-    found = pd.DataFrame(inference.trends(STUDY, table)).set_index(["budget", "recipe"])
+    found = pd.DataFrame(secondary.trends(STUDY, table)).set_index(["budget", "recipe"])
     assert found["direction"].to_dict() == {
         (budget, recipe): {"own": "increasing", "epochs": "decreasing"}[budget]
         for budget, recipe in itertools.product(("own", "epochs"), ("configured", "tuned"))
@@ -92,8 +93,8 @@ def test_a_trend_has_a_row_for_each_budget_and_kind_of_rates():
 
 
 def test_the_digits_of_the_logs_make_no_ranks():
-    (exact,) = inference.trends(STUDY, compared(np.full((3, 3), 0.1)))
-    (digits,) = inference.trends(STUDY, compared(0.1 + np.sort([ROUND_OFF] * 3)))
+    (exact,) = secondary.trends(STUDY, compared(np.full((3, 3), 0.1)))
+    (digits,) = secondary.trends(STUDY, compared(0.1 + np.sort([ROUND_OFF] * 3)))
     assert (digits["statistic"], digits["direction"]) == (exact["statistic"], "none") == (36, "none")
 
 
@@ -101,7 +102,7 @@ def test_the_digits_of_the_logs_make_no_ranks():
 def test_a_data_set_that_lacks_a_level_is_counted_and_the_row_stays(gone, datasets):
     differences = RISING.copy()
     differences[:gone, 1] = np.nan
-    (found,) = inference.trends(STUDY, compared(differences))
+    (found,) = secondary.trends(STUDY, compared(differences))
     assert (found["datasets"], found["missing"]) == (datasets, gone)
     if datasets > 1:
         assert found["statistic"] == statistics.page_trend(RISING[gone:]).statistic
@@ -111,29 +112,31 @@ def test_a_data_set_that_lacks_a_level_is_counted_and_the_row_stays(gone, datase
 
 
 def test_a_trend_over_depths_is_of_one_strategy():
-    study = config.validate(GIVEN | {"depths": [10, 4, 6], "freeze_ratios": [0.5]})
-    (found,) = inference.trends(study, compared(RISING, strategies=["alternating-0.5"], depths=(4, 6, 10)))
+    study = make_study(**GIVEN | {"depths": [10, 4, 6], "freeze_ratios": [0.5]})
+    (found,) = secondary.trends(study, compared(RISING, strategies=["alternating-0.5"], depths=(4, 6, 10)))
     assert (found["over"], found["at"], found["levels"]) == ("depth", "alternating-0.5", "4 6 10")
     assert found["statistic"] == statistics.page_trend(RISING).statistic
 
 
 def test_fewer_than_three_levels_are_no_trend_and_other_schedules_no_levels_of_it():
-    assert inference.trends(STUDY, compared(RISING[:, :2], strategies=LABELS[1:3])) == []
+    assert secondary.trends(STUDY, compared(RISING[:, :2], strategies=LABELS[1:3])) == []
     # two alternate for phases of two epochs, whatever their label says
     strategies = ["alternating", {"name": "alternating", "period": 2, "label": "slow"}]
-    study = config.validate(
-        GIVEN
+    study = make_study(
+        **GIVEN
         | {
             "freeze_ratios": [0.25, 0.5],
             "strategies": [*strategies, strategies[1] | {"freeze_ratio": 0.75, "label": "alternating"}],
         }
     )
     labels = ["alternating-0.25", "alternating-0.5", "alternating-0.75"]
-    assert set(labels) < set(config.strategies(study))
-    assert inference.trends(study, compared(RISING, strategies=labels)) == []
+    assert set(labels) < set(study.strategies)
+    assert secondary.trends(study, compared(RISING, strategies=labels)) == []
 
 
-ENDS = {"epochs": 10.0, "updates_mean": 30.0, "flops": 300, "reference_seconds": 12.0}
+# of each clock, what an epoch takes: every one runs as the epochs do, in a unit of its own
+UNITS = {name: 1.0 + place for place, name in enumerate(CLOCKS)}
+ENDS = {clock.end: 10 * UNITS[name] for name, clock in CLOCKS.items()}
 
 
 def runs_of(ends):
@@ -153,9 +156,7 @@ def times_of(epochs, ends):
     for label, values in epochs.items():
         for seed, value in enumerate(values):
             share = ends[label] if value is None else value / 10
-            clocks = dict(
-                zip(("epoch", "updates", "flops", "seconds"), (v * share for v in ENDS.values()), strict=True)
-            )
+            clocks = {name: 10 * unit * share for name, unit in UNITS.items()}
             rows.append(
                 {"dataset": "iris", "depth": 4, "strategy": label, "recipe": "configured", "seed": seed, "level": 0.9}
                 | {"target": 0.8, "reached": int(value is not None)}
@@ -164,11 +165,11 @@ def times_of(epochs, ends):
     return pd.DataFrame(rows)
 
 
-ONE = config.validate(GIVEN | {"datasets": ["iris"], "freeze_ratios": [0.5], "seed": 3})
+ONE = make_study(**GIVEN | {"datasets": ["iris"], "freeze_ratios": [0.5], "seed": 3})
 
 
 def times(epochs, ends, study=ONE):
-    found = pd.DataFrame(inference.times(study, runs_of(ends), times_of(epochs, ends).sample(frac=1, random_state=0)))
+    found = pd.DataFrame(secondary.times(study, runs_of(ends), times_of(epochs, ends).sample(frac=1, random_state=0)))
     return found.set_index("clock")
 
 
@@ -176,7 +177,7 @@ def test_times_to_target_are_restricted_to_the_earlier_end_of_each_clock():
     ends = {"standard": 1, "alternating-0.5": 0.6}
     # standard training reaches its target after six epochs twice, where alternating ends
     found = times({"standard": [2, 4, 6, 8, 9, None], "alternating-0.5": [1, 1, 2, 5, None, None]}, ends)
-    assert list(found.index) == ["epoch", "updates", "flops", "seconds"]
+    assert list(found.index) == list(CLOCKS)
     row = found.loc["epoch"]
     assert (row["horizon"], row["pairs"]) == (6, 6)
     assert row["reference_restricted_mean"] == pytest.approx((2 + 4 + 6 + 6 + 6 + 6) / 6)
@@ -190,8 +191,7 @@ def test_times_to_target_are_restricted_to_the_earlier_end_of_each_clock():
     seeds = [stream_seed(3, "iris", "bootstrap")]
     expected = statistics.mean_difference([np.array([-1.0, -3, -4, -1, 0, 0])], seeds)
     assert (row["low"], row["high"]) == pytest.approx((expected.low, expected.high))
-    # here every clock runs as the epochs do, in a unit of its own
-    for clock, unit in (("updates", 3), ("flops", 30), ("seconds", 1.2)):
+    for clock, unit in UNITS.items():
         assert found.loc[clock, "horizon"] == pytest.approx(6 * unit)
         assert found.loc[clock, "difference"] == pytest.approx(-9 / 6 * unit)
         assert found.loc[clock, "reference_success_rate"] == pytest.approx(0.5)
@@ -229,10 +229,10 @@ def reached_of(medians, clock="seconds"):
     """Return the table reached at one level, of median times by label and data set."""
     rows = [
         {"dataset": dataset, "depth": 4, "strategy": label, "recipe": "configured", "level": 0.9}
-        | dict.fromkeys(("epoch", "updates", "flops", "seconds"), 1.0)
+        | dict.fromkeys(CLOCKS, 1.0)
         | {clock: value}
         for label, values in zip(LABELS, medians, strict=True)
-        for dataset, value in zip(STUDY["datasets"], values, strict=True)
+        for dataset, value in zip(STUDY.datasets, values, strict=True)
     ]
     return pd.DataFrame(rows).sample(frac=1, random_state=0)
 
@@ -241,8 +241,8 @@ def test_profiles_count_how_close_each_strategy_comes_to_the_fastest():
     none = np.nan
     # on the last data set nobody reaches the target, and a sum in another order is no faster
     medians = [(10, 6, none), (20, 6 * (1 + 1e-12), none), (41, none, none), (none, none, none)]
-    rows = pd.DataFrame(inference.profiles(STUDY, reached_of(medians)))
-    assert len(rows) == 4 * 4
+    rows = pd.DataFrame(secondary.profiles(STUDY, reached_of(medians)))
+    assert len(rows) == len(LABELS) * len(CLOCKS)
     found = rows[rows["clock"] == "seconds"].set_index("strategy")
     assert list(found.index) == LABELS
     assert (found["datasets"] == 3).all()
@@ -257,8 +257,8 @@ def test_profiles_count_how_close_each_strategy_comes_to_the_fastest():
 
 def study_runs(values, study=STUDY, gone=(), first_seed=0):
     """Return the table runs of values[data set, strategy, seed], in another order, and without what diverged."""
-    labels, shape = list(config.strategies(study)), np.shape(values)
-    keys = itertools.product(study["datasets"], labels[: shape[1]], range(first_seed, first_seed + shape[2]))
+    labels, shape = list(study.strategies), np.shape(values)
+    keys = itertools.product(study.datasets, labels[: shape[1]], range(first_seed, first_seed + shape[2]))
     rows = [
         {"dataset": dataset, "depth": 4, "strategy": label, "recipe": "configured", "seed": seed}
         | {"status": "diverged" if (dataset, label, seed) in gone else "ok"}
@@ -273,7 +273,7 @@ def drawn(datasets=3, strategies=4, seeds=6):
 
 
 def matrix(runs, study=STUDY):
-    return pd.DataFrame(inference.matrix(study, runs)).set_index(["row", "column"])
+    return pd.DataFrame(secondary.matrix(study, runs)).set_index(["row", "column"])
 
 
 def test_the_matrix_compares_every_strategy_with_every_other_over_the_data_sets():
@@ -316,7 +316,7 @@ def test_a_diverged_run_leaves_its_seed_out_of_the_rows_of_its_strategy_alone():
 
 
 def test_a_strategy_that_never_ended_has_rows_without_a_difference():
-    gone = set(itertools.product(STUDY["datasets"], [LABELS[3]], range(6)))
+    gone = set(itertools.product(STUDY.datasets, [LABELS[3]], range(6)))
     found = matrix(study_runs(drawn(), gone=gone))
     assert len(found) == 4 * 3
     # it stands last
@@ -324,7 +324,7 @@ def test_a_strategy_that_never_ended_has_rows_without_a_difference():
     empty = found.loc[LABELS[3]]
     assert empty[["mean_difference", "wilcoxon_p"]].isna().all(axis=None)
     assert (empty[["datasets", "missing", "wins", "ties", "losses"]] == [0, 3, 0, 0, 0]).all(axis=None)
-    nothing = matrix(study_runs(drawn(), gone=set(itertools.product(STUDY["datasets"], LABELS, range(6)))))
+    nothing = matrix(study_runs(drawn(), gone=set(itertools.product(STUDY.datasets, LABELS, range(6)))))
     assert nothing["mean_difference"].isna().all()
     assert (nothing["missing"] == 3).all()
 
@@ -341,14 +341,14 @@ def test_the_digits_of_the_logs_make_no_wins():
 
 def itself(values, again, gone=(), study=STUDY):
     calibration = study_runs(again, study, {(name, "standard", seed) for name, seed in gone}, first_seed=10)
-    return pd.DataFrame(inference.self_comparison(study, study_runs(values, study), calibration)).set_index("dataset")
+    return pd.DataFrame(secondary.self_comparison(study, study_runs(values, study), calibration)).set_index("dataset")
 
 
 def test_standard_training_is_compared_with_itself_on_other_seeds():
     values, again = drawn(), drawn(seeds=9)[:, :1] + 0.01
     found = itself(values, again)
-    assert list(found.index) == [*STUDY["datasets"], "all"]
-    for index, name in enumerate(STUDY["datasets"]):
+    assert list(found.index) == [*STUDY.datasets, "all"]
+    for index, name in enumerate(STUDY.datasets):
         # of all strategies, standard training alone
         welch = stats.ttest_ind(again[index, 0], values[index, 0], equal_var=False)
         expected = (again[index, 0].mean() - values[index, 0].mean(), *welch.confidence_interval())
@@ -357,7 +357,7 @@ def test_standard_training_is_compared_with_itself_on_other_seeds():
     assert found.loc["all", ["difference", "low", "high"]].tolist() == pytest.approx(list(every))
     assert found["runs"].tolist() == [6, 6, 6, 18]
     assert found["calibration_runs"].tolist() == [9, 9, 9, 27]
-    margin = STUDY["equivalence_margin"]
+    margin = STUDY.equivalence_margin
     verdicts = [statistics.verdict(row.low, row.high, margin) for row in found.itertuples()]
     assert found["verdict"].tolist() == verdicts
 
@@ -377,13 +377,13 @@ def test_too_few_runs_that_ended_are_said_and_not_left_out(kept, answers):
 
 
 def test_the_digits_of_the_logs_raise_no_false_alarm():
-    margin = STUDY["equivalence_margin"]
+    margin = STUDY.equivalence_margin
     found = itself(np.full((3, 1, 6), 0.5), np.full((3, 1, 6), 0.5 + margin + 4e-10))
     assert (found["verdict"] == "equivalent").all()
 
 
 def shares(values, study=STUDY, gone=()):
-    return pd.DataFrame(inference.variance(study, study_runs(values, study, gone))).set_index("component")
+    return pd.DataFrame(secondary.variance(study, study_runs(values, study, gone))).set_index("component")
 
 
 def test_variance_is_that_of_standard_and_of_primary_training():
@@ -417,7 +417,7 @@ def test_a_diverged_run_costs_each_data_set_one_seed_and_not_that_seed_of_all():
     ],
 )
 def test_variance_that_cannot_be_split_has_rows_without_values(datasets, gone, seeds):
-    study = STUDY | {"datasets": STUDY["datasets"][:datasets]}
+    study = make_study(**GIVEN | {"datasets": STUDY.datasets[:datasets]})
     found = shares(drawn(datasets), study, gone)
     assert list(found.index) == ["dataset", "strategy", "interaction", "seed", "residual"]
     assert found[["variance", "share"]].isna().all(axis=None)
@@ -428,10 +428,10 @@ def test_seeds_needed_is_of_the_differences_of_each_depth():
     generator = np.random.default_rng(0)
     # as many pairs as each data set has
     differences = {4: [generator.normal(0, 0.02, size) for size in (6, 5, 3)], 6: [generator.normal(0, 0.1, 2)]}
-    found = pd.DataFrame(inference.seeds(STUDY, differences))
+    found = pd.DataFrame(secondary.seeds(STUDY, differences))
     for depth, rows in found.groupby("depth"):
-        expected = statistics.seeds_needed(differences[depth], inference.SEEDS, STUDY["equivalence_margin"])
-        assert rows["seeds"].tolist() == list(inference.SEEDS)
+        expected = statistics.seeds_needed(differences[depth], secondary.SEEDS, STUDY.equivalence_margin)
+        assert rows["seeds"].tolist() == list(secondary.SEEDS)
         assert rows["half_width"].tolist() == pytest.approx(expected.half_width)
         assert rows["power"].tolist() == pytest.approx(expected.power)
         assert rows["half_width"].is_monotonic_decreasing
@@ -440,6 +440,6 @@ def test_seeds_needed_is_of_the_differences_of_each_depth():
 
 @pytest.mark.parametrize("pairs", [0, 1])
 def test_where_a_data_set_has_no_spread_to_know_more_seeds_promise_nothing(pairs):
-    found = pd.DataFrame(inference.seeds(STUDY, {4: [np.zeros(6), np.zeros(pairs)]}))
-    assert found["seeds"].tolist() == list(inference.SEEDS)
+    found = pd.DataFrame(secondary.seeds(STUDY, {4: [np.zeros(6), np.zeros(pairs)]}))
+    assert found["seeds"].tolist() == list(secondary.SEEDS)
     assert found[["half_width", "power"]].isna().all(axis=None)

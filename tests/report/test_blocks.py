@@ -9,7 +9,7 @@ import pytest
 from altfreeze.report.blocks import across, budgets, cells, display, statistics, steps, targets, times, trust
 from altfreeze.study.grid import FIRST_CALIBRATION_SEED
 from altfreeze.vocabulary import BUDGETS, CLOCKS, EQUAL_BUDGETS
-from builders import RESULTS_CONFIG, RESULTS_STUDY, compare_tables, make_study, write_results
+from builders import RESULTS_CONFIG, RESULTS_STUDY, compare_results, make_study, read_tables
 
 MODULES = (across, budgets, statistics, steps, targets, times, trust)
 SAID = {
@@ -40,8 +40,9 @@ def tables_of(tmp_path_factory):
             seeds = [*range(study.seeds), *range(FIRST_CALIBRATION_SEED, FIRST_CALIBRATION_SEED + 3)]
             everything = itertools.product(study.datasets, study.strategies, seeds)
             diverged = set(everything) if name == "diverged" else set()
-            results = write_results(tmp_path_factory.mktemp("blocks") / "results", study, diverged)
-            made[name] = compare_tables(results, study)
+            folder = tmp_path_factory.mktemp("blocks")
+            compared = compare_results(folder, study, diverged=diverged)
+            made[name] = compared | read_tables(folder / "results" / "tables")
         return made[name]
 
     return tables

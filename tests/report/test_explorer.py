@@ -19,9 +19,9 @@ from builders import (
     AXE,
     EFFECTS,
     REPORT_SCRIPTS,
-    ROOT,
     emulate,
     make_comparisons,
+    make_default_study,
     make_epochs,
     make_packs,
     make_pairs,
@@ -29,6 +29,7 @@ from builders import (
     make_small_study,
     make_tables,
     make_times,
+    make_unchecked_study,
 )
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -173,7 +174,7 @@ def page(tmp_path_factory):
     """Report of a study with a diverged run and a data set whose name is a script."""
     folder = tmp_path_factory.mktemp("explored")
     names = ["iris", SCRIPT]
-    study = make_small_study(seeds=6) | {"datasets": names}
+    study = make_unchecked_study(make_small_study(seeds=6), datasets=names)
     make_tables(folder / "tables", study, names=names, dropped=1)
     runs = make_runs(study, names)
     runs.loc[(runs["dataset"] == "iris") & (runs["seed"] == 4) & (runs["strategy"] == "standard"), "status"] = (
@@ -331,11 +332,11 @@ def test_the_address_restores_the_view(browser, page):
     for name, value in (view | {"quantity": "train_loss", "reference": "standard"}).items():
         assert browser.find_element(By.ID, name).get_property("value") == value
     assert len(letters(browser)) == 1
-    assert "Training loss (nat) over Reference seconds" in alternative(browser, "curves")
+    assert "Training loss (nat) over Seconds, measured alone" in alternative(browser, "curves")
     choose(browser, "clock", "updates")
     wait(browser, lambda: "over Updates per parameter" in alternative(browser, "curves"))
     browser.back()
-    wait(browser, lambda: "over Reference seconds" in alternative(browser, "curves"))
+    wait(browser, lambda: "over Seconds, measured alone" in alternative(browser, "curves"))
 
 
 @pytest.mark.parametrize(
@@ -420,15 +421,14 @@ def test_the_parts_of_the_page_are_there_and_named(browser, page):
     assert len(browser.find_elements(By.TAG_NAME, "main")) == 1
     links = browser.find_elements(By.CSS_SELECTOR, "nav a")
     # no page stands beside this report
-    assert len(links) == 6
+    assert len(links) == 7
     for link in links:
         target = link.get_attribute("href").partition("#")[2]
         assert browser.find_element(By.ID, target).tag_name == "h2"
 
 
 def test_the_first_screen_has_question_answer_figure_and_what_was_run(browser, tmp_path):
-    study = make_study()
-    study.depths = [6]
+    study = make_default_study(depths=[6])
     make_tables(tmp_path / "tables", study)
     report.write_report(study, tmp_path / "tables", [], tmp_path / "report.html")
     emulate(browser)
@@ -499,7 +499,7 @@ def test_jobs_that_were_done_again_are_listed_with_a_link_to_their_logs(browser,
     packs = make_packs(study, make_comparisons(study))
     packs.loc[0, "attempt"], packs.loc[1, "resumed_at_epochs"] = 2, "50"
     tables.write_table(packs, tmp_path / "tables" / "packs.csv")
-    study |= {"results": str(tmp_path)}
+    study = make_unchecked_study(study, results=str(tmp_path))
     report.write_report(study, tmp_path / "tables", [], tmp_path / "partial" / "report.html")
     browser.get((tmp_path / "partial" / "report.html").as_uri())
     rows = browser.find_elements(By.CSS_SELECTOR, "#retried-jobs tbody tr")
@@ -603,14 +603,14 @@ def test_charts_follow_the_colours_of_the_reader(browser, page):
 
 
 def test_the_report_of_a_study_of_the_default_size_is_five_megabytes_at_most(tmp_path):
-    study = make_study()
+    study = make_default_study()
     generator = np.random.default_rng(0)
 
     def noisy(frame, names, digits):
         return frame.assign(**{name: generator.random(len(frame)).round(digits) for name in names})
 
     # logs hold nine digits, what is computed from them more
-    comparisons = pd.concat([make_comparisons(study | {"primary_depth": depth}) for depth in study.depths])
+    comparisons = pd.concat([make_comparisons(make_default_study(primary_depth=depth)) for depth in study.depths])
     comparisons = noisy(comparisons, EFFECTS, 15)
     epochs = noisy(
         make_epochs(study, comparisons, 50),

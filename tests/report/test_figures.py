@@ -1,34 +1,37 @@
-"""Figures: the same text each time, small, and of the numbers of the tables."""
+"""Figures of finished tables, and the stored notebooks that show them."""
+
+import json
 
 import numpy as np
 import pandas as pd
-from altfreeze.report.figures.curves import learning_curves, mean_interval
-from altfreeze.report.figures.differences import main_figure
-from altfreeze.report.figures.style import _compact, figure_svg
+import pytest
+from altfreeze.report.figures import curves, differences, style
 from altfreeze.report.selection import paired_differences
-from builders import make_comparisons, make_epochs, make_runs, make_small_study
+from builders import ROOT, make_comparisons, make_epochs, make_runs, make_small_study
 
 
 def test_figures_are_the_same_text_again():
     study = make_small_study()
     tables_of_study = make_runs(study), make_comparisons(study)
-    first, second = (figure_svg(main_figure(*tables_of_study, 6, "alternating-0.5"), "A & B") for _ in range(2))
+    first, second = (
+        style.figure_svg(differences.main_figure(*tables_of_study, 6, "alternating-0.5"), "A & B") for _ in range(2)
+    )
     assert first == second
     assert "<title>A &amp; B</title>" in first
 
 
 def test_paths_of_lines_lose_what_no_pixel_shows():
     lines = 'd="M 1.23999 2 \nL 30.5 -4.04 \nL 5 6.12 \nz\n"'
-    assert _compact([lines]) == 'd="M 1.2 2 30.5 -4.0 5 6.1 \nz\n"'
+    assert style._compact([lines]) == 'd="M 1.2 2 30.5 -4.0 5 6.1 \nz\n"'
     curve = 'd="M 1 2 \nQ 1 3.339 2 3 \nL 5 6 \nz\n"'
-    assert _compact([curve]) == curve
+    assert style._compact([curve]) == curve
 
 
 def test_learning_curves_draw_few_seeds_and_epochs_but_average_all():
     study = make_small_study(seeds=12)
     epochs = make_epochs(study, make_comparisons(study), epochs=60)
     iris = epochs[(epochs["dataset"] == "iris") & (epochs["strategy"] == "standard")]
-    figure = learning_curves(epochs, "iris", metrics=["validation_accuracy"], strategies=["standard"])
+    figure = curves.learning_curves(epochs, "iris", metrics=["validation_accuracy"], strategies=["standard"])
     thin, mean = figure.axes[0].lines
     drawn = pd.DataFrame({"epoch": thin.get_xdata(), "value": thin.get_ydata()})
     # a gap ends each line
@@ -40,7 +43,7 @@ def test_learning_curves_draw_few_seeds_and_epochs_but_average_all():
     pd.testing.assert_series_equal(drawn, table.loc[drawn.index], check_names=False)
     np.testing.assert_allclose(mean.get_ydata(), table.groupby("epoch").mean())
     assert "Thin: seeds, the first 10, at 25 epochs each." in figure.legends[0].get_title().get_text()
-    few = learning_curves(epochs[(epochs["seed"] < 2) & (epochs["epoch"] < 9)], "iris")
+    few = curves.learning_curves(epochs[(epochs["seed"] < 2) & (epochs["epoch"] < 9)], "iris")
     assert few.legends[0].get_title().get_text().endswith("Thin: seeds.")
     assert np.isfinite(few.axes[0].lines[0].get_xdata()).sum() == 2 * 8
 
@@ -50,14 +53,26 @@ def test_paired_differences_leave_out_runs_that_diverged():
     runs.loc[(runs["dataset"] == "iris") & (runs["seed"] == 1) & (runs["strategy"] == "standard"), "status"] = (
         "diverged"
     )
-    differences = paired_differences(runs, 6, "alternating-0.5").set_index(["dataset", "seed"])["difference"]
-    assert ("iris", 1) not in differences.index
-    assert len(differences) == 5
-    np.testing.assert_allclose(differences["iris", 2], -0.022)
+    pairs = paired_differences(runs, 6, "alternating-0.5").set_index(["dataset", "seed"])["difference"]
+    assert ("iris", 1) not in pairs.index
+    assert len(pairs) == 5
+    np.testing.assert_allclose(pairs["iris", 2], -0.022)
 
 
 def test_mean_interval_is_the_t_interval():
-    mean, low, high = mean_interval(pd.DataFrame([[1.0, 2.0, 3.0], [4.0, np.nan, np.nan]]))
+    mean, low, high = curves.mean_interval(pd.DataFrame([[1.0, 2.0, 3.0], [4.0, np.nan, np.nan]]))
     assert list(mean) == [2.0, 4.0]
     np.testing.assert_allclose(high - mean, [4.302653 / np.sqrt(3), np.nan], rtol=1e-6)
     np.testing.assert_allclose(mean - low, high - mean)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "workflow" / "notebooks").glob("*.ipynb")), ids=lambda path: path.name)
+def test_stored_notebooks_hold_no_results(path):
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert code
+    for cell in code:
+        assert cell["outputs"] == []
+        assert cell["execution_count"] is None
+    assert sum("parameters" in cell["metadata"].get("tags", []) for cell in code) == 1
+    assert "papermill" not in notebook["metadata"]

@@ -41,12 +41,13 @@ def test_data_sets_that_differ_in_truth_break_an_interval_for_these_alone(calibr
 
 
 def test_intervals_that_are_too_narrow_are_noticed(calibration, monkeypatch):
-    def narrow(*given, honest=calibration.paired_comparison):
-        found = honest(*given)
-        half = (found.high - found.low) / 4
-        return found._replace(low=found.mean_difference - half, high=found.mean_difference + half)
+    def narrow(*given, honest=calibration.paired_comparisons):
+        return [
+            one._replace(low=one.mean_difference - half, high=one.mean_difference + half)
+            for one, half in ((one, (one.high - one.low) / 4) for one in honest(*given))
+        ]
 
-    monkeypatch.setattr(calibration, "paired_comparison", narrow)
+    monkeypatch.setattr(calibration, "paired_comparisons", narrow)
     counts, generator = calibration.Counts(), np.random.default_rng(4)
     for study in range(STUDIES):
         calibration.without_difference(counts, "normal", study % 9, generator)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from altfreeze.statistics.reach import compare_times, runtime_distribution
+from altfreeze.statistics.reach import compare_times
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -64,14 +64,13 @@ def test_without_censoring_the_restricted_mean_and_the_expected_runtime_are_the_
 
 @given(runs, st.integers(1, END))
 @settings(deadline=None, max_examples=50)
-def test_the_restricted_mean_is_the_area_above_the_runtime_distribution(pairs, horizon):
+def test_the_restricted_mean_is_the_area_below_the_survival_curve_of_kaplan_and_meier(pairs, horizon):
     times, reached = observe([reference for reference, _ in pairs])
     found = compare([reference for reference, _ in pairs], [strategy for _, strategy in pairs], horizon)
     # times are whole, so the distribution is constant from each unit to the next
-    assert found.reference_restricted_mean == pytest.approx(
-        (1 - runtime_distribution(times, reached, range(horizon))).sum()
-    )
-    assert found.reference_success_rate == runtime_distribution(times, reached, [horizon])[0]
+    curve = stats.ecdf(stats.CensoredData(uncensored=times[reached], right=times[~reached]))
+    assert found.reference_restricted_mean == pytest.approx(curve.sf.evaluate(np.arange(horizon)).sum())
+    assert found.reference_success_rate == pytest.approx(curve.cdf.evaluate(horizon))
 
 
 @given(runs, st.integers(1, END), st.randoms(use_true_random=False))
@@ -120,37 +119,6 @@ def test_the_interval_depends_on_the_generator_and_the_estimates_do_not():
     assert one.difference.low < one.difference.estimate < one.difference.high
 
 
-def test_the_runtime_distribution_by_hand_and_one_minus_kaplan_and_meier():
-    times, reached = observe([3, 5, 5, 9, 14, 25, 25, 40])
-    # Kaplan and Meier: the product of one minus reached over at risk
-    survival = {3: 7 / 8, 5: 7 / 8 * 5 / 7, 9: 5 / 8 * 4 / 5, 14: 4 / 8 * 3 / 4}
-    found = runtime_distribution(times, reached, [0, *survival, END])
-    assert found == pytest.approx([0, *(1 - value for value in survival.values()), 5 / 8])
-
-
-def test_the_runtime_distribution_of_published_remission_times():
-    # Freireich and others, 1963: weeks of remission without the drug, of which none is censored,
-    # and with it, where the first patient leaves after 6 weeks
-    without = [1, 1, 2, 2, 3, 4, 4, 5, 5, 8, 8, 8, 8, 11, 11, 12, 12, 15, 17, 22, 23]
-    found = 1 - runtime_distribution(without, [True] * 21, [1, 2, 3, 4, 5, 8, 11, 12, 15, 17, 22, 23])
-    published = [0.9048, 0.8095, 0.7619, 0.6667, 0.5714, 0.3810, 0.2857, 0.1905, 0.1429, 0.0952, 0.0476, 0]
-    assert found == pytest.approx(published, abs=5e-5)
-    relapsed, left = [6, 6, 6, 7, 10, 13, 16, 22, 23], [6, 9, 10, 11, 17, 19, 20, 25, 32, 32, 34, 35]
-    found = 1 - runtime_distribution(relapsed + left, [True] * 9 + [False] * 12, [5, 6, 7])
-    assert found == pytest.approx([1, 0.8571, math.nan], abs=5e-5, nan_ok=True)
-
-
-@given(st.lists(st.integers(0, 30), min_size=1, max_size=20), st.integers(1, 30))
-def test_the_runtime_distribution_is_one_minus_kaplan_and_meier_to_the_end(times, end):
-    times, reached = observe(times, end)
-    oracle = stats.ecdf(stats.CensoredData(uncensored=times[reached], right=times[~reached]))
-    thresholds = np.arange(end + 1)
-    found = runtime_distribution(times, reached, thresholds)
-    assert found == pytest.approx(oracle.cdf.evaluate(thresholds))
-    after = runtime_distribution(times, reached, [end + 1])[0]
-    assert after == 1 if reached.all() else math.isnan(after)
-
-
 def test_what_was_not_observed_is_refused():
     with pytest.raises(ValueError, match=r"ended at 9\.0 without its target, before 10"):
         compare_times([9.0], [False], [3.0], [True], 10, None)
@@ -161,8 +129,8 @@ def test_what_was_not_observed_is_refused():
     with pytest.raises(ValueError, match="not both"):
         compare_times([3.0], [True, True], [3.0], [True], 10, None)
     with pytest.raises(ValueError, match="not both"):
-        runtime_distribution([], [], [1])
+        compare_times([], [], [], [], 10, None)
     with pytest.raises(ValueError, match="a time is nan"):
-        runtime_distribution([3.0, math.nan], [True, True], [1])
+        compare_times([3.0, math.nan], [True, True], [3.0, 3.0], [True, True], 10, None)
     with pytest.raises(ValueError, match=r"a time is -1\.0"):
-        runtime_distribution([3.0, -1.0], [True, False], [1])
+        compare_times([3.0, 3.0], [True, True], [3.0, -1.0], [True, False], 10, None)

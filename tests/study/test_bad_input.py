@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from altfreeze import cli
-from altfreeze.data.sources import load_dataset, save_dataset
+from altfreeze.data.dataset import save_dataset
+from altfreeze.data.sources import load_dataset
 from altfreeze.study import grid as config
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import write_json

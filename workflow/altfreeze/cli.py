@@ -60,7 +60,8 @@ def _limit_threads(count: int) -> None:
 
 
 def _data(arguments: Namespace) -> None:
-    from altfreeze.data.sources import load_dataset, save_dataset
+    from altfreeze.data.dataset import save_dataset
+    from altfreeze.data.sources import load_dataset
 
     study = Study.read(arguments.study)
     _refuse_foreign(study, arguments)

@@ -1,9 +1,11 @@
-"""The words of a study, each written once: clocks, budgets, metrics and verdicts.
+"""The words of a study, each written once: clocks, budgets, metrics, verdicts and what a run logs.
 
-Tables, comparisons, figures, pages, templates and the report's script take them from here.
+Tables, comparisons, figures, pages, templates and the report's script take them from here. A clock gives a budget
+of its own: it is compared, counted to a target and drawn once ``tables.schema.yaml`` has its columns.
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Budget:
-    """What two strategies are held equal on when they are read: ``clock``, or for none each is read at its own end."""
+    """What two strategies have both spent of ``clock`` when they are read; without one, each is read at its own end."""
 
     name: str
     words: str
@@ -52,8 +54,10 @@ class Metric:
     column : str
         Of the table runs, at a run's end.
     words : str
+        As pages say it.
     is_ratio : bool
-        Whether it is a cost, read as the strategy's over the reference's; else it is an accuracy, read as a difference.
+        Whether it is a cost, read as the strategy's over the reference's: less of it is better. Else it is an
+        accuracy, read as a difference.
     """
 
     name: str
@@ -61,57 +65,55 @@ class Metric:
     words: str
     is_ratio: bool = False
 
-    @property
-    def higher_is_better(self) -> bool:
-        """Whether more of it is better."""
-        return not self.is_ratio
-
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an interval says: ``letter`` in the matrix of the report, and its meaning in words."""
+    """What an interval says: ``name`` in tables, ``letter`` in the matrix of the report, and its meaning in words."""
 
     name: str
     letter: str
     words: str
 
 
-CLOCKS = {
-    clock.name: clock
-    for clock in (
-        Clock("epoch", "epoch", "epochs", "epochs"),
-        Clock("updates", "updates_mean", "updates_mean", "updates per parameter"),
-        Clock("flops", "flops", "flops", "operations", "FLOPs"),
-        Clock("seconds", "reference_seconds", "reference_seconds", "seconds, measured alone"),
-    )
-}
-BUDGETS = {"own": Budget("own", "each at its own end")} | {
-    budget.name: budget
-    for budget in (
+Word = TypeVar("Word", Clock, Budget, Metric, Verdict)
+
+
+def _by_name(*words: Word) -> dict[str, Word]:
+    return {word.name: word for word in words}
+
+
+CLOCKS = _by_name(
+    Clock("epoch", "epoch", "epochs", "epochs"),
+    Clock("updates", "updates_mean", "updates_mean", "updates per parameter"),
+    Clock("flops", "flops", "flops", "operations", "FLOPs"),
+    Clock("seconds", "reference_seconds", "reference_seconds", "seconds, measured alone"),
+)
+EQUAL_BUDGETS = _by_name(
+    *(
         Budget("epochs" if clock.name == "epoch" else clock.name, f"equal {clock.words}", clock)
         for clock in CLOCKS.values()
     )
-}
-EQUAL_BUDGETS = {name: budget for name, budget in BUDGETS.items() if budget.clock}
-METRICS = {
-    metric.name: metric
-    for metric in (
-        Metric("final_test_accuracy", "final_test_accuracy", "final test accuracy"),
-        Metric("best_test_accuracy", "best_test_accuracy", "test accuracy at the epoch chosen on validation"),
-        Metric("flops_ratio", "flops", "operations of the whole training", is_ratio=True),
-        Metric("seconds_ratio", "reference_seconds", "seconds of the whole training, measured alone", is_ratio=True),
-    )
-}
-VERDICTS = {
-    verdict.name: verdict
-    for verdict in (
-        Verdict("better", "B", "better"),
-        Verdict("worse", "W", "worse"),
-        Verdict("equivalent", "E", "equivalent: within the margin"),
-        Verdict("undecided", "U", "undecided"),
-        Verdict("lower", "L", "lower cost"),
-        Verdict("higher", "H", "higher cost"),
-    )
+)
+BUDGETS = _by_name(Budget("own", "each at its own end")) | EQUAL_BUDGETS
+METRICS = _by_name(
+    Metric("final_test_accuracy", "final_test_accuracy", "final test accuracy"),
+    Metric("best_test_accuracy", "best_test_accuracy", "test accuracy at the epoch chosen on validation"),
+    Metric("flops_ratio", "flops", "operations of the whole training", is_ratio=True),
+    Metric("seconds_ratio", "reference_seconds", "seconds of the whole training, measured alone", is_ratio=True),
+)
+VERDICTS = _by_name(
+    Verdict("better", "B", "better"),
+    Verdict("worse", "W", "worse"),
+    Verdict("equivalent", "E", "equivalent: within the margin"),
+    Verdict("undecided", "U", "undecided"),
+    Verdict("lower", "L", "lower cost"),
+    Verdict("higher", "H", "higher cost"),
+)
+# what a run logs after each epoch: columns of the table epochs, and their words as titles of axes
+QUANTITIES = {
+    "test_accuracy": "Test accuracy (%)",
+    "validation_accuracy": "Validation accuracy (%)",
+    "train_loss": "Training loss (nat)",
 }
 # what a run logs after each epoch: columns of the table epochs, and their words as titles of axes
 QUANTITIES = {

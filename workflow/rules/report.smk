@@ -122,6 +122,7 @@ rule report:
             "workflow/altfreeze/report/templates/report.js",
             "workflow/altfreeze/report/templates/style.css",
         ],
+        citation="CITATION.cff",
     output:
         report=report(
             "<results>/report.html",

@@ -1,1 +1,1 @@
-"""Strategies compared in pairs: tables of the tables."""
+"""Strategies compared in pairs: what is read of two cells at a budget, and the tables that compare."""

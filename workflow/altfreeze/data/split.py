@@ -1,12 +1,9 @@
-"""Read, split and standardise a stored data set, and order its batches; NumPy only."""
+"""Split and standardise a data set, and order its batches; what decides the numbers of a training, NumPy only."""
 
-import zipfile
-import zlib
 from typing import NamedTuple
 
 import numpy as np
 
-from altfreeze.support.errors import InputError
 from altfreeze.support.randomness import stream_seed
 
 VALIDATION_SHARE = 0.2
@@ -21,47 +18,7 @@ class Split(NamedTuple):
     test: np.ndarray
 
 
-def read_dataset(path):
-    """Return the features and classes of a stored data set; see `altfreeze.data.sources.save_dataset`.
-
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    X : ndarray of float64, shape (rows, features)
-    y : ndarray of int64, shape (rows,)
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, or its arrays are not those of a data set.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            X, y = stored["X"], stored["y"]
-    # what numpy and zipfile raise for a file that is no npz, or a part of one
-    except (OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: not a stored data set: {error}") from None
-    if not (isinstance(X, np.ndarray) and isinstance(y, np.ndarray)):
-        raise InputError(f"{path}: not a stored data set: X or y is no array")
-    shapes = X.ndim == 2 and X.shape[1] and y.ndim == 1 and len(X) == len(y)
-    if not (shapes and X.dtype == np.float64 and y.dtype == np.int64):
-        raise InputError(
-            f"{path}: not a stored data set: X is {X.dtype} {X.shape} and y {y.dtype} {y.shape}; "
-            "allowed: float64 (rows, features) and int64 (rows,)"
-        )
-    classes, rows = np.unique(y, return_counts=True)
-    if np.isinf(X).any() or len(rows) < 2 or rows.min() < 5 or not np.array_equal(classes, np.arange(len(rows))):
-        raise InputError(
-            f"{path}: not a stored data set: allowed: no infinite feature, and two classes or more, counted from 0, "
-            "each of five rows or more"
-        )
-    return X, y
-
-
-def stratified_split(y, generator):
+def stratified_split(y: np.ndarray, generator: np.random.Generator) -> Split:
     """Split rows 60/20/20 so that every class is spread in these shares.
 
     Of a class with n rows, round(0.2 n) go to validation, as many to test, the
@@ -79,7 +36,7 @@ def stratified_split(y, generator):
     -------
     Split
     """
-    parts = ([], [], [])
+    parts: tuple[list[np.ndarray], ...] = ([], [], [])
     for label in np.unique(y):
         rows = generator.permutation(np.flatnonzero(y == label))
         validation = round(VALIDATION_SHARE * len(rows))
@@ -89,7 +46,7 @@ def stratified_split(y, generator):
     return Split(*(np.sort(np.concatenate(part)) for part in parts))
 
 
-def split_of_seed(y, study_seed, dataset, depth, seed):
+def split_of_seed(y: np.ndarray, study_seed: int, dataset: str, depth: int, seed: int) -> Split:
     """Return the split that a run with this key trains on.
 
     Parameters
@@ -106,7 +63,7 @@ def split_of_seed(y, study_seed, dataset, depth, seed):
     return stratified_split(y, np.random.default_rng(stream_seed(study_seed, dataset, depth, seed, "split")))
 
 
-def standardise(X, train):
+def standardise(X: np.ndarray, train: np.ndarray) -> np.ndarray:
     """Centre and scale every feature by its train part; missing values become 0.
 
     A missing value is imputed by the feature's mean over the train part, which is
@@ -133,7 +90,7 @@ def standardise(X, train):
     return np.where(np.isnan(X) | ~known, 0, (X - mean) / scale).astype(np.float32)
 
 
-def batch_order(study_seed, dataset, depth, seed, epoch, rows):
+def batch_order(study_seed: int, dataset: str, depth: int, seed: int, epoch: int, rows: int) -> np.ndarray:
     """Return the order in which an epoch visits the train part.
 
     Batch b of size B holds the rows ``split.train[order[b * B : (b + 1) * B]]``; the

@@ -49,7 +49,7 @@ def charts(seeds: int) -> dict[str, Chart]:
         A text that begins with ``@`` stands for a value that the script knows: colours,
         widths, labels and titles. The rows of all are named ``rows``.
     """
-    legend = {"orient": "top", "title": None, "labelLimit": 0, "direction": "@legend"}
+    legend: Chart = {"orient": "top", "title": None, "labelLimit": 0, "direction": "@legend"}
     legend |= {"symbolType": "stroke", "symbolOpacity": 1, "symbolStrokeWidth": 2.5, "symbolSize": 300}
     strategies_apart = {
         "color": {
@@ -69,7 +69,7 @@ def charts(seeds: int) -> dict[str, Chart]:
     clock = {"field": "at", "type": "quantitative", "title": "@clock", "axis": {"format": "@format"}}
     return {
         "curves": _curves(clock, strategies_apart, seeds),
-        "pairs": _pairs(),
+        "pairs": _differences(),
         "times": _times(clock, strategies_apart),
     }
 
@@ -126,7 +126,7 @@ def _curves(clock: Chart, strategies_apart: Chart, seeds: int) -> Chart:
     }
 
 
-def _pairs() -> Chart:
+def _differences() -> Chart:
     row = {"field": "row", "type": "nominal", "sort": None, "title": None, "axis": {"grid": False}}
     difference = {"field": "difference", "type": "quantitative", "title": "@difference"}
     points = {"type": "quantitative", "format": "+.2f"}

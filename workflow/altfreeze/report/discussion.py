@@ -233,6 +233,8 @@ def drivers(study: Study, tables: Tables) -> Finding | None:
     differences = [pairs.loc[pairs["dataset"] == name, "difference"].to_numpy() for name in others]
     # the resamples of the comparisons themselves
     without = mean_difference(differences, [resampling_seed(study.seed, name) for name in others])
+    if math.isnan(without.low):
+        return None
     remaining = (overall.difference * len(single) - single["difference"]) / (len(single) - 1)
     turning = list(single.loc[remaining * overall.difference < 0, "dataset"])
     sentence = (

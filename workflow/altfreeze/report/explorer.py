@@ -17,6 +17,9 @@ from altfreeze.study.grid import FIRST_CALIBRATION_SEED, Study
 from altfreeze.tables.schema import KEY, table_csv
 from altfreeze.vocabulary import BUDGETS, CLOCKS, METRICS, QUANTITIES, VERDICTS
 
+# table to text, by data set, depth and strategy
+Packed = dict[str, dict[str, dict[str, dict[str, str]]]]
+
 # most characters of packed cells: with them, the report of a large study stays below 5 MiB
 SPACE = 5 * 2**19
 # columns of the table epochs that are shown, beside those of its key
@@ -111,11 +114,10 @@ def explorer_data(study: Study, tables: Mapping[str, pd.DataFrame], space: int =
     }
 
 
-def _packed_cells(
-    study: Study, tables: Mapping[str, pd.DataFrame], space: int
-) -> tuple[dict[str, dict[str, dict[str, dict[str, str]]]], dict[str, int]]:
+def _packed_cells(study: Study, tables: Mapping[str, pd.DataFrame], space: int) -> tuple[Packed, dict[str, int]]:
     """Return the tables of as many cells as there is space for, by data set, depth and strategy, and how many."""
-    order, cells = _cells(study), {}
+    order = _cells(study)
+    cells: Packed = {}
     parts = {
         name: (tables[name], tables[name].groupby(["dataset", "depth", "strategy"], sort=False).indices)
         for name in ("epochs", "pairs", "runs", "times_to_target", "packs")
@@ -165,7 +167,8 @@ def library() -> str:
     """
     import vl_convert
 
-    script = vl_convert.javascript_bundle()
+    # its stub does not know that the arguments have defaults
+    script = vl_convert.javascript_bundle()  # type: ignore[call-arg]
     if "</script" in script.lower() or "<!--" in script:
         raise RuntimeError("the charting library cannot stand in a page")
     return script

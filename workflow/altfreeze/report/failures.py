@@ -162,10 +162,9 @@ class _Job(NamedTuple):
 
 
 def _jobs(packs: pd.DataFrame) -> list[_Job]:
-    return [
-        _Job(*map(int, seeds.split("-")), log, reason)
-        for seeds, log, reason in zip(packs["seeds"], packs["log"], packs["reason"], strict=True)
-    ]
+    rows = zip(packs["seeds"], packs["log"], packs["reason"], strict=True)
+    ends = [(seeds.split("-"), log, reason) for seeds, log, reason in rows]
+    return [_Job(int(first), int(last), log, reason) for (first, last), log, reason in ends]
 
 
 def _when(first: pd.Series) -> list[str]:

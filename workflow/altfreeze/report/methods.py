@@ -12,6 +12,7 @@ import yaml
 
 from altfreeze.data.split import TEST_SHARE, VALIDATION_SHARE
 from altfreeze.freezing.strategy import STRATEGIES
+from altfreeze.report.blocks.cells import shorter_trainings
 from altfreeze.report.failures import OK
 from altfreeze.report.words import count, listed, margin_in_words, reference_in_words
 from altfreeze.statistics.paired import CONFIDENCE, FEWEST_PAIRS, RESAMPLES
@@ -66,7 +67,7 @@ def headline(study: Study, provenance: dict[str, Any], runs: pd.DataFrame) -> Fa
 def facts(study: Study, runs: int) -> Facts:
     """Return what was run: one entry for each part of the configuration, and the number of runs."""
     momentum = f", momentum {study.momentum:g}" if study.optimizer == "sgd" else ""
-    earlier = _shorter(study)
+    earlier = shorter_trainings(study)
     stop = f"; {listed(earlier)} stop{'s' if len(earlier) == 1 else ''} earlier" if earlier else ""
     return [
         ("Study", f"{study.name}, seed {study.seed}"),
@@ -155,7 +156,7 @@ def methods(study: Study, provenance: dict[str, Any], runs: int) -> dict[str, An
         "schedule": _SCHEDULES[study.learning_rate_schedule],
         "rates": listed([f"{rate:g}" for rate in study.tune]) if study.tune else "",
         "epochs": _epochs(study),
-        "shorter": listed(_shorter(study)) if _shorter(study) else "",
+        "shorter": listed(shorter_trainings(study)) if shorter_trainings(study) else "",
         "ratios": listed([f"{study.strategies[label]['freeze_ratio']:g}" for label in plain], "or"),
         "phase": count(primary["period"], primary["unit"]),
         "first": primary["first"],
@@ -243,11 +244,6 @@ def _rule(named: dict[str, Any], primary: dict[str, Any]) -> str:
     own = {name: value for name, value in named.items() if name != "name" and primary.get(name) != value}
     parameters = [f"{name} {value}" for name, value in own.items()]
     return "; ".join([line[:1].lower() + line[1:], *filter(None, [", ".join(parameters)])])
-
-
-def _shorter(study: Study) -> list[str]:
-    """Return the strategies whose training is shorter than their epochs."""
-    return [label for label, named in study.strategies.items() if STRATEGIES[named["name"]].budget != "epochs"]
 
 
 def _epochs(study: Study) -> str:

@@ -14,7 +14,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from altfreeze.freezing.strategy import STRATEGIES
-from altfreeze.report.answer import answer, generalisation, left_out, overall, reason
+from altfreeze.report.answer import answer, generalisation, left_out, reason
 from altfreeze.report.charts import CAPTIONS
 from altfreeze.report.discussion import Finding, Rule, discuss
 from altfreeze.report.explorer import (
@@ -30,6 +30,7 @@ from altfreeze.report.failures import ended_rows, failed_rows, failures, retried
 from altfreeze.report.figures.differences import main_figure
 from altfreeze.report.figures.style import figure_svg
 from altfreeze.report.methods import bibtex, environment, facts, headline, methods, repeat
+from altfreeze.report.selection import overall
 from altfreeze.report.templates import TEMPLATES, style_sheet
 from altfreeze.report.words import interval, listed, margin_in_words, percent, points
 from altfreeze.study.grid import Study
@@ -77,11 +78,12 @@ def write_report(study: Study, tables: Path | str, pages: Iterable[Path | str], 
     sentence = answer(study, read["comparisons"])
     svg = figure_svg(
         main_figure(read["runs"], read["comparisons"], study.primary_depth, *study.primary),
-        f"Paired differences in final test accuracy, by data set. {sentence}",
+        f"Paired differences in {METRICS['final_test_accuracy'].words}, by data set. {sentence}",
     )
     explored = explorer_data(study, read)
     scripts = [library(), *((TEMPLATES / name).read_text(encoding="utf-8") for name in ("copy.js", "report.js"))]
-    html = _report_template().render(
+    template = templates().get_template("report.html.j2")
+    html = template.render(
         style=Markup(style_sheet()),
         answer=sentence,
         figure=Markup(svg),
@@ -99,15 +101,15 @@ def write_report(study: Study, tables: Path | str, pages: Iterable[Path | str], 
             file.write(text)
 
 
-def _report_template() -> jinja2.Template:
-    """Return the template of the report, which knows the words of the vocabulary and how they are written."""
-    templates = jinja2.Environment(
+def templates() -> jinja2.Environment:
+    """Return the templates of the report, which know the words of the vocabulary and how they are written."""
+    known = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    templates.globals |= {"budgets": BUDGETS, "equal_budgets": EQUAL_BUDGETS, "clocks": CLOCKS, "metrics": METRICS}
-    templates.globals |= {"verdicts": VERDICTS, "filters": FILTERS, "letters": LETTERS, "charts": CAPTIONS}
-    templates.filters |= {"listed": listed, "margin": margin_in_words}
-    return templates.get_template("report.html.j2")
+    known.globals |= {"budgets": BUDGETS, "equal_budgets": EQUAL_BUDGETS, "clocks": CLOCKS, "metrics": METRICS}
+    known.globals |= {"verdicts": VERDICTS, "filters": FILTERS, "letters": LETTERS, "charts": CAPTIONS}
+    known.filters |= {"listed": listed, "margin": margin_in_words}
+    return known
 
 
 def _sentences_and_tables(study: Study, read: dict[str, pd.DataFrame], folder: Path) -> dict[str, Any]:
@@ -221,35 +223,6 @@ def _as_text(table: pd.DataFrame) -> list[list[str]]:
         [f"{value:.5g}" if isinstance(value, float) else str(value) for value in row]
         for row in table.astype(object).itertuples(index=False)
     ]
-
-
-class _TitleParser(HTMLParser):
-    """Collects the text of the title element."""
-
-    inside, text = False, ""
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.inside = tag == "title" and not self.text
-
-    def handle_endtag(self, tag: str) -> None:
-        self.inside = False
-
-    def handle_data(self, data: str) -> None:
-        self.text += data if self.inside else ""
-
-
-def _page_link(page: Path | str, folder: Path) -> dict[str, str]:
-    """Return address and title of a page, as the report in a folder links it."""
-    parser = _TitleParser()
-    try:
-        parser.feed(Path(page).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{page}: cannot be read as a page: {error}") from None
-    href = Path(os.path.relpath(page, folder)).as_posix()
-    return {"href": quote(href), "title": parser.text.strip() or Path(page).stem}
-
-
-# pages of notebooks
 
 
 class _TitleParser(HTMLParser):

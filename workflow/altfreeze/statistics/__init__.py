@@ -8,10 +8,8 @@ from altfreeze.statistics.across import (
     interquartile_mean,
     multi_comparison_matrix,
     page_trend,
-    performance_profile,
     profile_score,
     signed_rank_p_value,
-    time_profile,
     time_ratios,
 )
 from altfreeze.statistics.diagnostics import a_a, seeds_needed, variance_components
@@ -20,13 +18,12 @@ from altfreeze.statistics.paired import (
     PairedComparison,
     mean_difference,
     median_interval,
-    paired_comparison,
     paired_comparisons,
     resample_counts,
     two_one_sided_tests,
     verdict,
 )
-from altfreeze.statistics.reach import compare_times, runtime_distribution
+from altfreeze.statistics.reach import compare_times
 
 __all__ = [
     "Interval",
@@ -42,15 +39,11 @@ __all__ = [
     "median_interval",
     "multi_comparison_matrix",
     "page_trend",
-    "paired_comparison",
     "paired_comparisons",
-    "performance_profile",
     "profile_score",
     "resample_counts",
-    "runtime_distribution",
     "seeds_needed",
     "signed_rank_p_value",
-    "time_profile",
     "time_ratios",
     "two_one_sided_tests",
     "variance_components",

@@ -4,9 +4,11 @@ Nothing here answers for the very data sets at hand, where only seeds vary: that
 """
 
 import functools
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from altfreeze.statistics.paired import CONFIDENCE, Interval, resample_counts
@@ -58,20 +60,20 @@ class PairwiseComparison(NamedTuple):
     wilcoxon_p: float
 
 
-def _finite(values, dimensions, name):
+def _finite(values: ArrayLike, dimensions: int, name: str) -> np.ndarray:
     array = np.asarray(values, dtype=float)
     if array.ndim != dimensions or array.size == 0 or not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, not empty and of {dimensions} dimension(s), not {values!r}")
     return array
 
 
-def _without_round_off(differences):
+def _without_round_off(differences: np.ndarray) -> np.ndarray:
     """Round to 12 digits of the largest difference, so that ties and zeros of exact arithmetic are ties and zeros."""
     largest = np.abs(differences).max()
     return np.round(differences / largest, 12) if largest else differences
 
 
-def signed_rank_p_value(differences):
+def signed_rank_p_value(differences: ArrayLike) -> float:
     """Return the exact two-sided p-value of Wilcoxon's signed-rank test.
 
     With r_i the rank of abs(d_i) among all n of them, tied ones sharing their mean rank,
@@ -116,7 +118,7 @@ def signed_rank_p_value(differences):
     return min(1.0, 2 * float(probability[: min(positive, total - positive) + 1].sum()))
 
 
-def smallest_signed_rank_p_value(nonzero):
+def smallest_signed_rank_p_value(nonzero: int) -> float:
     """Return the smallest two-sided p-value that Wilcoxon's signed-rank test can give.
 
     Only 2 of the 2^n equally likely patterns of signs are as extreme as all-positive, so
@@ -137,7 +139,7 @@ def smallest_signed_rank_p_value(nonzero):
     return min(1.0, 2.0 ** (1 - nonzero))
 
 
-def across_datasets(means):
+def across_datasets(means: ArrayLike) -> AcrossDatasets:
     """Return what the mean differences of data sets say about data sets like these.
 
     The data sets are taken as a random sample; each counts once, however many seeds its
@@ -197,7 +199,7 @@ def across_datasets(means):
     )
 
 
-def holm(p_values):
+def holm(p_values: ArrayLike) -> np.ndarray:
     """Return Holm's adjusted p-values of a family of tests.
 
     With the k p-values in ascending order, p_(j) becomes
@@ -235,12 +237,12 @@ def holm(p_values):
     return adjusted
 
 
-def _means(samples, weights):
+def _means(samples: list[np.ndarray], weights: np.ndarray) -> np.ndarray:
     """Return the weighted mean of the data sets' means for each row of their weights, shape (resamples, data sets)."""
     return weights @ np.array([sample.mean() for sample in samples])
 
 
-def _interquartile_means(samples, weights):
+def _interquartile_means(samples: list[np.ndarray], weights: np.ndarray) -> np.ndarray:
     """Return the mean of the middle half of all runs, a data set's weight being spread over its own; see `_means`."""
     sizes = np.array([len(sample) for sample in samples])
     values, owners = np.concatenate(samples), np.repeat(np.arange(len(samples)), sizes)
@@ -253,7 +255,7 @@ def _interquartile_means(samples, weights):
     sums = np.concatenate([first, np.cumsum(own * values[:, None], axis=0)])
     each = weights / sizes
 
-    def until(share):
+    def until(share: float) -> np.ndarray:
         """Return the sum of the runs in order, weighted, until their weights make a share."""
         low, high = np.zeros(len(each), int), np.full(len(each), len(values))
         # the last k whose weight does not exceed the share lies from low to below high
@@ -267,7 +269,7 @@ def _interquartile_means(samples, weights):
     return 2 * (until(0.75) - until(0.25))
 
 
-def _cluster_interval(statistic, samples, seed):
+def _cluster_interval(statistic: Callable, samples: Sequence[ArrayLike], seed: int) -> Interval:
     samples = [_finite(sample, 1, "a data set's values") for sample in samples]
     if not samples:
         raise ValueError("there must be at least one data set")
@@ -281,7 +283,7 @@ def _cluster_interval(statistic, samples, seed):
     return Interval(estimate, *map(float, np.quantile(resampled, [level, 1 - level])))
 
 
-def cluster_mean(samples, seed):
+def cluster_mean(samples: Sequence[ArrayLike], seed: int) -> Interval:
     """Return the mean over data sets of the mean over runs, with a bootstrap interval for data sets like these.
 
     A resample draws as many data sets, with replacement, and keeps the runs of each
@@ -324,7 +326,7 @@ def cluster_mean(samples, seed):
     return _cluster_interval(_means, samples, seed)
 
 
-def interquartile_mean(samples, seed):
+def interquartile_mean(samples: Sequence[ArrayLike], seed: int) -> Interval:
     """Return the mean of the middle half of all runs, with a bootstrap interval for data sets like these.
 
     Each run of a data set with N_m runs, of M data sets, weighs 1 / (M N_m). In the order
@@ -360,7 +362,7 @@ def interquartile_mean(samples, seed):
     return _cluster_interval(_interquartile_means, samples, seed)
 
 
-def page_trend(table):
+def page_trend(table: ArrayLike) -> PageTrend:
     """Return Page's test for a trend over ordered levels.
 
     Within each data set the levels are ranked, ties sharing their mean rank; with R_j the
@@ -404,42 +406,7 @@ def page_trend(table):
     return PageTrend(float(upward.statistic), direction, min(1.0, 2 * float(p_value)))
 
 
-def performance_profile(values, thresholds):
-    """Return the share of runs above each threshold, every data set weighing the same.
-
-    F(tau) = 1/M sum_m 1/N_m sum_n [x_{m,n} > tau]: the tail distribution of a run's score
-    on a data set drawn at random. A strategy whose profile lies nowhere below another's
-    is stochastically at least as good; the area under the profile is the mean.
-
-    Parameters
-    ----------
-    values : sequence of array_like, shape (runs,)
-        The scores of one strategy, one array per data set, on one scale for all; minus
-        infinity for a run that has none because it diverged.
-    thresholds : array_like of float, shape (thresholds,)
-
-    Returns
-    -------
-    ndarray, shape (thresholds,)
-        Shares in [0, 1], which fall as the threshold rises.
-
-    Raises
-    ------
-    ValueError
-        If there is no data set, a data set has no run, or a score is NaN.
-
-    References
-    ----------
-    R. Agarwal et al., Deep reinforcement learning at the edge of the statistical
-    precipice, 2021, https://arxiv.org/abs/2108.13264, section 4.2.
-    """
-    values = [np.sort(np.asarray(sample, dtype=float)) for sample in values]
-    if not values or any(len(sample) == 0 or np.isnan(sample).any() for sample in values):
-        raise ValueError("each data set needs at least one run and no score may be NaN")
-    return np.mean([1 - np.searchsorted(sample, thresholds, side="right") / len(sample) for sample in values], axis=0)
-
-
-def time_ratios(times):
+def time_ratios(times: ArrayLike) -> np.ndarray:
     """Return the times to target over the shortest one of each data set.
 
     r_{s,d} = t_{s,d} / min_s t_{s,d}, which is 1 for the fastest strategy. All ratios are
@@ -475,39 +442,13 @@ def time_ratios(times):
     return np.divide(times, fastest, out=np.full_like(times, np.inf), where=np.isfinite(times))
 
 
-def time_profile(times, factors):
-    """Return the share of data sets on which each strategy comes within a factor of the fastest.
-
-    rho_s(tau) = share of data sets with r_{s,d} <= tau, with the ratios of `time_ratios`.
-    At tau = 1 it is the share of data sets on which the strategy is the fastest; its limit
-    is the share on which it reaches the target at all.
-
-    Parameters
-    ----------
-    times : array_like of float, shape (strategies, datasets)
-        As in `time_ratios`.
-    factors : array_like of float, shape (factors,)
-        The tau, at least 1.
-
-    Returns
-    -------
-    ndarray, shape (strategies, factors)
-        Shares in [0, 1], which rise with the factor.
-
-    Raises
-    ------
-    ValueError
-        As `time_ratios`.
-    """
-    return (time_ratios(times)[:, :, np.newaxis] <= np.asarray(factors, dtype=float)).mean(axis=1)
-
-
-def profile_score(times, largest_factor=4.0):
+def profile_score(times: ArrayLike, largest_factor: float = 4.0) -> np.ndarray:
     """Return the AlgoPerf benchmark score of each strategy.
 
-    B_s = 1 / (r_max - 1) times the integral of rho_s(tau) for tau from 1 to r_max, the
-    profile being that of `time_profile`. As rho_s steps up by 1 / n at each ratio, the
-    integral is exactly the mean over data sets of max(0, r_max - r_{s,d}) / (r_max - 1).
+    B_s = 1 / (r_max - 1) times the integral of rho_s(tau) for tau from 1 to r_max, where the
+    profile rho_s(tau) is the share of data sets with r_{s,d} <= tau, the ratios being those of
+    `time_ratios`. As rho_s steps up by 1 / n at each ratio, B_s is exactly the mean over data
+    sets of max(0, r_max - r_{s,d}) / (r_max - 1).
 
     Parameters
     ----------
@@ -539,12 +480,14 @@ def profile_score(times, largest_factor=4.0):
 
 
 @functools.lru_cache(maxsize=16)
-def _posterior(seed, number, prior_strength, draws):
+def _posterior(seed: int, number: int, prior_strength: float, draws: int) -> np.ndarray:
     """Return draws of the weights of 0 and of a number of differences, shape (draws, number + 1)."""
     return np.random.default_rng(seed).dirichlet([prior_strength, *np.ones(number)], size=draws)
 
 
-def bayesian_signed_rank(differences, margin, seed, prior_strength=0.5):
+def bayesian_signed_rank(
+    differences: ArrayLike, margin: float, seed: int, prior_strength: float = 0.5
+) -> BayesianSignedRank:
     """Return the Bayesian signed-rank test with a region of practical equivalence (rope).
 
     The differences are drawn from an unknown distribution with a Dirichlet process prior
@@ -602,7 +545,7 @@ def bayesian_signed_rank(differences, margin, seed, prior_strength=0.5):
     return BayesianSignedRank(*(largest / largest.sum(axis=1, keepdims=True)).mean(axis=0).tolist())
 
 
-def multi_comparison_matrix(scores, labels):
+def multi_comparison_matrix(scores: ArrayLike, labels: Sequence[str]) -> list[PairwiseComparison]:
     """Return every strategy compared with every other across data sets.
 
     Each cell depends on its own two strategies alone, so that leaving a strategy out or

@@ -1,8 +1,10 @@
 """Whether a study can answer: where its variance is, how many seeds it needs, standard training against itself."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import special, stats
 
 from altfreeze.statistics.paired import CONFIDENCE, Interval, _standard_error
@@ -17,7 +19,7 @@ class VarianceComponents(NamedTuple):
     seed: float
     residual: float
 
-    def shares(self):
+    def shares(self) -> "VarianceComponents":
         """Return each component over the sum of all: 0 to 1, and 1 together; NaN where nothing varies."""
         total = sum(self)
         return VarianceComponents(*(value / total if total else np.nan for value in self))
@@ -31,7 +33,7 @@ class SeedsNeeded(NamedTuple):
     power: np.ndarray
 
 
-def variance_components(values):
+def variance_components(values: ArrayLike) -> VarianceComponents:
     """Split the variance of runs by data set, strategy, their interaction, seed and rest.
 
     Analysis of variance of y_dsn = mu + D_d + S_s + (DS)_ds + N_dn + e_dsn with all
@@ -68,10 +70,10 @@ def variance_components(values):
         raise ValueError(f"shape {values.shape}: (datasets, strategies, seeds), each at least 2, all finite, is needed")
     datasets, strategies, seeds = values.shape
 
-    def mean(*axes):
+    def mean(*axes: int) -> np.ndarray:
         return values.mean(axis=axes, keepdims=True)
 
-    def mean_square(deviation, degrees):
+    def mean_square(deviation: np.ndarray, degrees: int) -> float:
         return np.square(np.broadcast_to(deviation, values.shape)).sum() / degrees
 
     grand, by_dataset, by_strategy, by_cell, by_seed = mean(0, 1, 2), mean(1, 2), mean(0, 2), mean(2), mean(1)
@@ -90,7 +92,7 @@ def variance_components(values):
     return VarianceComponents(*(max(float(estimate), 0.0) for estimate in estimates))
 
 
-def seeds_needed(differences, seeds, difference):
+def seeds_needed(differences: Sequence[np.ndarray], seeds: ArrayLike, difference: float) -> SeedsNeeded:
     """Return how wide the interval of a mean difference is, and its power, with other numbers of seeds.
 
     For the t interval of the mean over these data sets of their mean paired differences,
@@ -146,7 +148,7 @@ def seeds_needed(differences, seeds, difference):
     return SeedsNeeded(seeds, half_width, power)
 
 
-def a_a(reference, again):
+def a_a(reference: Sequence[np.ndarray], again: Sequence[np.ndarray]) -> Interval:
     """Compare a strategy with itself on other seeds: whatever is found is not there.
 
     The mean over data sets of mean(again) - mean(reference), with the interval of B. L.

@@ -3,9 +3,11 @@
 import functools
 import itertools
 import math
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import special
 
 CONFIDENCE = 0.95
@@ -64,12 +66,12 @@ class PairedComparison(NamedTuple):
     minimum_detectable_difference: float
 
 
-def _mean_of_means(samples):
+def _mean_of_means(samples: Sequence[np.ndarray]) -> float:
     return float(np.mean([np.mean(sample) for sample in samples]))
 
 
 @functools.lru_cache(maxsize=128)
-def resample_counts(seed, number):
+def resample_counts(seed: int, number: int) -> np.ndarray:
     """Return how often each of some things stands in each of RESAMPLES resamples of as many, drawn with replacement.
 
     All comparisons with one seed and number share these resamples, which are drawn once: each
@@ -94,17 +96,17 @@ def resample_counts(seed, number):
 
 
 @functools.lru_cache(maxsize=2)
-def _shares(seed, number):
+def _shares(seed: int, number: int) -> np.ndarray:
     """Return `resample_counts` over their sums, for the next sample of the same seed and number."""
     return resample_counts(seed, number) / number
 
 
-def _resampled_mean(sample, seed):
+def _resampled_mean(sample: np.ndarray, seed: int) -> np.ndarray:
     """Return the mean of each of RESAMPLES resamples of a sample."""
     return _shares(seed, len(sample)) @ sample
 
 
-def _standard_error(samples, overlap=0.0):
+def _standard_error(samples: Sequence[np.ndarray], overlap: float | np.ndarray = 0.0) -> tuple[float, float]:
     """Return the standard error of the mean of means and Satterthwaite's degrees of freedom.
 
     ``overlap`` is the part that Nadeau and Bengio add to 1 / n, for all or for each sample.
@@ -117,7 +119,7 @@ def _standard_error(samples, overlap=0.0):
     return math.sqrt(total) / len(samples), 1 / float(np.sum((variances / total) ** 2 / (counts - 1)))
 
 
-def mean_difference(differences, seeds):
+def mean_difference(differences: Sequence[np.ndarray], seeds: Iterable[int]) -> Interval:
     """Return the mean of paired differences, averaged over data sets, with a bootstrap interval.
 
     The interval answers for these data sets: only seeds are resampled, within each
@@ -166,7 +168,7 @@ def mean_difference(differences, seeds):
     return _interval(differences, resamples)
 
 
-def _interval(differences, resamples):
+def _interval(differences: Sequence[np.ndarray], resamples: Sequence[Any]) -> Interval:
     """Return the interval of `mean_difference`, of the resampled means of each data set."""
     fewest = min(map(len, differences))
     if fewest == 0:
@@ -181,7 +183,7 @@ def _interval(differences, resamples):
         return Interval(estimate, estimate, estimate)
     deviations = [each / scale for each in deviations]
 
-    resampled = sum(resamples) / len(resamples)
+    resampled: np.ndarray = sum(resamples) / len(resamples)
     from_estimate = resampled - estimate
     ties = np.abs(from_estimate) <= ROUNDING * scale
     z0 = special.ndtri((np.count_nonzero(from_estimate[~ties] < 0) + ties.sum() / 2) / len(ties))
@@ -193,20 +195,20 @@ def _interval(differences, resamples):
     return Interval(estimate, *map(float, ends))
 
 
-def _correlation(reference, strategy):
+def _correlation(reference: np.ndarray, strategy: np.ndarray) -> float:
     # two values always correlate perfectly, and constants with nothing
     if len(reference) < 3 or np.ptp(reference) == 0 or np.ptp(strategy) == 0:
         return np.nan
     return np.corrcoef(reference, strategy)[0, 1]
 
 
-def _cliffs_delta(reference, strategy):
+def _cliffs_delta(reference: np.ndarray, strategy: np.ndarray) -> float:
     ordered = np.sort(reference)
     below, not_above = (np.searchsorted(ordered, strategy, side=side).sum() for side in ("left", "right"))
     return (below + not_above) / len(strategy) / len(reference) - 1
 
 
-def _hedges_g(reference, strategy):
+def _hedges_g(reference: np.ndarray, strategy: np.ndarray) -> float:
     # of two pairs the correction is 0: no expectation exists
     if len(reference) < 3 or np.ptp(reference) == np.ptp(strategy) == 0:
         return np.nan
@@ -216,7 +218,7 @@ def _hedges_g(reference, strategy):
     return hedges_correction(freedom) * np.mean(strategy - reference) / math.sqrt(trace / 2)
 
 
-def hedges_correction(freedom):
+def hedges_correction(freedom: float) -> float:
     """Return the factor J that takes the bias off a standardised mean difference.
 
     J = Gamma(m / 2) / (sqrt(m / 2) Gamma((m - 1) / 2)), exact for normal values and m degrees
@@ -236,7 +238,7 @@ def hedges_correction(freedom):
     return math.exp(math.lgamma(freedom / 2) - math.lgamma((freedom - 1) / 2)) / math.sqrt(freedom / 2)
 
 
-def noncentrality(freedom):
+def noncentrality(freedom: float) -> float:
     """Return the standard errors a true mean must be from 0 for its two-sided t test to detect it.
 
     The d of P(T > t) = 0.8, with T noncentral t of noncentrality d and t its central 97.5 %
@@ -254,11 +256,16 @@ def noncentrality(freedom):
     return float(special.nctdtrinc(freedom, 1 - POWER, special.stdtrit(freedom, (1 + CONFIDENCE) / 2)))
 
 
-def paired_comparison(reference, strategy, seeds, test_over_train=None):
-    """Return how a strategy differs from its reference on these data sets.
+def paired_comparisons(
+    reference: Sequence[np.ndarray],
+    strategy: Sequence[np.ndarray],
+    seeds: Sequence[int],
+    test_over_train: float | Sequence[float] | None = None,
+) -> list[PairedComparison]:
+    """Return how a strategy differs from its reference on each data set alone and, last, on all together.
 
-    Every figure but the intervals and the minimum detectable difference is the mean of the
-    data sets' own, each of the same weight; for one data set, give lists of one array.
+    On all together, every figure but the intervals and the minimum detectable difference is the
+    mean of the data sets' own, each of the same weight.
 
     The probability of improvement is that of R. Agarwal et al., Deep Reinforcement Learning
     at the Edge of the Statistical Precipice (2021, https://arxiv.org/abs/2108.13264), P(X > Y) +
@@ -300,7 +307,7 @@ def paired_comparison(reference, strategy, seeds, test_over_train=None):
 
     Returns
     -------
-    PairedComparison
+    list of PairedComparison, length data sets + 1
         The interval needs 5 pairs of each data set, the correlation and Hedges' g 3, the interval of
         Nadeau and Bengio and the minimum detectable difference 2, and every figure 1. The
         correlation is NaN where an array is constant, Hedges' g where both are, and the interval
@@ -310,26 +317,6 @@ def paired_comparison(reference, strategy, seeds, test_over_train=None):
     ------
     ValueError
         Where the arrays do not pair up or hold a value that is not finite.
-    """
-    return paired_comparisons(reference, strategy, seeds, test_over_train)[-1]
-
-
-def paired_comparisons(reference, strategy, seeds, test_over_train=None):
-    """Return how a strategy differs from its reference on each data set alone and, last, on all together.
-
-    Parameters
-    ----------
-    reference, strategy, seeds, test_over_train
-        As in `paired_comparison`; what is one data set's is computed once.
-
-    Returns
-    -------
-    list of PairedComparison, length data sets + 1
-
-    Raises
-    ------
-    ValueError
-        As `paired_comparison`.
     """
     both = list(zip(reference, strategy, strict=True))
     if any(len(one) != len(other) for one, other in both):
@@ -350,7 +337,7 @@ class _Sample(NamedTuple):
     overlap: float
 
 
-def _sample(reference, strategy, seed, overlap):
+def _sample(reference: np.ndarray, strategy: np.ndarray, seed: int, overlap: float) -> _Sample:
     differences = strategy - reference
     figures = {}
     if len(differences):
@@ -365,7 +352,7 @@ def _sample(reference, strategy, seed, overlap):
     return _Sample(differences, resampled, figures, overlap)
 
 
-def _together(samples):
+def _together(samples: list[_Sample]) -> PairedComparison:
     """Return the comparison of data sets that weigh the same."""
     differences = [sample.differences for sample in samples]
     counts = [len(sample) for sample in differences]
@@ -393,7 +380,7 @@ def _together(samples):
     )
 
 
-def two_one_sided_tests(differences, margin):
+def two_one_sided_tests(differences: Sequence[np.ndarray], margin: float) -> float:
     """Return the p-value of the claim that the mean difference lies within a margin.
 
     The larger p of the two one-sided paired t tests that the mean is not above -margin and
@@ -424,7 +411,7 @@ def two_one_sided_tests(differences, margin):
     return float(special.stdtr(freedom, (abs(estimate) - margin) / error))
 
 
-def median_interval(values, confidence=CONFIDENCE):
+def median_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
     """Return the median of a sample with an interval that no distribution breaks.
 
     The ends are order statistics, the k-th smallest value and the k-th largest, with the
@@ -455,7 +442,7 @@ def median_interval(values, confidence=CONFIDENCE):
     return Interval(float(np.median(ordered)), float(low), float(high))
 
 
-def verdict(low, high, margin):
+def verdict(low: float, high: float, margin: float) -> str:
     """Return what an interval of a difference says.
 
     Parameters

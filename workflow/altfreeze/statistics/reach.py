@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from altfreeze.statistics.paired import Interval, mean_difference
 
@@ -21,7 +22,7 @@ class TimesComparison(NamedTuple):
     difference: Interval
 
 
-def _checked(times, reached, until):
+def _checked(times: ArrayLike, reached: ArrayLike, until: float) -> tuple[np.ndarray, np.ndarray]:
     """Return both as arrays; all that is read of them, up to `until`, must have been observed."""
     times, reached = np.asarray(times, dtype=float), np.asarray(reached, dtype=bool)
     if times.ndim != 1 or times.shape != reached.shape or not times.size:
@@ -33,7 +34,14 @@ def _checked(times, reached, until):
     return times, reached
 
 
-def compare_times(reference_times, reference_reached, strategy_times, strategy_reached, horizon, seed):
+def compare_times(
+    reference_times: ArrayLike,
+    reference_reached: ArrayLike,
+    strategy_times: ArrayLike,
+    strategy_reached: ArrayLike,
+    horizon: float,
+    seed: int,
+) -> TimesComparison:
     """Compare the times that two strategies take to a target, up to a horizon that both were trained to.
 
     With T_i the time at which run i reaches its target, or else ends, and tau the horizon:
@@ -88,37 +96,14 @@ def compare_times(reference_times, reference_reached, strategy_times, strategy_r
     means = [float(times.mean()) for times in spent]
     expected = [mean / rate if rate else np.inf for mean, rate in zip(means, success, strict=True)]
     difference = mean_difference([spent[1] - spent[0]], [seed]) if any(success) else Interval(0.0, np.nan, np.nan)
-    return TimesComparison(len(spent[0]), float(horizon), *means, *success, *expected, difference)
-
-
-def runtime_distribution(times, reached, thresholds):
-    """Return the share of runs that have reached their target by each time.
-
-    F(t) = #{reached and T_i <= t} / runs, the empirical runtime distribution (Hansen and
-    others, 2016, https://arxiv.org/abs/1605.03560, section 5). Up to the first end of
-    a run without its target it equals one minus the product-limit estimate of E. L.
-    Kaplan and P. Meier (1958, https://doi.org/10.2307/2281868), and nothing is assumed.
-
-    Parameters
-    ----------
-    times : array_like of float, shape (runs,)
-        When the run reached its target, or else when it ended.
-    reached : array_like of bool, shape (runs,)
-        Whether the run reached its target.
-    thresholds : array_like of float, shape (k,)
-        In the unit of `times`.
-
-    Returns
-    -------
-    ndarray, shape (k,)
-        From 0 to 1; NaN after the first end of a run without its target.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ or are empty, or a time is negative or NaN.
-    """
-    times, reached = _checked(times, reached, until=0)
-    thresholds = np.asarray(thresholds, dtype=float)
-    share = np.searchsorted(np.sort(times[reached]), thresholds, side="right") / len(times)
-    return np.where(thresholds <= np.min(times[~reached], initial=np.inf), share, np.nan)
+    return TimesComparison(
+        pairs=len(spent[0]),
+        horizon=float(horizon),
+        reference_restricted_mean=means[0],
+        strategy_restricted_mean=means[1],
+        reference_success_rate=success[0],
+        strategy_success_rate=success[1],
+        reference_expected_runtime=expected[0],
+        strategy_expected_runtime=expected[1],
+        difference=difference,
+    )

@@ -1,18 +1,18 @@
 """Atomic file output and content hashes."""
 
 import contextlib
-import csv
 import glob
 import hashlib
 import json
-import math
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 
 @contextlib.contextmanager
-def atomic_output(path, mode="w"):
+def atomic_output(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a temporary file that becomes `path` only when the block succeeds.
 
     The data is synced before the rename and the directory after it, so that a
@@ -36,7 +36,7 @@ def atomic_output(path, mode="w"):
         If the file cannot be written; its ``filename`` is `path`.
     """
     path = Path(path)
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    encoding, newline = (None, None) if "b" in mode else ("utf-8", "")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path)
@@ -44,7 +44,7 @@ def atomic_output(path, mode="w"):
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
     try:
-        with os.fdopen(descriptor, mode, **text) as file:
+        with os.fdopen(descriptor, mode, encoding=encoding, newline=newline) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -67,42 +67,20 @@ def atomic_output(path, mode="w"):
         os.close(directory)
 
 
-def remove_leftovers(path):
+def remove_leftovers(path: Path) -> None:
     """Remove the temporary files of processes that were killed while they wrote `path`."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):
         leftover.unlink(missing_ok=True)
 
 
-def write_csv(path, columns, rows):
-    """Write rows as CSV, atomically: NaN is empty, and 9 digits hold a float32 exactly.
-
-    Parameters
-    ----------
-    path : path
-    columns : sequence of str
-    rows : iterable of sequence
-        Values in the order of `columns`.
-    """
-
-    def text(value):
-        if isinstance(value, float):
-            return "" if math.isnan(value) else f"{value:.9g}"
-        return str(value)
-
-    with atomic_output(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(map(text, row) for row in rows)
-
-
-def write_json(path, value):
+def write_json(path: Path | str, value: Any) -> None:
     """Write `value` as indented JSON with sorted keys, atomically; NaN is refused."""
     text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
     with atomic_output(path) as file:
         file.write(text + "\n")
 
 
-def sha256_of_file(path):
+def sha256_of_file(path: Path | str) -> str:
     """Return the SHA-256 of the file at `path` as 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -3,10 +3,15 @@
 import collections
 import contextlib
 import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
 
 from altfreeze.support.errors import InputError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 # a process takes two seconds to start: fewer tasks than this are done sooner by one
 FEWEST_TASKS = 64
@@ -14,7 +19,7 @@ FEWEST_TASKS = 64
 AHEAD = 4
 
 
-def in_order(function, tasks, threads):
+def in_order(function: Callable[[Task], Result], tasks: Sequence[Task], threads: int) -> Iterator[Result]:
     """Yield what a function returns for each task, in the order of the tasks.
 
     Parameters
@@ -40,7 +45,7 @@ def in_order(function, tasks, threads):
         return
     # spawned, not forked: a fork of a process with threads, as of Arrow's, may hang
     pool = ProcessPoolExecutor(threads, mp_context=multiprocessing.get_context("spawn"))
-    waiting = collections.deque()
+    waiting: collections.deque[Future[Result]] = collections.deque()
     try:
         for task in tasks:
             waiting.append(pool.submit(function, task))

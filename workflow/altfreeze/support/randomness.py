@@ -4,7 +4,7 @@ import hashlib
 import json
 
 
-def stream_seed(*key):
+def stream_seed(*key: int | str) -> int:
     """Return the seed of the random stream named by `key`.
 
     Every random draw of a study comes from a stream of its own, so that runs

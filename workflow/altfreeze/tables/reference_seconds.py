@@ -4,18 +4,21 @@ Pure; needs no torch, which only measuring does (`altfreeze.training.timing`).
 """
 
 import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from altfreeze.freezing.plan import Work, plan_work
+from altfreeze.freezing.plan import Epoch, Work, Workload, plan_work
 from altfreeze.statistics import median_interval
+from altfreeze.study.grid import Study
 from altfreeze.support.errors import InputError
 
 SPEEDUP_COLUMNS = ("dataset", "depth", "strategy", "rounds", "measured", "low", "high", "closed_form")
 
 
-def _total(counts, seconds):
+def _total(counts: Mapping[Work, int], seconds: Mapping[Work, Any]) -> Any:
     """Return the seconds of some work, number or array, as the seconds of each kind are."""
     for work in counts:
         if work not in seconds:
@@ -24,16 +27,16 @@ def _total(counts, seconds):
     return sum(count * seconds[work] for work, count in counts.items())
 
 
-def _seconds_by_round(frame):
+def _seconds_by_round(frame: pd.DataFrame) -> dict[tuple[str, int], dict[Work, np.ndarray]]:
     """Return {(dataset, depth): {Work: seconds in each round, shape (rounds,)}}."""
-    found = {}
+    by_place = {}
     for key, rows in frame.groupby(["dataset", "depth"]):
         table = rows.pivot(index=list(Work._fields), columns="round", values="seconds")
-        found[key] = {Work(*index): seconds for index, seconds in zip(table.index, table.to_numpy(), strict=True)}
-    return found
+        by_place[key] = {Work(*index): seconds for index, seconds in zip(table.index, table.to_numpy(), strict=True)}
+    return by_place
 
 
-def median_seconds(timing):
+def median_seconds(timing: pd.DataFrame) -> dict[tuple[str, int], dict[Work, float]]:
     """Return the seconds of each kind of work, the median over the rounds.
 
     Parameters
@@ -52,7 +55,7 @@ def median_seconds(timing):
     }
 
 
-def reference_seconds(epochs, workload, seconds):
+def reference_seconds(epochs: Sequence[Epoch], workload: Workload, seconds: Mapping[Work, float]) -> list[float]:
     """Return the seconds of a run, cumulative, as its plan and the times of its work give them.
 
     They are those of its steps, fills and starts of epochs; the moments in which layers
@@ -79,7 +82,7 @@ def reference_seconds(epochs, workload, seconds):
     return list(itertools.accumulate(_total(epoch.work(workload), seconds) for epoch in epochs))
 
 
-def speedups(study, timing, workloads):
+def speedups(study: Study, timing: pd.DataFrame, workloads: Mapping[tuple[str, int], Workload]) -> pd.DataFrame:
     """Return how much faster than standard training a step of each other strategy is.
 
     Speed is that of a strategy's whole plan: the seconds of all its work over the

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from altfreeze.data.split import read_dataset
+from altfreeze.data.dataset import read_dataset
 from altfreeze.freezing.flow import FLOW_COLUMNS, GradientFlow
 from altfreeze.study.cell import Cell
 from altfreeze.study.grid import Study
@@ -123,7 +123,7 @@ def run(
     Parameters
     ----------
     data_path : path
-        The npz of the data set; see `altfreeze.data.sources.save_dataset`.
+        The npz of the data set; see `altfreeze.data.dataset.save_dataset`.
     cell : altfreeze.study.cell.Cell
     seeds : sequence of int
     device : {'auto', 'cpu', 'cuda'}
@@ -214,7 +214,7 @@ def run_tuning(
     Parameters
     ----------
     data_path : path
-        The npz of the data set; see `altfreeze.data.sources.save_dataset`.
+        The npz of the data set; see `altfreeze.data.dataset.save_dataset`.
     cell : altfreeze.study.cell.Cell
         Its learning rate is the configured one.
     learning_rates : sequence of float

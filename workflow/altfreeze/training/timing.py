@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from altfreeze.data.split import read_dataset
+from altfreeze.data.dataset import read_dataset
 from altfreeze.freezing.plan import Epoch, Step, Work, Workload, plan_work
 from altfreeze.study.cell import Cell
 from altfreeze.study.grid import Study

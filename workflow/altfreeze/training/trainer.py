@@ -19,7 +19,6 @@ from altfreeze.training.log import LOG_COLUMNS
 from altfreeze.training.network import StackedMLP, StackedNetwork
 from altfreeze.training.optimizer import learning_rate, make_optimizer, update_of
 
-
 # plain values of a trainer that its state holds
 _COUNTS = ("epochs", "steps", "flops", "updates", "diverged", "records")
 

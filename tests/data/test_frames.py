@@ -1,0 +1,305 @@
+"""Tables of users: what is read of them, and one clear line for each that cannot be used."""
+
+import datetime
+import hashlib
+import math
+import os
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from altfreeze.data.frames import encode_features, encode_target
+from altfreeze.data.sources import load_dataset
+from altfreeze.support.errors import InputError
+from builders import assert_one_line, load_tree_csv, load_tree_parquet, mixed_frames, tree_csv, tree_rows
+from hypothesis import given, settings
+
+# files that can be used
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_csv(tmp_path, separator):
+    content = tree_csv(separator, code=range(12), ill=[True, False] * 6)
+    dataset = load_tree_csv(tmp_path, content, separator=separator, drop=["code"])
+    frame = pd.DataFrame(tree_rows(ill=[True, False] * 6)).drop(columns="species")
+    expected = pd.get_dummies(frame, columns=["colour", "ill"], prefix_sep="=", dtype=float)
+    np.testing.assert_array_equal(dataset.X, expected.to_numpy())
+    assert dataset.feature_names == list(expected.columns)
+    assert dataset.class_names == ["ash", "oak"]
+    assert dataset.y.tolist() == [0, 1] * 6
+    assert dataset.notes == {
+        "dropped": ["code"],
+        "file_sha256": hashlib.sha256(content).hexdigest(),
+        "one_hot": {"colour": ["blue", "red"], "ill": ["False", "True"]},
+    }
+
+
+def test_a_relative_path_starts_at_the_working_directory(tmp_path, monkeypatch):
+    (tmp_path / "trees.csv").write_bytes(tree_csv())
+    monkeypatch.chdir(tmp_path)
+    assert load_dataset("trees", {"kind": "csv", "path": "trees.csv", "target": "species"}, 0).X.shape == (12, 3)
+
+
+def test_csv_variants_are_read_alike(tmp_path):
+    plain = tree_csv()
+    expected = load_tree_csv(tmp_path, plain)
+    variants = [
+        plain.replace(b"\n", b"\r\n"),
+        plain.replace(b"\n", b"\r"),
+        b"\xef\xbb\xbf" + plain,
+        plain.replace(b"red", b'"red"'),
+        plain.rstrip(),
+        b"\n" + plain + b"\n\n",
+    ]
+    for content in variants:
+        dataset = load_tree_csv(tmp_path, content)
+        np.testing.assert_array_equal(dataset.X, expected.X)
+        assert dataset.feature_names == expected.feature_names
+
+
+def test_csv_numbers_are_read_exactly(tmp_path):
+    values = np.random.default_rng(0).normal(size=50)
+    content = pd.DataFrame({"width": values, "species": [0, 1] * 25}).to_csv(index=False).encode()
+    np.testing.assert_array_equal(load_tree_csv(tmp_path, content).X[:, 0], values)
+
+
+def test_quoted_separators_and_line_ends_are_text(tmp_path):
+    colours = ["red, dark", "blue\nlight", 'a "quoted" one'] * 4
+    dataset = load_tree_csv(tmp_path, tree_csv(colour=colours))
+    assert dataset.notes["one_hot"] == {"colour": sorted(set(colours))}
+
+
+def test_missing_values_stay_missing(tmp_path):
+    width = [None, 1.5, None, *range(9)]
+    colour = [None, "red", "blue"] * 4
+    dataset = load_tree_csv(tmp_path, tree_csv(width=width, colour=colour))
+    assert dataset.feature_names == ["width", "colour=blue", "colour=red"]
+    np.testing.assert_array_equal(dataset.X[:, 0], np.array(width, dtype=float))
+    np.testing.assert_array_equal(dataset.X[:3, 1:], [[np.nan, np.nan], [0, 1], [1, 0]])
+    assert dataset.notes["missing"] == {"width": 2, "colour": 4}
+    assert dataset.notes["imputation"] == "train mean, per seed"
+    assert "frequency in training" in dataset.notes["missing_categories"]
+    # imputed by the mean, a category's column holds its frequency
+    assert np.nanmean(dataset.X[:, 1]) == 0.5
+
+
+def test_missing_numbers_alone_bring_no_note_on_categories(tmp_path):
+    dataset = load_tree_csv(tmp_path, tree_csv(width=[None, *range(11)]))
+    assert dataset.notes["imputation"] == "train mean, per seed"
+    assert "missing_categories" not in dataset.notes
+
+
+def test_parquet_types(tmp_path):
+    frame = pd.DataFrame(
+        {
+            "short": np.arange(12, dtype=np.int8),
+            "half": np.arange(12, dtype=np.float16),
+            "nullable": pd.array([None, *range(11)], dtype="Int64"),
+            "flag": pd.array([None, True, False] * 4, dtype="boolean"),
+            "colour": pd.Categorical(["red", None, "blue"] * 4),
+            "species": ["oak", "ash"] * 6,
+        }
+    )
+    dataset = load_tree_parquet(tmp_path, frame)
+    assert dataset.feature_names == [
+        "short",
+        "half",
+        "nullable",
+        "flag=False",
+        "flag=True",
+        "colour=blue",
+        "colour=red",
+    ]
+    np.testing.assert_array_equal(dataset.X[0], [0, 0, np.nan, np.nan, np.nan, 0, 1])
+    np.testing.assert_array_equal(dataset.X[1], [1, 1, 0, 0, 1, np.nan, np.nan])
+    assert dataset.notes["missing"] == {"nullable": 1, "flag": 4, "colour": 4}
+
+
+def test_categories_of_numbers_are_sorted_as_numbers():
+    frame = pd.DataFrame({"grade": pd.Categorical([10, 9, 10], categories=[10, 9, 8])})
+    X, feature_names, notes = encode_features(frame, "here")
+    assert feature_names == ["grade=9", "grade=10"]
+    np.testing.assert_array_equal(X, [[0, 1], [1, 0], [0, 1]])
+    assert notes == {"one_hot": {"grade": ["9", "10"]}}
+
+
+def test_the_index_of_a_parquet_file_is_no_feature(tmp_path):
+    frame = pd.DataFrame(tree_rows(), index=[f"row {number}" for number in range(12)])
+    assert load_tree_parquet(tmp_path, frame).feature_names == ["width", "colour=blue", "colour=red"]
+
+
+@pytest.mark.parametrize(
+    "values, class_names, first",
+    [
+        ([10, 9], ["9", "10"], 1),
+        ([2.0, -1.0], ["-1", "2"], 1),
+        ([True, False], ["False", "True"], 1),
+        (["b", "a"], ["a", "b"], 1),
+        (pd.Categorical([10, 9], categories=[10, 9, 8]), ["9", "10"], 1),
+        (pd.array([3, 4], dtype="Int64"), ["3", "4"], 0),
+        ([2**63 - 1, 2**63 - 2], [str(2**63 - 2), str(2**63 - 1)], 1),
+        (["10", "9"], ["10", "9"], 0),
+    ],
+)
+def test_classes_are_sorted_and_named(values, class_names, first):
+    y, names = encode_target(pd.Series(values), "here")
+    assert names == class_names
+    assert y.tolist() == [first, 1 - first]
+    assert y.dtype == np.int64
+
+
+# files that cannot be used
+
+NUMBERS = list(range(12))
+BAD_CSV = {
+    "empty": (b"", {}, ["is empty", "header"]),
+    "blank": (b"\n\n", {}, ["is empty"]),
+    "header only": (b"width,species\n", {}, ["column names but no rows", "5"]),
+    "garbage": (bytes(range(255, 0, -1)), {}, ["UTF-8", "CSV"]),
+    "Latin-1": (tree_csv(colour=["rosé", "gris"] * 6).decode().encode("latin-1"), {}, ["UTF-8"]),
+    "zero bytes": (tree_csv() + b"\0", {}, ["zero bytes"]),
+    "open quote": (b'width,species\n1,"oak\n', {}, ["is not a CSV file", "EOF inside string"]),
+    "long row": (tree_csv() + b"1,red,oak,2\n", {}, ["line 14 has 4 fields", "header 3"]),
+    "short row": (tree_csv() + b"1\n", {}, ["line 14 has 1 field "]),
+    "long field": (b"width,species\n" + b"1" * 200_000 + b",oak\n", {}, ["line 2", "field limit"]),
+    "long separator": (tree_csv(), {"separator": "||"}, ["separator", "'||'", "one character"]),
+    "no separator": (tree_csv(), {"separator": ""}, ["separator", "one character"]),
+    "quote as separator": (tree_csv(), {"separator": '"'}, ["separator"]),
+    "other separator": (tree_csv(), {"separator": ";"}, ["no target column 'species'", "'width,colour,species'"]),
+    "no target": (tree_csv(), {"target": "kind"}, ["no target column 'kind'", "'width', 'colour', 'species'"]),
+    "line end in a name": (tree_csv(), {"target": "a\nb\u2028"}, [r"'a\nb\u2028'"]),
+    "many columns": (tree_csv(**{f"c{i}": NUMBERS for i in range(20)}), {"target": "kind"}, ["'c6' and 13 more"]),
+    "duplicate": (b"a,b,a,species\n1,2,3,oak\n", {}, ["columns share a name: 'a'"]),
+    "no such drop": (tree_csv(), {"drop": ["depth"]}, ["no column 'depth' to drop", "'width'"]),
+    "target dropped": (tree_csv(), {"drop": ["species"]}, ["'species' is the target", "`drop`"]),
+    "nothing left": (tree_csv(), {"drop": ["width", "colour"]}, ["no feature columns"]),
+    "no name": (pd.DataFrame(tree_rows()).to_csv().encode(), {}, ["column '' has no name", "`drop`"]),
+    "missing target": (tree_csv(species=["oak", None, "ash", None] * 3), {}, ["'species'", "6 missing", "row 2"]),
+    "one class": (tree_csv(species=["oak"] * 12), {}, ["all 12 rows have the class 'oak'", "two classes"]),
+    "small class": (tree_csv(species=["oak"] * 8 + ["ash"] * 4), {}, ["'ash' has 4 rows;", "60/20/20 %", "5 rows"]),
+    "small classes": (tree_csv(species=NUMBERS), {}, ["class '0' has 1 row (11 more"]),
+    "regression": (tree_csv(species=[0.5, 1.5] * 6), {}, ["'species'", "0.5", "row 1", "classification study"]),
+    "infinite target": (tree_csv(species=[1, math.inf] * 6), {}, ["inf", "row 2", "classification study"]),
+    "constant number": (tree_csv(width=[2] * 12), {}, ["column 'width' is constant", "'2'", "`drop`"]),
+    "constant text": (tree_csv(colour=["red"] * 12), {}, ["column 'colour' is constant", "'red'", "`drop`"]),
+    "constant but missing": (tree_csv(width=[None] + [2] * 11), {}, ["column 'width' is constant"]),
+    "all missing": (tree_csv(width=[None] * 12), {}, ["column 'width' has no values", "12 rows", "`drop`"]),
+    "infinite": (tree_csv(width=[*range(9), math.inf, 1, -math.inf]), {}, ["'width'", "2 infinite values", "row 10"]),
+    "huge integer": (tree_csv(width=[*range(11), 10**400]), {}, ["'width'", "1.8e308"]),
+    "dates": (tree_csv(width=[f"2024-01-{day:02}" for day in range(1, 13)]), {}, ["'width' holds dates", "`drop`"]),
+    "times": (tree_csv(width=[f"2024-01-01 {hour:02}:00" for hour in range(12)]), {}, ["'width' holds dates"]),
+    "many categories": (
+        pd.DataFrame({"code": [f"c{i}" for i in range(101)], "species": [i % 2 for i in range(101)]})
+        .to_csv(index=False)
+        .encode(),
+        {},
+        ["column 'code'", "101 distinct", "100 at most", "`drop`"],
+    ),
+    "one name twice": (
+        tree_csv(**{"colour=red": NUMBERS}),
+        {},
+        ["features", "share a name: 'colour=red'"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_CSV)
+def test_csv_files_that_cannot_be_used(tmp_path, case):
+    content, source, words = BAD_CSV[case]
+    with pytest.raises(InputError) as error:
+        load_tree_csv(tmp_path, content, **source)
+    assert_one_line(error, "data set 'trees'", "trees.csv", *words)
+
+
+def test_as_many_categories_and_as_small_classes_as_allowed(tmp_path):
+    table = pd.DataFrame({"code": [f"c{i}" for i in range(100)], "species": ["oak"] * 5 + ["ash"] * 95})
+    dataset = load_tree_csv(tmp_path, table.to_csv(index=False).encode())
+    assert dataset.X.shape == (100, 100)
+    assert np.bincount(dataset.y).tolist() == [95, 5]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_paths_that_cannot_be_read(tmp_path, kind):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    cases = {
+        tmp_path / "absent": ["does not exist", "working directory"],
+        tmp_path: ["is a directory"],
+        pipe: ["a file is needed"],
+        tmp_path / "two\nlines": [r"two\nlines", "does not exist"],
+        tmp_path / ("x" * 300): ["cannot be read", "too long"],
+        "zero\0byte": [r"zero\x00byte"],
+    }
+    for path, words in cases.items():
+        with pytest.raises(InputError) as error:
+            load_dataset("trees", {"kind": kind, "path": str(path), "target": "species"}, 0)
+        assert_one_line(error, *words)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"PAR1" + b"x" * 50 + b"PAR1"])
+def test_parquet_files_that_cannot_be_read(tmp_path, content):
+    path = tmp_path / "trees.parquet"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        load_dataset("trees", {"kind": "parquet", "path": str(path), "target": "species"}, 0)
+    assert_one_line(error, "trees.parquet", "not a readable Parquet file")
+
+
+@pytest.mark.parametrize(
+    "values, words",
+    [
+        ([datetime.date(2024, 1, day) for day in range(1, 13)], ["holds dates", "type date"]),
+        (pd.date_range("2024", periods=12), ["holds dates", "Timestamp"]),
+        (pd.date_range("2024", periods=12, tz="UTC"), ["holds dates"]),
+        (pd.to_timedelta(NUMBERS, unit="h"), ["holds dates", "Timedelta"]),
+        (pd.Categorical(pd.date_range("2024", periods=12)), ["holds dates"]),
+        ([Decimal(number) for number in NUMBERS], ["type Decimal", "numbers, text and booleans"]),
+        ([b"a", b"b"] * 6, ["type bytes"]),
+        ([[number] for number in NUMBERS], ["type ndarray"]),
+        ([None] * 12, ["has no values"]),
+        ([1.0, math.inf] * 6, ["6 infinite values", "row 2"]),
+    ],
+)
+def test_columns_that_are_no_features(tmp_path, values, words):
+    with pytest.raises(InputError) as error:
+        load_tree_parquet(tmp_path, pd.DataFrame(tree_rows(width=values)))
+    assert_one_line(error, "trees.parquet", "column 'width'", *words)
+
+
+def test_a_target_of_dates_is_refused(tmp_path):
+    with pytest.raises(InputError) as error:
+        load_tree_parquet(tmp_path, pd.DataFrame(tree_rows(species=pd.date_range("2024", periods=12))))
+    assert_one_line(error, "column 'species'", "dates")
+
+
+def test_duplicate_parquet_columns_are_refused(tmp_path):
+    with pytest.raises(InputError) as error:
+        load_tree_parquet(tmp_path, pa.table([[1, 2], [3, 4], ["oak", "ash"]], names=["a", "a", "species"]))
+    assert_one_line(error, "columns share a name: 'a'")
+
+
+@settings(max_examples=60, deadline=None)
+@given(mixed_frames())
+def test_encoded_frames_can_be_read_back(frame):
+    X, feature_names, notes = encode_features(frame, "here", constant_allowed=True)
+    assert X.shape == (len(frame), len(feature_names))
+    position = 0
+    for name in frame.columns:
+        absent = frame[name].isna().to_numpy()
+        assert notes.get("missing", {}).get(name, 0) == absent.sum()
+        categories = notes.get("one_hot", {}).get(name)
+        if categories is None:
+            assert feature_names[position] == name
+            np.testing.assert_array_equal(X[:, position], frame[name].to_numpy(dtype=float, na_value=np.nan))
+            position += 1
+            continue
+        block = X[:, position : position + len(categories)]
+        assert feature_names[position : position + len(categories)] == [f"{name}={label}" for label in categories]
+        assert np.isnan(block[absent]).all()
+        np.testing.assert_array_equal(block[~absent].sum(axis=1), 1)
+        decoded = [categories[index] for index in block[~absent].argmax(axis=1)]
+        assert decoded == [str(value) for value in frame[name][~absent]]
+        position += len(categories)
+    assert position == X.shape[1]

@@ -1,0 +1,89 @@
+"""The vocabulary names what the tables hold, and says one thing in one way."""
+
+import re
+
+import numpy as np
+import pytest
+from altfreeze.comparison.readings import EPOCH_COLUMNS, RUN_COLUMNS
+from altfreeze.statistics import verdict
+from altfreeze.tables.schema import columns
+from altfreeze.vocabulary import BUDGETS, CLOCKS, EQUAL_BUDGETS, METRICS, QUANTITIES, VERDICTS
+
+NUMBERS = ("int", "float")
+
+
+def words_of(text):
+    return set(re.findall(r"\w+", text))
+
+
+@pytest.mark.parametrize("clock", CLOCKS.values(), ids=list(CLOCKS))
+def test_a_clock_has_its_columns_in_the_tables(clock):
+    for table, column in (
+        ("epochs", clock.column),
+        ("runs", clock.end),
+        ("times_to_target", clock.name),
+        ("reached", clock.name),
+    ):
+        assert columns(table)[column]["type"] in NUMBERS, (table, column)
+    # a median may be that of no run
+    assert columns("reached")[clock.name]["type"] == "float"
+
+
+def test_the_tables_have_no_clock_that_the_vocabulary_lacks():
+    key = {"dataset", "depth", "strategy", "recipe", "level"}
+    assert columns("times_to_target").keys() - key - {"seed", "target", "reached"} == CLOCKS.keys()
+    assert columns("reached").keys() - key - {"runs", "reached", "censored"} == CLOCKS.keys()
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "names"),
+    [
+        ("times", "clock", CLOCKS),
+        ("comparisons", "budget", BUDGETS),
+        ("comparisons", "metric", METRICS),
+        ("comparisons", "verdict", VERDICTS),
+    ],
+)
+def test_the_description_of_a_column_names_all_that_may_stand_there(table, column, names):
+    assert set(names) <= words_of(columns(table)[column]["description"])
+
+
+def test_every_clock_is_one_budget_and_own_is_none():
+    assert [budget.clock for budget in EQUAL_BUDGETS.values()] == list(CLOCKS.values())
+    assert BUDGETS.keys() - EQUAL_BUDGETS.keys() == {"own"}
+    assert all(budget.words == f"equal {budget.clock.words}" for budget in EQUAL_BUDGETS.values())
+
+
+def test_metrics_and_quantities_are_columns():
+    for metric in METRICS.values():
+        assert columns("runs")[metric.column]["type"] in NUMBERS
+        # a metric that is not relative is called as its column
+        assert metric.is_ratio or metric.name == metric.column
+    for name in QUANTITIES:
+        assert columns("epochs")[name]["type"] == "float"
+
+
+def test_comparisons_read_columns_that_are_there():
+    assert set(RUN_COLUMNS) <= columns("runs").keys()
+    assert set(EPOCH_COLUMNS) <= columns("epochs").keys()
+
+
+def test_every_verdict_of_an_interval_is_a_word():
+    ends = np.linspace(-0.03, 0.03, 13)
+    found = {verdict(low, high, 0.01) for low in ends for high in ends if low <= high}
+    # of costs, above the reference is higher, and below it lower
+    assert found | {"higher", "lower"} == VERDICTS.keys()
+
+
+@pytest.mark.parametrize("named", [CLOCKS, BUDGETS, METRICS, VERDICTS])
+def test_names_and_words_are_unique(named):
+    assert [record.name for record in named.values()] == list(named)
+    assert len({record.words for record in named.values()}) == len(named)
+    letters = [record.letter for record in named.values() if hasattr(record, "letter")]
+    assert len(set(letters)) == len(letters)
+
+
+def test_an_axis_says_what_is_spent_and_its_unit():
+    assert CLOCKS["flops"].label == "Operations (FLOPs)"
+    assert CLOCKS["updates"].label == "Updates per parameter"
+    assert len({clock.label for clock in CLOCKS.values()} | set(QUANTITIES.values())) == len(CLOCKS) + len(QUANTITIES)
