@@ -142,3 +142,24 @@ def forget_partial_report():
     whole, partial = Path(config["results"], "report.html"), Path(config["results"], "partial", "report.html")
     if partial.exists() and whole.stat().st_mtime > partial.stat().st_mtime:
         shutil.rmtree(partial.parent)
+
+
+def page_notebook(wildcards):
+    """Return the notebook of a page."""
+    return f"workflow/notebooks/{PAGES[wildcards.page]['notebook']}.ipynb"
+
+
+def page_parameters(wildcards, input):
+    """Return the parameters of a page's notebook as JSON: its values, and where what it reads lies."""
+    folders = {
+        name: str(Path(files[0]).parent) for name, files in (("tables", input.tables), ("data", input.data)) if files
+    }
+    page = PAGES[wildcards.page]
+    return as_json(page.get("values", {}) | ({"study_file": STUDY_FILE} if "study" in page else {}) | folders)
+
+
+def code_of_the_workflow(wildcards):
+    """Return the files that the crate copies, which are looked for only where it is asked for."""
+    from altfreeze.report.crate import code_files
+
+    return list(map(str, code_files(Path())))

@@ -1,10 +1,3 @@
-def code_of_the_workflow(wildcards):
-    """Return the files that the crate copies, which are looked for only where it is asked for."""
-    from altfreeze.report.crate import code_files
-
-    return list(map(str, code_files(Path())))
-
-
 rule crate:
     input:
         files=[

@@ -57,19 +57,6 @@ PAGES = {
 }
 
 
-def page_notebook(wildcards):
-    """Return the notebook of a page."""
-    return f"workflow/notebooks/{PAGES[wildcards.page]['notebook']}.ipynb"
-
-
-def page_parameters(wildcards, input):
-    """Return the parameters of a page's notebook as JSON: its values, and where what it reads lies."""
-    page, paths = PAGES[wildcards.page], {"tables": input.tables, "data": input.data}
-    folders = {name: str(Path(read[0]).parent) for name, read in paths.items() if read}
-    study_file = {"study_file": STUDY_FILE} if "study" in page else {}
-    return as_json(page.get("values", {}) | folders | study_file)
-
-
 rule page:
     input:
         tables=lambda wildcards: [f"<results>/tables/{table}" for table in PAGES[wildcards.page].get("tables", [])],
