@@ -1,5 +1,6 @@
 """Pages of executed notebooks: the same bytes again, and nothing that runs or loads."""
 
+import ast
 import re
 
 import nbformat
@@ -7,7 +8,7 @@ import papermill
 import pytest
 from altfreeze.report.notebook_pages import write_page
 from altfreeze.support.errors import InputError
-from builders import open_page
+from builders import ROOT, assert_loads_nothing, open_page
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -63,6 +64,7 @@ def test_a_notebook_that_is_executed_again_gives_the_same_bytes(tmp_path):
         write_page(executed, executed.with_suffix(".html"))
         found.append([executed.with_suffix(suffix).read_bytes() for suffix in (".ipynb", ".html")])
     assert found[0] == found[1]
+    assert_loads_nothing(executed.with_suffix(".html"))
     node = nbformat.read(executed, as_version=4)
     nbformat.validate(node)
     assert [cell.id for cell in node.cells] == ["parameters", "injected-parameters", "show"]
@@ -70,6 +72,21 @@ def test_a_notebook_that_is_executed_again_gives_the_same_bytes(tmp_path):
     assert [output.output_type for output in node.cells[-1].outputs] == ["stream", "execute_result"]
     assert node.cells[-1].outputs[0].text == "seen\n"
     assert b"loglog" not in b"".join(found[0])
+
+
+# a code cell imports, names and calls: it holds no function and no sum
+COMPUTING = (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.BinOp, ast.comprehension, ast.AugAssign)
+
+
+@pytest.mark.parametrize("name", ["budgets", "statistics", "dynamics", "schedules"])
+def test_a_page_of_a_study_computes_nothing(name):
+    notebook = nbformat.read(ROOT / "workflow" / "notebooks" / f"{name}.ipynb", as_version=4)
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    for source in code:
+        computing = [node for node in ast.walk(ast.parse(source)) if isinstance(node, COMPUTING)]
+        assert computing == []
+    # but for parameters and imports, a call or a few
+    assert max(source.count("\n") for source in code[2:]) < 10
 
 
 def test_code_is_shown_by_the_keyboard(browser, tmp_path):

@@ -57,22 +57,8 @@ PAGES = {
 }
 
 
-def page_notebook(wildcards):
-    """Return the notebook of a page."""
-    return f"workflow/notebooks/{PAGES[wildcards.page]['notebook']}.ipynb"
-
-
-def page_parameters(wildcards, input):
-    """Return the parameters of a page's notebook as JSON: its values, and where what it reads lies."""
-    paths = {"study_file": input.study, "tables": input.tables, "data": input.data}
-    folders = {name: str(Path(read[0]).parent) for name, read in paths.items() if read and name != "study_file"}
-    study_file = {"study_file": input.study} if input.study else {}
-    return as_json(PAGES[wildcards.page].get("values", {}) | folders | study_file)
-
-
 rule page:
     input:
-        study=lambda wildcards: ancient("<results>/study.json") if "study" in PAGES[wildcards.page] else [],
         tables=lambda wildcards: [f"<results>/tables/{table}" for table in PAGES[wildcards.page].get("tables", [])],
         data=lambda wildcards: [f"<results>/data/{dataset}.npz" for dataset in PAGES[wildcards.page].get("data", [])],
         notebook=page_notebook,
@@ -161,11 +147,12 @@ rule report:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        study=lambda wildcards: STUDY,
+        study=STUDY_FILE,
+        configuration=lambda wildcards: STUDY,
         tables=subpath(input.runs, parent=True),
         code=fingerprint("altfreeze.report.page"),
     message:
         "Write the report"
     shell:
-        "python -m altfreeze report --study {input.study:q} --tables {params.tables:q} --pages {input.pages:q} "
+        "python -m altfreeze report --study {params.study:q} --tables {params.tables:q} --pages {input.pages:q} "
         "--output {output.report:q} 2> {log:q}"

@@ -12,40 +12,40 @@ from altfreeze.vocabulary import BUDGETS, EQUAL_BUDGETS
 _OVER = {"freeze_ratio": "freeze ratio", "depth": "depth"}
 
 
-def against_standard(study: Study, across: pd.DataFrame) -> pd.DataFrame:
+def against_standard(study: Study, across_datasets: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the table across_datasets that compare whole trainings with standard training.
 
     At the primary depth, under the configured recipe; none where the study has one data set.
     """
-    rows = across[
-        (across["depth"] == study.primary_depth)
-        & (across["reference"] == "standard")
-        & (across["recipe"] == "configured")
-        & across["strategy"].isin(whole_trainings(study))
+    rows = across_datasets[
+        (across_datasets["depth"] == study.primary_depth)
+        & (across_datasets["reference"] == "standard")
+        & (across_datasets["recipe"] == "configured")
+        & across_datasets["strategy"].isin(whole_trainings(study))
     ]
     return rows if len(study.datasets) > 1 else rows.iloc[:0]
 
 
-def _at_primary_budget(study: Study, across: pd.DataFrame) -> pd.DataFrame:
-    rows = against_standard(study, across)
+def _at_primary_budget(study: Study, across_datasets: pd.DataFrame) -> pd.DataFrame:
+    rows = against_standard(study, across_datasets)
     return rows[rows["budget"] == study.primary_budget]
 
 
-def can_be_drawn(study: Study, across: pd.DataFrame) -> bool:
+def can_be_drawn(study: Study, across_datasets: pd.DataFrame) -> bool:
     """Return whether any strategy has a mean over data sets at the primary budget."""
-    return bool(_at_primary_budget(study, across)["mean"].notna().any())
+    return bool(_at_primary_budget(study, across_datasets)["mean"].notna().any())
 
 
-def on_others_like_these(study: Study, comparisons: pd.DataFrame, across: pd.DataFrame) -> str:
+def on_others_like_these(study: Study, comparisons: pd.DataFrame, across_datasets: pd.DataFrame) -> str:
     """Return how many strategies get which verdict at each budget, and whether both questions get the same one."""
     if len(study.datasets) == 1:
         return "One data set says nothing of others."
     labels, clock = whole_trainings(study), study.primary_budget
     seen = compared_rows(comparisons, "final_test_accuracy", clock, "standard")
     seen = seen[(seen["dataset"] == "all") & (seen["depth"] == study.primary_depth)].set_index("strategy")["verdict"]
-    usable = _at_primary_budget(study, across).dropna(subset="mean")
+    usable = _at_primary_budget(study, across_datasets).dropna(subset="mean")
     same = (usable["verdict"].to_numpy() == seen.reindex(usable["strategy"]).to_numpy()).sum()
-    rows = against_standard(study, across).dropna(subset="mean")
+    rows = against_standard(study, across_datasets).dropna(subset="mean")
     of_budgets = [f"{tally(rows.loc[rows['budget'] == budget, 'verdict'])} {at(budget)}" for budget in EQUAL_BUDGETS]
     sentences = [
         f"At depth {study.primary_depth}, of {count(len(labels), 'strategy', 'strategies')}: {'; '.join(of_budgets)}.",
@@ -60,7 +60,7 @@ def on_others_like_these(study: Study, comparisons: pd.DataFrame, across: pd.Dat
     return " ".join(sentences)
 
 
-def on_others_like_these_table(study: Study, across: pd.DataFrame) -> pd.DataFrame:
+def on_others_like_these_table(study: Study, across_datasets: pd.DataFrame) -> pd.DataFrame:
     """Return each strategy minus standard training at the primary budget, each data set one value."""
     rows = [
         [
@@ -73,7 +73,7 @@ def on_others_like_these_table(study: Study, across: pd.DataFrame) -> pd.DataFra
                 filter(None, map(percent, (row.probability_worse, row.probability_equivalent, row.probability_better)))
             ),
         ]
-        for row in _at_primary_budget(study, across).itertuples()
+        for row in _at_primary_budget(study, across_datasets).itertuples()
     ]
     columns = [heading(at(study.primary_budget)), "Mean (points), 95 % t interval", "95 % cluster bootstrap"]
     columns += ["Interquartile mean", "Wilcoxon p", "Worse / equivalent / better"]

@@ -125,7 +125,7 @@ def for_its_operations(study: Study, epochs: pd.DataFrame) -> str:
     return (
         "With at most the operations that an alternating strategy spent in all, in whole epochs, standard "
         "training had reached the mean validation accuracy below; the alternating strategy ended above it in "
-        f"{ahead} of {len(table)} cases."
+        f"{ahead} of {count(len(table), 'case')}."
     )
 
 

@@ -28,8 +28,8 @@ def primary_rows(comparisons: pd.DataFrame) -> pd.DataFrame:
     return comparisons[comparisons["family"] == "primary"]
 
 
-def _primary_across(across: pd.DataFrame) -> Any:
-    return next(across[across["family"] == "primary"].itertuples())
+def _primary_across(across_datasets: pd.DataFrame) -> Any:
+    return next(across_datasets[across_datasets["family"] == "primary"].itertuples())
 
 
 def on_these_data_sets(study: Study, comparisons: pd.DataFrame) -> str:
@@ -52,15 +52,15 @@ def on_these_data_sets(study: Study, comparisons: pd.DataFrame) -> str:
     )
 
 
-def on_data_sets_like_these(across: pd.DataFrame) -> str:
+def on_data_sets_like_these(across_datasets: pd.DataFrame) -> str:
     """Return what the primary comparison says of data sets like these."""
-    row = _primary_across(across)
+    row = _primary_across(across_datasets)
     if not row.datasets:
         return "**On data sets like these:** no data set has a pair of runs."
     if row.datasets == 1:
         return "**On data sets like these:** one data set says nothing of others."
     without = f", {row.missing} left out" if row.missing else ""
-    adjusted = across["adjusted_p"].notna().sum()
+    adjusted = across_datasets["adjusted_p"].notna().sum()
     holm = f", {number(row.adjusted_p)} after Holm's adjustment in its family of {adjusted}" if adjusted > 1 else ""
     return (
         f"**On data sets like these: {row.verdict}.** Mean {points(row.mean)} points, 95 % t interval "
@@ -72,9 +72,9 @@ def on_data_sets_like_these(across: pd.DataFrame) -> str:
     )
 
 
-def too_few_data_sets(across: pd.DataFrame) -> str:
+def too_few_data_sets(across_datasets: pd.DataFrame) -> str:
     """Return a warning where no result could be significant, else nothing."""
-    row = _primary_across(across)
+    row = _primary_across(across_datasets)
     if row.datasets < 2 or row.can_be_significant:
         return ""
     return (
@@ -83,10 +83,10 @@ def too_few_data_sets(across: pd.DataFrame) -> str:
     )
 
 
-def secondary_comparisons(across: pd.DataFrame) -> str:
+def secondary_comparisons(across_datasets: pd.DataFrame) -> str:
     """Return how many comparisons are secondary, and how many small p-values are to be expected among them."""
-    secondary = (across["family"] == "secondary").sum()
-    tuned = (across["recipe"] == "tuned").any()
+    secondary = (across_datasets["family"] == "secondary").sum()
+    tuned = (across_datasets["recipe"] == "tuned").any()
     return (
         f"This is the one comparison that the configuration named before it was seen. All {secondary} others in "
         f"the table of data sets are *secondary*: their p-values are not adjusted for their number, and with no "
@@ -95,16 +95,16 @@ def secondary_comparisons(across: pd.DataFrame) -> str:
     )
 
 
-def family(across: pd.DataFrame) -> str:
+def family(across_datasets: pd.DataFrame) -> str:
     """Return a sentence on the family that the configuration declares, empty without one."""
-    if not (across["family"] == "family").any():
+    if not (across_datasets["family"] == "family").any():
         return ""
     return "The family that is tested together, p-values adjusted by Holm's method:"
 
 
-def family_table(across: pd.DataFrame) -> pd.DataFrame:
+def family_table(across_datasets: pd.DataFrame) -> pd.DataFrame:
     """Return the primary comparison and the others of its family."""
-    declared = across[across["family"] == "family"]
+    declared = across_datasets[across_datasets["family"] == "family"]
     rows = [
         [
             row.strategy,
@@ -116,7 +116,7 @@ def family_table(across: pd.DataFrame) -> pd.DataFrame:
             number(row.adjusted_p),
             row.verdict,
         ]
-        for row in ([_primary_across(across), *declared.itertuples()] if len(declared) else [])
+        for row in ([_primary_across(across_datasets), *declared.itertuples()] if len(declared) else [])
     ]
     columns = ["Strategy", "Minus", "Read", "Mean (points)", "95 % t interval", "Wilcoxon p", "Adjusted p", "Verdict"]
     return pd.DataFrame(rows, columns=columns)

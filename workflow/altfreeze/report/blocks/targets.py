@@ -78,17 +78,10 @@ def sooner(study: Study, reached: pd.DataFrame) -> str:
     )
 
 
-def sooner_table(study: Study, reached: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
-    """Return each strategy's time to the target as a ratio to standard training's, on every clock.
-
-    Parameters
-    ----------
-    study : altfreeze.study.grid.Study
-    reached, times : pandas.DataFrame
-        The tables reached and times_to_target.
-    """
+def sooner_table(study: Study, reached: pd.DataFrame, times_to_target: pd.DataFrame) -> pd.DataFrame:
+    """Return each strategy's time to the target as a ratio to standard training's, on every clock."""
     level, _ = _common_level(study, reached)
-    rows_of = _here(study, times)
+    rows_of = _here(study, times_to_target)
     rows_of = rows_of[rows_of["level"] == level].set_index(["dataset", "seed"])
     standard = rows_of[rows_of["strategy"] == "standard"]
     there, clocks = standard["reached"] == 1, list(CLOCKS)

@@ -171,7 +171,7 @@ def _budget_panels(
     labels = list(rows["strategy"].unique())
     furthest = 100 * rows[["difference", *itertools.chain(*bars)]].abs().max(axis=None)
     with style():
-        titles = [textwrap.fill(f"At {budget.words}", 22) for budget in EQUAL_BUDGETS.values()]
+        titles = [textwrap.fill(f"At {budget.words}", 19) for budget in EQUAL_BUDGETS.values()]
         lines = 1 + max(title.count("\n") for title in titles)
         figure = Figure(figsize=(10, 1.1 + 0.2 * lines + 0.3 * len(labels)), layout="constrained")
         axes = figure.subplots(1, len(EQUAL_BUDGETS), sharex=True, sharey=True)
