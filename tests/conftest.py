@@ -21,10 +21,13 @@ CHROME_FLAGS = [
 ]
 
 
+# the modules that wait for jobs most, beside which others run, the longest first
+SLOW = ("test_slurm", "test_workflow", "test_terminal", "test_faults")
+
+
 def pytest_collection_modifyitems(items):
-    """Begin with the modules that wait for jobs most, beside which others run."""
-    slow = ("test_slurm", "test_workflow", "test_terminal")
-    items.sort(key=lambda item: item.module.__name__ not in slow)
+    """Begin with the slow modules."""
+    items.sort(key=lambda item: SLOW.index(item.path.stem) if item.path.stem in SLOW else len(SLOW))
 
 
 @pytest.fixture(autouse=True)

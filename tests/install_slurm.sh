@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install the Slurm that tests/test_slurm.py starts; Debian or Ubuntu, as root.
+# Install the Slurm that tests/workflow/test_slurm.py starts; Debian or Ubuntu, as root.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 # its services are not started here: the tests start daemons of their own

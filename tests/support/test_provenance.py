@@ -1,5 +1,6 @@
 """What counts as a change of code: all that is run, followed through its imports, and nothing beside it."""
 
+import ast
 import json
 import os
 import re
@@ -24,6 +25,12 @@ def modules():
     """Return the names of all modules of the package."""
     names = [path.relative_to(PACKAGE.parent).with_suffix("").parts for path in sorted(PACKAGE.rglob("*.py"))]
     return [".".join(parts).removesuffix(".__init__") for parts in names]
+
+
+def path_of(package, module):
+    """Return the file of a module."""
+    path = package.parent.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 @pytest.fixture
@@ -321,13 +328,21 @@ def roots_of(jobs, monkeypatch):
     return {(rule, tuple(roots)) for rule, _, roots in jobs if roots}
 
 
+def test_nothing_that_prints_is_code_that_decides_numbers(roots_of):
+    stages = {rule: closure(*roots) for rule, roots in roots_of if rule in ("data", "train", "timing", "collect")}
+    assert len(stages) == 4
+    for module in {module for names in stages.values() for module in names}:
+        tree = ast.parse(path_of(PACKAGE, module).read_text())
+        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        assert not names & {"print", "tqdm"}, module
+
+
 def test_a_change_of_a_module_makes_those_rules_stale_that_import_it(package, roots_of, import_graph):
     before = {roots: fingerprint(*roots) for _, roots in roots_of}
     reached = {roots: import_graph.closure(*roots) for _, roots in roots_of}
     seen = set()
     for module in modules():
-        path = package.parent.joinpath(*module.split("."))
-        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        path = path_of(package, module)
         kept = path.read_text()
         path.write_text(f"{kept}\nUNUSED = 1\n")
         changed = {(rule, roots) for rule, roots in roots_of if fingerprint(*roots) != before[roots]}

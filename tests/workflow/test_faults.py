@@ -313,10 +313,7 @@ def commands(results):
     notebook = results / "page.ipynb"
     shutil.copy(ROOT / "workflow" / "notebooks" / "budgets.ipynb", notebook)
     return {
-        "data": (
-            [given, "--name=iris", f"--output={results}/data/iris.npz", f"--manifest={results}/data/iris.json"],
-            "iris.npz",
-        ),
+        "data": ([given, "--name=iris", *data], "iris.npz"),
         "train": ([*pack, f"--output={results}/new.csv", f"--manifest={results}/new.json"], "new.csv"),
         "tune": ([*cell, f"--output={results}/new.json"], "new.json"),
         "timing": (

@@ -190,7 +190,7 @@ def test_a_failed_job_is_told_once_with_its_log_and_what_to_do(clone):
     assert done.stdout.count("Failed again, in the same way: Store data set mine\n") == 1
     assert done.stdout.count("Trying to restart job") == 1
     end = done.stdout[done.stdout.index("Stopped: ") :].splitlines()
-    assert re.fullmatch(r"Stopped: 2 of 4 jobs, [\d a-z]+; 1 job failed:", end[0])
+    assert re.fullmatch(r"Stopped: 1 of 3 jobs, [\d a-z]+; 1 job failed:", end[0])
     assert end[1] == f"  Store data set mine: {log}"
     assert end[2].startswith("Mend what the logs name, then give the same command again")
     assert "--keep-going" in end[2]
