@@ -29,6 +29,7 @@ from altfreeze.freezing.plan import Workload, plan_work
 from altfreeze.statistics import verdict as verdict_of
 from altfreeze.study.cell import Cell
 from altfreeze.study.grid import FIRST_CALIBRATION_SEED, Pack, Study
+from altfreeze.study.reading import study_of
 from altfreeze.support.files import atomic_output, sha256_of_file, write_json
 from altfreeze.tables.collect import collect
 from altfreeze.tables.schema import CELL, KEY, columns, conform, read_table, write_table
@@ -82,7 +83,7 @@ def need(programs: list[str], script: str, path: str | None = None) -> list[str]
 
 def make_study(**keys: Any) -> Study:
     """Return a study of the default configuration with some keys changed."""
-    return Study.of(keys)
+    return study_of(keys)
 
 
 def make_cell(strategy: str = "alternating-0.5", study: Study | None = None, **keys: Any) -> Cell:
@@ -111,7 +112,7 @@ def make_small_study(**keys: Any) -> Study:
 
 def make_default_study(**keys: Any) -> Study:
     """Return the study of config/config.yaml with some keys changed."""
-    return Study.of(yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8")) | keys)
+    return study_of(yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8")) | keys)
 
 
 def make_unchecked_study(base: Study, **keys: Any) -> Study:

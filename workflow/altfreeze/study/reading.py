@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from altfreeze.study import mistakes
 from altfreeze.study.consistency import contradictions
+from altfreeze.study.grid import Study
 from altfreeze.study.mistakes import key_of, quoted
-from altfreeze.study.schema import Configuration
+from altfreeze.study.schema import Configuration, keys
 from altfreeze.support.errors import InputError
 
 # no value of the configuration has as many levels of lists and keys; anchors of YAML can make endless ones
@@ -152,8 +153,8 @@ def complete(config: Any, files: Sequence[Path | str] = (), origin: str = "--con
         wrong: list[mistakes.Mistake] = []
     except ValidationError as error:
         wrong = list(mistakes.sentences(error))
-        keys = {path[0] for path, _ in wrong}
-        values = dict(Configuration.model_validate({key: value for key, value in given.items() if key not in keys}))
+        at_fault = {path[0] for path, _ in wrong}
+        values = dict(Configuration.model_validate({key: given[key] for key in given if key not in at_fault}))
     wrong += contradictions(values, {path[0] for path, _ in wrong})
     if wrong:
         raise InputError(
@@ -213,3 +214,35 @@ def load(*files: Path | str) -> dict[str, Any]:
     for layer in layers:
         merged |= layer
     return complete(whole_sources(merged, layers), files)
+
+
+def study_of(config: Any, origin: str = "--config") -> Study:
+    """Return the study of a configuration, checked and completed; see `complete`."""
+    return Study(complete(config, origin=origin))
+
+
+def read_study(path: Path | str) -> Study:
+    """Return the study of a file: its configuration, or the ``study.json`` that stands beside the tables.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    altfreeze.study.grid.Study
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, lacks a key or is no configuration.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not the study's record: {type(error).__name__}: {error}") from None
+    config = content.get("config", content) if isinstance(content, dict) else content
+    absent = [key for key in keys() if isinstance(config, dict) and key not in config]
+    if absent:
+        raise InputError(f"{path}: {', '.join(absent)} is missing; allowed: the file that the workflow writes")
+    return study_of(config, origin=str(path))
