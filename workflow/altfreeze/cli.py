@@ -155,9 +155,13 @@ def _whole(text):
 
 
 def _seconds(text):
-    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: a number ≥ 0")
-    return float(text)
+    return seconds
 
 
 def _learning_rate(text):
