@@ -36,6 +36,24 @@ def subnormal_numbers():
 
 
 @pytest.fixture(scope="session")
+def wine():
+    """Features and classes of the wine data; nobody changes them."""
+    from sklearn.datasets import load_wine
+
+    return load_wine(return_X_y=True)
+
+
+@pytest.fixture
+def stored_wine(wine, tmp_path):
+    """Where the wine data is stored as a job reads it."""
+    import numpy as np
+
+    path = tmp_path / "wine.npz"
+    np.savez(path, X=wine[0], y=wine[1])
+    return path
+
+
+@pytest.fixture(scope="session")
 def copy_clone():
     """Return a function that copies what a clone holds to a new folder."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]

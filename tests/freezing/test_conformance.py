@@ -13,7 +13,6 @@ from altfreeze.study import grid as config
 from altfreeze.support.randomness import stream_seed
 from altfreeze.training import trainer as training
 from altfreeze.training.trainer import train_pack
-from sklearn.datasets import load_wine
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -31,11 +30,6 @@ FREEZES_NOTHING = {
     "lisa": {"layers": DEPTH},
     "hift": {"layers_per_group": DEPTH},
 }
-
-
-@pytest.fixture(scope="module")
-def wine():
-    return load_wine(return_X_y=True)
 
 
 def make_cell(name, **keys):

@@ -13,15 +13,9 @@ from altfreeze.study import grid as config
 from altfreeze.support.randomness import stream_seed
 from altfreeze.training.network import StackedMLP, layer_sizes
 from altfreeze.training.trainer import make_optimizer, train_pack
-from sklearn.datasets import load_wine
 from torch.nn import functional
 
 DEPTH, EPOCHS, ROWS, BATCHES = 4, 6, 106, 4
-
-
-@pytest.fixture(scope="module")
-def wine():
-    return load_wine(return_X_y=True)
 
 
 def make_cell(strategy="alternating-0.5", **keys):

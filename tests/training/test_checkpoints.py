@@ -26,7 +26,6 @@ from altfreeze.training.batches import workload_of
 from altfreeze.training.checkpoints import Checkpoint, read_state, write_state
 from altfreeze.training.trainer import train_pack
 from builders import ROOT, make_study
-from sklearn.datasets import load_wine
 
 DEPTH, EPOCHS, SEEDS = 4, 6, (0, 3)
 # so short that a checkpoint is due after every epoch
@@ -41,11 +40,6 @@ def one_thread():
     yield
     torch.set_num_threads(threads)
     torch.set_flush_denormal(False)
-
-
-@pytest.fixture(scope="module")
-def wine():
-    return load_wine(return_X_y=True)
 
 
 def make_cell(name="alternating", parameters=None, **keys):
@@ -139,12 +133,6 @@ def test_it_goes_on_with_seeds_that_diverged(wine, name, diverged):
     assert_resumes(wine, cell, seeds=range(3))
 
 
-def stored(wine, folder):
-    path = folder / "wine.npz"
-    np.savez(path, X=wine[0], y=wine[1])
-    return path
-
-
 class StoppedError(Exception):
     """Stands for whatever ends a job."""
 
@@ -157,7 +145,7 @@ def stop_at(epoch):
     return lambda cell, seeds: progress
 
 
-def run(wine, folder, monkeypatch, stop=None, name="a", **keys):
+def run(stored_wine, folder, monkeypatch, stop=None, name="a", **keys):
     """Run a job, up to an epoch; return its log without seconds where it ended."""
     arguments = {"cell": make_cell(), "seeds": range(2), "device": "cpu", "threads": 1} | {
         key: keys.pop(key) for key in ("cell", "seeds", "threads") if key in keys
@@ -168,9 +156,9 @@ def run(wine, folder, monkeypatch, stop=None, name="a", **keys):
         patch.setattr(job, "_show_progress", stop_at(stop))
         if stop:
             with pytest.raises(StoppedError):
-                job.run(stored(wine, folder), *arguments.values(), **outputs, **kept)
+                job.run(stored_wine, *arguments.values(), **outputs, **kept)
             return None
-        job.run(stored(wine, folder), *arguments.values(), **outputs, **kept)
+        job.run(stored_wine, *arguments.values(), **outputs, **kept)
     return without_seconds(outputs["log_path"])
 
 
@@ -180,12 +168,12 @@ def without_seconds(log):
 
 
 @pytest.mark.parametrize("observed", [False, True])
-def test_a_job_that_was_stopped_writes_what_an_undisturbed_one_writes(wine, tmp_path, monkeypatch, capsys, observed):
+def test_a_job_that_was_stopped_writes_what_an_undisturbed_one_writes(stored_wine, tmp_path, monkeypatch, capsys, observed):
     flows = [{"flow_path": tmp_path / name} if observed else {} for name in ("a.flow.csv", "b.flow.csv")]
-    expected = run(wine, tmp_path, monkeypatch, name="b", checkpoint_path=None, **flows[1])
-    run(wine, tmp_path, monkeypatch, stop=5, **flows[0])
+    expected = run(stored_wine, tmp_path, monkeypatch, name="b", checkpoint_path=None, **flows[1])
+    run(stored_wine, tmp_path, monkeypatch, stop=5, **flows[0])
     assert (tmp_path / "kept" / "a.pt").exists()
-    assert run(wine, tmp_path, monkeypatch, **flows[0]) == expected
+    assert run(stored_wine, tmp_path, monkeypatch, **flows[0]) == expected
     said = capsys.readouterr().err
     assert said == f"checkpoint {tmp_path / 'kept' / 'a.pt'} found; training goes on after epoch 4 of seeds 0-1\n"
     assert json.loads((tmp_path / "a.json").read_text())["resumed_at_epochs"] == [4]
@@ -196,8 +184,8 @@ def test_a_job_that_was_stopped_writes_what_an_undisturbed_one_writes(wine, tmp_
 
 
 @pytest.mark.parametrize("seconds", [0, 3600])
-def test_no_state_is_kept_before_the_seconds_are_over_and_never_with_0(wine, tmp_path, monkeypatch, seconds):
-    run(wine, tmp_path, monkeypatch, stop=5, checkpoint_seconds=seconds)
+def test_no_state_is_kept_before_the_seconds_are_over_and_never_with_0(stored_wine, tmp_path, monkeypatch, seconds):
+    run(stored_wine, tmp_path, monkeypatch, stop=5, checkpoint_seconds=seconds)
     assert not (tmp_path / "kept" / "a.pt").exists()
 
 
@@ -214,22 +202,22 @@ def test_a_checkpoint_is_due_each_time_that_its_seconds_are_over(tmp_path, monke
     assert due == [130, 160, 190]
 
 
-def test_a_job_counts_its_own_starts_until_it_is_done(wine, tmp_path, monkeypatch):
+def test_a_job_counts_its_own_starts_until_it_is_done(stored_wine, tmp_path, monkeypatch):
     def attempt(**keys):
-        run(wine, tmp_path, monkeypatch, **keys)
+        run(stored_wine, tmp_path, monkeypatch, **keys)
         return json.loads((tmp_path / "a.json").read_text())["attempt"]
 
     assert attempt() == 1
     for stop in (1, 2, 3):
-        run(wine, tmp_path, monkeypatch, stop=stop)
+        run(stored_wine, tmp_path, monkeypatch, stop=stop)
     assert attempt() == 4
     assert attempt() == 1, "the count goes when the pack is whole"
     # without checkpoints too, but not those of another job
-    run(wine, tmp_path, monkeypatch, stop=1, checkpoint_seconds=0)
+    run(stored_wine, tmp_path, monkeypatch, stop=1, checkpoint_seconds=0)
     assert attempt(seeds=range(3), checkpoint_seconds=0) == 1
-    run(wine, tmp_path, monkeypatch, stop=1, checkpoint_seconds=0)
+    run(stored_wine, tmp_path, monkeypatch, stop=1, checkpoint_seconds=0)
     assert attempt(checkpoint_seconds=0) == 2
-    run(wine, tmp_path, monkeypatch, stop=1, checkpoint_path=None)
+    run(stored_wine, tmp_path, monkeypatch, stop=1, checkpoint_path=None)
     assert attempt(checkpoint_path=None) == 1
 
 
@@ -262,12 +250,12 @@ for _ in range(100):
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_a_checkpoint_of_another_job_is_refused(wine, tmp_path, monkeypatch, capsys, change, reason):
+def test_a_checkpoint_of_another_job_is_refused(stored_wine, tmp_path, monkeypatch, capsys, change, reason):
     if "flow_path" in change:
         change = {"flow_path": tmp_path / change["flow_path"]}
-    run(wine, tmp_path, monkeypatch, stop=5)
-    undisturbed = run(wine, tmp_path, monkeypatch, name="b", checkpoint_path=None, **change)
-    assert run(wine, tmp_path, monkeypatch, **change) == undisturbed
+    run(stored_wine, tmp_path, monkeypatch, stop=5)
+    undisturbed = run(stored_wine, tmp_path, monkeypatch, name="b", checkpoint_path=None, **change)
+    assert run(stored_wine, tmp_path, monkeypatch, **change) == undisturbed
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert f"refused: it is of {reason} training starts anew" in said
@@ -288,9 +276,9 @@ def test_a_checkpoint_of_other_data_code_versions_or_device_is_refused(tmp_path,
     )
 
 
-def test_a_checkpoint_that_is_cut_short_or_changed_by_a_bit_is_refused(wine, tmp_path, monkeypatch, capsys):
-    expected = run(wine, tmp_path, monkeypatch, name="b", checkpoint_path=None)
-    run(wine, tmp_path, monkeypatch, stop=5)
+def test_a_checkpoint_that_is_cut_short_or_changed_by_a_bit_is_refused(stored_wine, tmp_path, monkeypatch, capsys):
+    expected = run(stored_wine, tmp_path, monkeypatch, name="b", checkpoint_path=None)
+    run(stored_wine, tmp_path, monkeypatch, stop=5)
     path = tmp_path / "kept" / "a.pt"
     content, chance = path.read_bytes(), random.Random(1)
     foreign = torch.save({"job": {}, "state": {}}, tmp_path / "foreign.pt") or (tmp_path / "foreign.pt").read_bytes()
@@ -304,7 +292,7 @@ def test_a_checkpoint_that_is_cut_short_or_changed_by_a_bit_is_refused(wine, tmp
         said = capsys.readouterr().err
         assert said.count("\n") == 1
         assert "refused: ValueError: its content is not what was written; training starts anew" in said
-    assert run(wine, tmp_path, monkeypatch) == expected
+    assert run(stored_wine, tmp_path, monkeypatch) == expected
 
 
 def test_a_checkpoint_that_would_run_code_is_refused(tmp_path, capsys):
@@ -327,18 +315,18 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path, capsys):
     assert "refused" in said
 
 
-def test_a_checkpoint_that_cannot_be_written_ends_no_training(wine, tmp_path, monkeypatch, capsys):
-    expected = run(wine, tmp_path, monkeypatch, name="b", checkpoint_path=None)
+def test_a_checkpoint_that_cannot_be_written_ends_no_training(stored_wine, tmp_path, monkeypatch, capsys):
+    expected = run(stored_wine, tmp_path, monkeypatch, name="b", checkpoint_path=None)
     (tmp_path / "kept").write_text("a file where a folder is needed")
-    assert run(wine, tmp_path, monkeypatch, checkpoint_path=tmp_path / "kept" / "a.pt") == expected
+    assert run(stored_wine, tmp_path, monkeypatch, checkpoint_path=tmp_path / "kept" / "a.pt") == expected
     said = capsys.readouterr().err.splitlines()
     reasons = ["keeps no count", "refused", *["not written"] * (EPOCHS - 1), "not removed"]
     assert all(reason in line for reason, line in zip(reasons, said, strict=True))
 
 
 @pytest.mark.parametrize("stop", [1, 4])
-def test_a_job_in_several_stacks_goes_on_where_it_was(wine, tmp_path, monkeypatch, capsys, stop):
-    expected = run(wine, tmp_path, monkeypatch, name="b", checkpoint_path=None, seeds=range(5))
+def test_a_job_in_several_stacks_goes_on_where_it_was(stored_wine, tmp_path, monkeypatch, capsys, stop):
+    expected = run(stored_wine, tmp_path, monkeypatch, name="b", checkpoint_path=None, seeds=range(5))
     original_split = stacks._resume
 
     def in_three(checkpoint, seeds):
@@ -354,8 +342,8 @@ def test_a_job_in_several_stacks_goes_on_where_it_was(wine, tmp_path, monkeypatc
 
     with monkeypatch.context() as patch:
         patch.setattr(sys.modules[__name__], "stop_at", lambda stop: stop_the_second)
-        run(wine, tmp_path, monkeypatch, stop=stop, seeds=range(5))
-    found = run(wine, tmp_path, monkeypatch, seeds=range(5))
+        run(stored_wine, tmp_path, monkeypatch, stop=stop, seeds=range(5))
+    found = run(stored_wine, tmp_path, monkeypatch, seeds=range(5))
     assert begun == [[0], [1, 2]]
     manifest = json.loads((tmp_path / "a.json").read_text())
     assert manifest["stacks"] == ["0-0", "1-2", "3-4"]
@@ -422,9 +410,8 @@ print(json.dumps(kills))
 """
 
 
-def test_packs_that_are_killed_at_random_moments_end_with_the_bytes_of_undisturbed_ones(wine, tmp_path):
-    data = stored(wine, tmp_path)
-    cells = [
+def test_packs_that_are_killed_at_random_moments_end_with_the_bytes_of_undisturbed_ones(stored_wine, tmp_path):
+        cells = [
         make_cell(epochs_alternating=40),
         make_cell(epochs_alternating=40, optimizer="sgd", dropout=0.2, **STEPS),
         make_cell("progressive", {"freeze_start": 0, "freeze_level": 1}, epochs_alternating=40),
@@ -438,7 +425,7 @@ def test_packs_that_are_killed_at_random_moments_end_with_the_bytes_of_undisturb
         for name in ("whole", "killed"):
             stem = tmp_path / name / str(number)
             stem.parent.mkdir(exist_ok=True)
-            options = {"data": data, "cell": json.dumps(cell.as_dict()), "seeds": "0-2", "device": "cpu"}
+            options = {"data": stored_wine, "cell": json.dumps(cell.as_dict()), "seeds": "0-2", "device": "cpu"}
             options |= {"output": f"{stem}.csv", "manifest": f"{stem}.json", "gradient-flow": f"{stem}.flow.csv"}
             if name == "killed":
                 options |= {"checkpoint": tmp_path / "kept" / f"{number}.pt", "checkpoint-seconds": 0.002}
@@ -466,7 +453,7 @@ def test_packs_that_are_killed_at_random_moments_end_with_the_bytes_of_undisturb
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-def test_a_job_that_is_killed_under_snakemake_goes_on_when_it_is_done_again(wine, tmp_path):
+def test_a_job_that_is_killed_under_snakemake_goes_on_when_it_is_done_again(stored_wine, tmp_path):
     for name in ("Snakefile", "environment.yml", "workflow", "config", "profiles"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
         copy(ROOT / name, tmp_path / name)

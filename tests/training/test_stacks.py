@@ -13,7 +13,6 @@ from altfreeze.study import grid as config
 from altfreeze.support.errors import InputError
 from altfreeze.training import memory, train_pack, train_seeds, tuning, workload_of
 from altfreeze.training import trainer as training
-from sklearn.datasets import load_wine
 
 ERRORS = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
@@ -22,11 +21,6 @@ ERRORS = [
     RuntimeError("CUDA error: out of memory"),
     RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
 ]
-
-
-@pytest.fixture(scope="module")
-def wine():
-    return load_wine(return_X_y=True)
 
 
 @pytest.fixture(autouse=True)
