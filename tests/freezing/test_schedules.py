@@ -3,7 +3,8 @@
 import math
 
 import pytest
-from altfreeze.freezing.schedules import STRATEGIES, Position, defaults, factors, learning_rate_position, split_index
+from altfreeze.freezing.schedules import split_index
+from altfreeze.freezing.strategy import STRATEGIES, Position, defaults, factors, learning_rate_position
 from hypothesis import given
 from hypothesis import strategies as st
 

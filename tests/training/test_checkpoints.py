@@ -14,7 +14,6 @@ import time
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 import torch
@@ -168,7 +167,9 @@ def without_seconds(log):
 
 
 @pytest.mark.parametrize("observed", [False, True])
-def test_a_job_that_was_stopped_writes_what_an_undisturbed_one_writes(stored_wine, tmp_path, monkeypatch, capsys, observed):
+def test_a_job_that_was_stopped_writes_what_an_undisturbed_one_writes(
+    stored_wine, tmp_path, monkeypatch, capsys, observed
+):
     flows = [{"flow_path": tmp_path / name} if observed else {} for name in ("a.flow.csv", "b.flow.csv")]
     expected = run(stored_wine, tmp_path, monkeypatch, name="b", checkpoint_path=None, **flows[1])
     run(stored_wine, tmp_path, monkeypatch, stop=5, **flows[0])
@@ -411,7 +412,7 @@ print(json.dumps(kills))
 
 
 def test_packs_that_are_killed_at_random_moments_end_with_the_bytes_of_undisturbed_ones(stored_wine, tmp_path):
-        cells = [
+    cells = [
         make_cell(epochs_alternating=40),
         make_cell(epochs_alternating=40, optimizer="sgd", dropout=0.2, **STEPS),
         make_cell("progressive", {"freeze_start": 0, "freeze_level": 1}, epochs_alternating=40),

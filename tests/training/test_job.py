@@ -40,7 +40,15 @@ def test_cuda_that_is_not_there_is_one_line(stored_wine, tmp_path):
 
 
 def test_the_training_process_imports_nothing_heavy_and_sets_its_threads_first(stored_wine, tmp_path):
-    arguments = ["train", "--data", stored_wine, "--cell", json.dumps(make_cell(epochs_alternating=2).as_dict()), "--seeds", "0-1"]
+    arguments = [
+        "train",
+        "--data",
+        stored_wine,
+        "--cell",
+        json.dumps(make_cell(epochs_alternating=2).as_dict()),
+        "--seeds",
+        "0-1",
+    ]
     arguments += ["--device", "cpu", "--threads", 3, "--output", tmp_path / "a.csv", "--manifest", tmp_path / "a.json"]
     program = f"""
 import sys, os
@@ -69,7 +77,12 @@ print(heavy or "light", os.environ["OMP_NUM_THREADS"], torch.get_num_threads())
     ],
 )
 def test_a_wrong_argument_is_one_line(change, words, stored_wine, tmp_path):
-    arguments = {"--data": stored_wine, "--cell": json.dumps(make_cell().as_dict()), "--seeds": "0-1", "--device": "cpu"}
+    arguments = {
+        "--data": stored_wine,
+        "--cell": json.dumps(make_cell().as_dict()),
+        "--seeds": "0-1",
+        "--device": "cpu",
+    }
     arguments |= {"--output": tmp_path / "a.csv", "--manifest": tmp_path / "a.json"} | change
     command = [sys.executable, "-m", "altfreeze", "train", *(str(part) for item in arguments.items() for part in item)]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -227,8 +227,6 @@ def test_both_groups_learn_within_an_epoch_when_phases_are_counted_in_steps(wine
     assert rows[-1]["updates"] == "4 4 4 4"
 
 
-
-
 def test_a_control_that_stops_within_an_epoch_is_standard_training_up_to_there(wine):
     cell = make_cell("standard_half_updates", epochs_alternating=5)
     half = train_pack(*wine, cell, range(2))
@@ -272,10 +270,6 @@ def test_the_cache_holds_what_the_frozen_layers_give(wine, monkeypatch):
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7)
 
 
-
-
-
-
 def test_a_diverged_seed_is_marked_from_its_epoch_on_and_harms_no_other(wine, monkeypatch):
     cell = make_cell("standard")
     sound = train_pack(*wine, cell, range(3))
@@ -300,12 +294,6 @@ def test_a_diverged_seed_is_marked_from_its_epoch_on_and_harms_no_other(wine, mo
         else:
             assert row == expected
             assert row["status"] == "ok"
-
-
-
-
-
-
 
 
 @pytest.mark.parametrize("touched", ["at the first step", "at the last"])
@@ -341,15 +329,3 @@ def test_switches_within_an_epoch_do_not_wait_for_the_device(wine, monkeypatch):
     monkeypatch.setattr(torch.Tensor, "item", lambda tensor, item=torch.Tensor.item: asked.append(1) or item(tensor))
     train_pack(*wine, make_cell(freeze_unit="step", epochs_alternating=3), range(2))
     assert len(asked) == 3 + 1, "the frozen layers' checks, once per epoch and at the end"
-
-
-
-
-
-
-
-
-
-
-
-
