@@ -37,6 +37,10 @@ rule all:
     localrule: True
 
 
+onstart:
+    write_study()
+
+
 onsuccess:
     print(progress.success(), file=sys.stderr)
     if Path(config["results"], "report.html").exists():

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from altfreeze.study import configuration
 from altfreeze.study.cell import Cell
 from altfreeze.study.grid import Study
 
@@ -59,7 +58,7 @@ def need(programs: list[str], script: str, path: str | None = None) -> list[str]
 
 def make_study(**keys: Any) -> Study:
     """Return a study of the default configuration with some keys changed."""
-    return Study(configuration.validate(keys))
+    return Study.of(keys)
 
 
 def make_cell(strategy: str = "alternating-0.5", study: Study | None = None, **keys: Any) -> Cell:

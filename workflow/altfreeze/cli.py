@@ -2,283 +2,299 @@
 
 import argparse
 import json
-import math
 import os
 import re
 import sys
+from argparse import Namespace
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
+from altfreeze.study.cell import Cell
+from altfreeze.study.grid import FIRST_CALIBRATION_SEED, Study
+from altfreeze.study.mistakes import meant, quoted
 from altfreeze.support.errors import InputError
 from altfreeze.training.gpu import claim_gpu
 
-# of one pack; the schema of the configuration says the same
+# of one pack, as a study may have of a cell
 MOST_SEEDS = 1_000_000
 
 
-def _json(text):
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{text[:80]!r} is not JSON: {error}") from None
-
-
-def _study(arguments):
-    from altfreeze.study.configuration import validate
-    from altfreeze.study.grid import Study
-
-    return Study(validate(_json(arguments.study), origin="--study"))
-
-
-def _seeds(text):
+def _seeds(text: str) -> range:
     match = re.fullmatch(r"([0-9]{1,9})-([0-9]{1,9})", text)
     if not match or not 0 <= int(match[2]) - int(match[1]) < MOST_SEEDS:
-        raise InputError(
-            f"--seeds: {text[:80]!r} is not allowed; allowed: FIRST-LAST, for example 0-9, {MOST_SEEDS} seeds at most"
+        raise argparse.ArgumentTypeError(
+            f"{text[:80]!r} is not allowed; allowed: FIRST-LAST, for example 0-9, {MOST_SEEDS} seeds at most"
         )
     return range(int(match[1]), int(match[2]) + 1)
 
 
-def _data(arguments):
-    from altfreeze.data.sources import load_dataset, save_dataset
-    from altfreeze.study.configuration import validate_source
+def _refuse_foreign(study: Study, arguments: Namespace) -> None:
+    """Refuse data sets, depths, strategies and recipes that the study does not have."""
+    known = {"name": study.datasets, "dataset": study.datasets, "depth": study.depths}
+    known |= {"strategy": [*study.strategies], "recipe": [*study.recipes]}
+    given = {option: getattr(arguments, option) for option in known if option in arguments}
+    messages = [
+        f"--{option}: {quoted(value)} is not of the study in {arguments.study}; "
+        f"{meant(value, known[option])}allowed: {', '.join(map(str, known[option]))}"
+        for option, value in given.items()
+        if value not in known[option]
+    ]
+    if messages:
+        raise InputError(*messages)
 
-    source = _json(arguments.source)
-    validate_source(arguments.name, source, arguments.study_seed)
-    dataset = load_dataset(arguments.name, source, arguments.study_seed)
-    save_dataset(dataset, arguments.name, source, arguments.output, arguments.manifest)
+
+def _prepare(arguments: Namespace) -> tuple[Study, Cell]:
+    """Return what a job trains, with its threads and its GPU set before torch is imported."""
+    _limit_threads(arguments.threads)
+    study = Study.read(arguments.study)
+    _refuse_foreign(study, arguments)
+    claim_gpu(arguments.device)
+    return study, study.cell(arguments.dataset, arguments.depth, arguments.strategy)
 
 
-def _limit_threads(count):
+def _limit_threads(count: int) -> None:
     # torch reads these when it is imported
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = str(count)
 
 
-def _cell_and_seeds(arguments):
-    """Return what a job trains, checked, with its threads and its GPU set before torch is imported."""
-    from altfreeze.study.cell import Cell
-    from altfreeze.study.configuration import validate_cell
+def _data(arguments: Namespace) -> None:
+    from altfreeze.data.sources import load_dataset, save_dataset
 
-    seeds = _seeds(arguments.seeds)
-    cell = Cell(**validate_cell(_json(arguments.cell)))
-    _limit_threads(arguments.threads)
-    claim_gpu(arguments.device)
-    return cell, seeds
+    study = Study.read(arguments.study)
+    _refuse_foreign(study, arguments)
+    source = study.sources[arguments.name]
+    dataset = load_dataset(arguments.name, source, study.seed)
+    save_dataset(dataset, arguments.name, source, arguments.output, arguments.manifest)
 
 
-def _train(arguments):
-    cell, seeds = _cell_and_seeds(arguments)
+def _train(arguments: Namespace) -> None:
+    if (arguments.recipe == "tuned") != bool(arguments.tuning):
+        raise InputError("--tuning: is needed for the recipe tuned, and for no other")
+    study, cell = _prepare(arguments)
     from altfreeze.training.job import run
     from altfreeze.training.tuning import read_learning_rate
 
     if arguments.tuning:
         cell = cell.at(read_learning_rate(arguments.tuning, cell))
     outputs = (arguments.output, arguments.manifest, arguments.gradient_flow)
-    kept = (arguments.checkpoint, arguments.checkpoint_seconds, arguments.memory)
-    run(arguments.data, cell, seeds, arguments.device, arguments.threads, *outputs, *kept)
+    kept = (arguments.checkpoint, study.checkpoint_seconds, arguments.memory)
+    run(arguments.data, cell, arguments.seeds, arguments.device, arguments.threads, *outputs, *kept)
 
 
-def _tune(arguments):
-    cell, seeds = _cell_and_seeds(arguments)
+def _tune(arguments: Namespace) -> None:
+    study, cell = _prepare(arguments)
+    if not study.tune:
+        raise InputError(f"{arguments.study}: tune: [] states no learning rates to try; allowed: a list of some")
     from altfreeze.training.job import run_tuning
 
+    seeds = range(FIRST_CALIBRATION_SEED, FIRST_CALIBRATION_SEED + study.calibration_seeds)
     where = (arguments.device, arguments.threads)
-    run_tuning(arguments.data, cell, arguments.learning_rates, seeds, *where, arguments.output, arguments.memory)
+    run_tuning(arguments.data, cell, study.tune, seeds, *where, arguments.output, arguments.memory)
 
 
-def _timing(arguments):
-    study = _study(arguments)
+def _timing(arguments: Namespace) -> None:
     _limit_threads(arguments.threads)
+    study = Study.read(arguments.study)
     claim_gpu(arguments.device)
     from altfreeze.training.job import run_timing
 
     run_timing(study, arguments.data, arguments.output, arguments.device, arguments.threads)
 
 
-def _collect(arguments):
+def _collect(arguments: Namespace) -> None:
     _limit_threads(1)
     from altfreeze.tables.collect import collect
 
-    collect(_study(arguments), arguments.results, arguments.tables, arguments.threads, arguments.missing)
+    study = Study.read(arguments.study)
+    collect(study, arguments.results, arguments.tables, arguments.threads, arguments.missing)
 
 
-def _compare(arguments):
+def _compare(arguments: Namespace) -> None:
     _limit_threads(1)
     from altfreeze.comparison.compare import compare
 
-    compare(_study(arguments), arguments.tables, arguments.threads)
+    compare(Study.read(arguments.study), arguments.tables, arguments.threads)
 
 
-def _notebook(arguments):
+def _notebook(arguments: Namespace) -> None:
     # the kernel inherits them
     _limit_threads(arguments.threads)
     from altfreeze.report.notebook_pages import execute
 
-    execute(arguments.notebook, _json(arguments.parameters), arguments.executed)
+    try:
+        parameters = json.loads(arguments.parameters)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"--parameters: {arguments.parameters[:80]!r} is not JSON: {error}") from None
+    execute(arguments.notebook, parameters, arguments.executed)
 
 
-def _page(arguments):
+def _page(arguments: Namespace) -> None:
     from altfreeze.report.page import write_page
 
     write_page(arguments.notebook, arguments.output)
 
 
-def _report(arguments):
+def _report(arguments: Namespace) -> None:
     from altfreeze.report.page import write_report
 
-    write_report(_study(arguments), arguments.tables, arguments.pages, arguments.output)
+    write_report(Study.read(arguments.study), arguments.tables, arguments.pages, arguments.output)
 
 
-def _crate(arguments):
+def _crate(arguments: Namespace) -> None:
     from altfreeze.report.crate import write_crate
 
-    write_crate(_study(arguments), arguments.results, arguments.checkout)
+    write_crate(Study.read(arguments.study), arguments.results, arguments.checkout)
 
 
-def _count(text):
+def _schema(arguments: Namespace) -> None:
+    from altfreeze.study.documents import write_documents
+
+    write_documents(arguments.checkout)
+
+
+def _count(text: str) -> int:
     if not re.fullmatch(r"[1-9][0-9]{0,3}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: 1 to 9999")
     return int(text)
 
 
-def _output_file(text):
+def _output_file(text: str) -> Path:
     # before hours of work, not after
     if not text or Path(text).is_dir():
         raise argparse.ArgumentTypeError(f"{text!r} is a folder; allowed: a file to write")
     return Path(text)
 
 
-def _whole(text):
+def _whole(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: a whole number ≥ 0")
     return int(text)
 
 
-def _seconds(text):
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1
-    if not 0 <= seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: a number ≥ 0")
-    return seconds
-
-
-def _learning_rate(text):
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = 0
-    if not 0 < rate < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: a number > 0")
-    return rate
-
-
 class _Parser(argparse.ArgumentParser):
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         """Print one line, not the usage."""
         raise InputError(f"{message} (see {self.prog} --help)")
 
 
-def parser():
-    """Return the parser of the command line.
+class _Command:
+    """A command of the command line; `option` adds one of its options, needed unless it says otherwise."""
 
-    Returns
-    -------
-    argparse.ArgumentParser
-    """
+    def __init__(self, commands: Any, name: str, function: Callable[[Namespace], None], text: str) -> None:
+        self.parser = commands.add_parser(name, help=text, description=text)
+        self.parser.set_defaults(function=function)
+
+    def option(self, *flags: str, **options: Any) -> None:
+        self.parser.add_argument(*flags, **({"required": True} | options))
+
+    def study(self) -> None:
+        self.option("--study", type=Path, help="JSON: the study, as the rule study writes it")
+
+    def machine(self) -> None:
+        self.option("--device", choices=["auto", "cpu", "cuda"], help="where to train")
+        self.threads("threads")
+
+    def threads(self, of: str) -> None:
+        self.option("--threads", type=_count, default=1, required=False, help=f"{of} (1)")
+
+    def cell(self) -> None:
+        self.study()
+        self.option("--data", type=Path, help="stored data set (npz)")
+        self.option("--dataset", help="its name in the study")
+        self.option("--depth", type=_whole, help="number of weight layers, one of the study's")
+        self.option("--strategy", help="label of a strategy of the study")
+        self.machine()
+        memory = "MiB of memory that the process may take; any without"
+        self.option("--memory", type=_whole, required=False, help=memory)
+
+
+def _add_stages_before_tables(commands: Any) -> None:
+    data = _Command(commands, "data", _data, "load or make a data set and store it")
+    data.study()
+    data.option("--name", help="name of the data set in the study")
+    data.option("--output", type=_output_file, help="npz to write")
+    data.option("--manifest", type=_output_file, help="JSON to write: what was done to the data")
+
+    train = _Command(commands, "train", _train, "train one pack: seeds of one cell, stacked")
+    train.cell()
+    train.option("--recipe", help="configured, or tuned: at the learning rate that a tuning chose")
+    train.option("--seeds", type=_seeds, help="first and last seed, for example 0-9")
+    train.option("--output", type=_output_file, help="per-epoch log to write (CSV)")
+    train.option("--manifest", type=_output_file, help="JSON to write: cell, versions, hashes, seconds")
+    optional: dict[str, Any] = {"type": Path, "nargs": "?", "required": False}
+    train.option("--tuning", **optional, help="JSON of a tuning, for the recipe tuned")
+    flow = "each layer's gradient flow to write (CSV)"
+    train.option("--gradient-flow", **(optional | {"type": _output_file}), help=flow)
+    train.option(
+        "--checkpoint", **optional, help="where a training keeps its state and, if it was killed, goes on from"
+    )
+
+    tune = _Command(commands, "tune", _tune, "choose a cell's learning rate on calibration seeds")
+    tune.cell()
+    tune.option("--output", type=_output_file, help="JSON to write: the trials and the choice")
+
+    timing = _Command(commands, "timing", _timing, "time each kind of work of a study, with nothing beside it")
+    timing.study()
+    timing.option("--data", type=Path, help="folder of the stored data sets")
+    timing.machine()
+    timing.option("--output", type=_output_file, help="timing.csv to write")
+
+
+def _add_tables_and_report(commands: Any) -> None:
+    text = "gather all logs of a study into tables and check that none is missing"
+    collect = _Command(commands, "collect", _collect, text)
+    collect.study()
+    collect.option("--results", type=Path, help="folder of results, with runs, data and tables/timing.csv below it")
+    collect.option("--tables", type=Path, help="folder of the tables to write")
+    collect.threads("processes")
+    words = "what to do without a pack's result: end with an error, or mark its runs as missing (refuse)"
+    collect.option("--missing", choices=["refuse", "mark"], default="refuse", required=False, help=words)
+
+    text = "compare every strategy with standard training and with its controls, seed by seed"
+    compare = _Command(commands, "compare", _compare, text)
+    compare.study()
+    compare.option("--tables", type=Path, help="folder of the tables, read and written")
+    compare.threads("processes")
+
+    notebook = _Command(commands, "notebook", _notebook, "execute a notebook")
+    notebook.option("--notebook", type=Path, help="notebook with a cell that is tagged parameters")
+    notebook.option("--parameters", help="JSON: values of the names in that cell")
+    notebook.threads("threads")
+    notebook.option("--executed", type=_output_file, help="executed copy to write; up to the failure, if a cell fails")
+
+    page = _Command(commands, "page", _page, "turn an executed notebook into a page that needs no network")
+    page.option("--notebook", type=Path, help="executed notebook; stored again without times and paths")
+    page.option("--output", type=_output_file, help="HTML to write")
+
+    report = _Command(commands, "report", _report, "write the report")
+    report.study()
+    report.option("--tables", type=Path, help="folder of the tables")
+    report.option("--pages", type=Path, nargs="*", help="pages to link")
+    report.option("--output", type=_output_file, help="HTML to write")
+
+    crate = _Command(commands, "crate", _crate, "describe a finished study and its code as an RO-Crate")
+    crate.study()
+    crate.option("--results", type=Path, help="folder of results; ro-crate-metadata.json and code are written to it")
+    crate.option("--checkout", type=Path, help="folder of the workflow, with the Snakefile")
+
+    text = "write what is generated from the keys' definition: tables of config/README.md, JSON Schema"
+    schema = _Command(commands, "schema", _schema, text)
+    schema.option("--checkout", type=Path, default=Path(), required=False, help="folder of the workflow (.)")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     top = _Parser(prog="python -m altfreeze", description="The steps of the study, as the rules call them.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
-
-    def command(name, function, text):
-        added = commands.add_parser(name, help=text, description=text)
-        added.set_defaults(function=function)
-        return lambda *flags, **options: added.add_argument(*flags, **({"required": True} | options))
-
-    argument = command("data", _data, "load or make a data set and store it")
-    argument("--name", help="name of the data set")
-    argument("--source", help="JSON: its entry under sources in the configuration")
-    argument("--study-seed", type=int, help="seed of the study")
-    argument("--output", type=_output_file, help="npz to write")
-    argument("--manifest", type=_output_file, help="JSON to write: what was done to the data")
-
-    argument = command("train", _train, "train one pack: seeds of one cell, stacked")
-    argument("--data", type=Path, help="stored data set (npz)")
-    argument("--cell", help="JSON: the cell, as in the manifest of a trained pack")
-    argument("--seeds", help="first and last seed, for example 0-9")
-    argument("--device", choices=["auto", "cpu", "cuda"], help="where to train")
-    argument("--threads", type=_count, default=1, required=False, help="threads (1)")
-    argument("--output", type=_output_file, help="per-epoch log to write (CSV)")
-    argument("--manifest", type=_output_file, help="JSON to write: cell, versions, hashes, seconds")
-    optional = {"type": Path, "nargs": "?", "required": False}
-    argument("--tuning", **optional, help="JSON of a tuning: train at the learning rate that it chose")
-    argument("--gradient-flow", **(optional | {"type": _output_file}), help="each layer's gradient flow to write (CSV)")
-    argument("--checkpoint", **optional, help="where a training keeps its state and, if it was killed, goes on from")
-    argument("--checkpoint-seconds", type=_seconds, default=0, required=False, help="between two checkpoints (0: none)")
-    argument("--memory", type=_whole, required=False, help="MiB of memory that the process may take; any without")
-
-    argument = command("tune", _tune, "choose a cell's learning rate on calibration seeds")
-    argument("--data", type=Path, help="stored data set (npz)")
-    argument("--cell", help="JSON: the cell at the configured learning rate")
-    argument("--learning-rates", type=_learning_rate, nargs="+", help="what is tried")
-    argument("--seeds", help="first and last seed of calibration")
-    argument("--device", choices=["auto", "cpu", "cuda"], help="where to train")
-    argument("--threads", type=_count, default=1, required=False, help="threads (1)")
-    argument("--output", type=_output_file, help="JSON to write: the trials and the choice")
-    argument("--memory", type=_whole, required=False, help="MiB of memory that the process may take; any without")
-
-    argument = command("timing", _timing, "time each kind of work of a study, with nothing beside it")
-    argument("--study", help="JSON: the whole configuration")
-    argument("--data", type=Path, help="folder of the stored data sets")
-    argument("--device", choices=["auto", "cpu", "cuda"], help="where to train")
-    argument("--threads", type=_count, default=1, required=False, help="threads (1)")
-    argument("--output", type=_output_file, help="timing.csv to write")
-
-    argument = command("collect", _collect, "gather all logs of a study into tables and check that none is missing")
-    argument("--study", help="JSON: the whole configuration")
-    argument("--results", type=Path, help="folder of results, with runs, data and tables/timing.csv below it")
-    argument("--tables", type=Path, help="folder of the tables to write")
-    argument("--threads", type=_count, default=1, required=False, help="processes (1)")
-    argument(
-        "--missing",
-        choices=["refuse", "mark"],
-        default="refuse",
-        required=False,
-        help="what to do without a pack's result: end with an error, or mark its runs as missing (refuse)",
-    )
-
-    argument = command(
-        "compare", _compare, "compare every strategy with standard training and with its controls, seed by seed"
-    )
-    argument("--study", help="JSON: the whole configuration")
-    argument("--tables", type=Path, help="folder of the tables, read and written")
-    argument("--threads", type=_count, default=1, required=False, help="processes (1)")
-
-    argument = command("notebook", _notebook, "execute a notebook")
-    argument("--notebook", type=Path, help="notebook with a cell that is tagged parameters")
-    argument("--parameters", help="JSON: values of the names in that cell")
-    argument("--threads", type=_count, default=1, required=False, help="threads (1)")
-    argument("--executed", type=_output_file, help="executed copy to write; up to the failure, if a cell fails")
-
-    argument = command("page", _page, "turn an executed notebook into a page that needs no network")
-    argument("--notebook", type=Path, help="executed notebook; stored again without times and paths")
-    argument("--output", type=_output_file, help="HTML to write")
-
-    argument = command("report", _report, "write the report")
-    argument("--study", help="JSON: the whole configuration")
-    argument("--tables", type=Path, help="folder of the tables")
-    argument("--pages", type=Path, nargs="*", help="pages to link")
-    argument("--output", type=_output_file, help="HTML to write")
-
-    argument = command("crate", _crate, "describe a finished study and its code as an RO-Crate")
-    argument("--study", help="JSON: the whole configuration")
-    argument("--results", type=Path, help="folder of results; ro-crate-metadata.json and code are written to it")
-    argument("--checkout", type=Path, help="folder of the workflow, with the Snakefile")
+    _add_stages_before_tables(commands)
+    _add_tables_and_report(commands)
     return top
 
 
-def main(arguments=None):
-    """Run one command; what goes wrong is one line on standard error.
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command; each thing that is wrong is one line on standard error.
 
     The exit status is 2 for a mistake of the user, and 1 for what the machine refuses: a
     full disk, a folder that may not be written, no memory.
@@ -289,9 +305,9 @@ def main(arguments=None):
         Instead of the command line.
     """
     try:
-        chosen = parser().parse_args(arguments)
-        _refuse_same_outputs(chosen)
-        chosen.function(chosen)
+        parsed = parser().parse_args(arguments)
+        _refuse_same_outputs(parsed)
+        parsed.function(parsed)
     except InputError as error:
         sys.exit(_failure(error, 2))
     except OSError as error:
@@ -304,12 +320,13 @@ def main(arguments=None):
         sys.exit(_failure(InputError(f"out of memory: {error}"), 1))
 
 
-def _failure(error, status):
-    print(f"altfreeze: {error}", file=sys.stderr)
+def _failure(error: InputError, status: int) -> int:
+    for message in error.args:
+        print(f"altfreeze: {message}", file=sys.stderr)
     return status
 
 
-def _refuse_same_outputs(arguments):
+def _refuse_same_outputs(arguments: Namespace) -> None:
     outputs = [getattr(arguments, name, None) for name in ("output", "manifest", "gradient_flow")]
     for path in filter(None, outputs):
         if outputs.count(path) > 1:

@@ -14,18 +14,20 @@ shell.prefix(
     f"set -euo pipefail; export JUPYTER_PREFER_ENV_PATH=1 PYTHONPATH={shlex.quote(PACKAGE_ROOT)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
 )
 
-from altfreeze.study import configuration
-from altfreeze.study.grid import FIRST_CALIBRATION_SEED, Study
+from altfreeze.study import reading
+from altfreeze.study.grid import Study
 from altfreeze.support.errors import InputError
+from altfreeze.support.files import write_json
 from altfreeze.support.provenance import fingerprint, gpu_is_here
 
 try:
     config_files = ["config/config.yaml", *workflow.overwrite_configfiles]
-    config = configuration.validate(config, config_files)
-    configuration.check_files(config, config_files)
+    layers = [*map(reading.read, config_files), workflow.config_settings.config]
+    config = reading.complete(reading.whole_sources(config, layers), config_files)
+    reading.check_files(config, config_files)
 except InputError as error:
     # a WorkflowError would print three lines
-    sys.exit(f"altfreeze: {error}")
+    sys.exit("\n".join(f"altfreeze: {message}" for message in error.args))
 
 
 # one line of progress for the person who called; a job's process and a dry run print as Snakemake does
@@ -38,9 +40,16 @@ if workflow.is_main_process and not workflow.output_settings.dryrun:
 study = Study(config)
 
 
-# how often a job keeps its state changes no result, so that is left out;
-# a param by a function alone: in text, Snakemake takes a column's name in braces for a wildcard
-STUDY = json.dumps({key: value for key, value in config.items() if key != "checkpoint_every"}, sort_keys=True)
+def as_json(value):
+    """Return a param as JSON; by a function alone, as Snakemake takes a column's name in braces for a wildcard."""
+    return json.dumps(value, sort_keys=True)
+
+
+# where jobs read the study; written when they start, and what each depends on stands in its params. Were it the
+# ancient output of another, a new one would hide from Snakemake 9.27 all that has changed for its readers
+STUDY_FILE = f"{config['results']}/study.json"
+# how often a job keeps its state changes no result, so that is left out
+STUDY = as_json({key: value for key, value in config.items() if key != "checkpoint_seconds"})
 
 
 # what a training job writes beside its log
@@ -51,7 +60,6 @@ GRADIENT_FLOW = (
 )
 PACKS = study.packs
 GPU_IS_HERE = gpu_is_here()
-CALIBRATION_SEEDS = f"{FIRST_CALIBRATION_SEED}-{FIRST_CALIBRATION_SEED + study.calibration_seeds - 1}"
 
 
 wildcard_constraints:
@@ -62,9 +70,12 @@ wildcard_constraints:
     seeds=r"\d+-\d+",
 
 
-def source_of(wildcards):
-    """Return the configured source of a data set as JSON."""
-    return json.dumps(config["sources"][wildcards.dataset], sort_keys=True)
+def write_study():
+    """Write the study where jobs read it."""
+    try:
+        write_json(STUDY_FILE, config)
+    except OSError as error:
+        sys.exit(f"altfreeze: {error.filename}: {error.strerror}")
 
 
 def source_file(wildcards):
@@ -75,7 +86,7 @@ def source_file(wildcards):
 @functools.cache
 def _cell(dataset, depth, strategy):
     """Return a cell once for all of its packs."""
-    return json.dumps(study.cell(dataset, int(depth), strategy).as_dict(), sort_keys=True)
+    return as_json(study.cell(dataset, int(depth), strategy).as_dict())
 
 
 def cell_of(wildcards):
@@ -107,7 +118,8 @@ def tuning_files():
 def partial_report():
     """Write tables and report of what there is to a folder of their own; return what to print."""
     folder = Path(config["results"], "partial")
-    python, given = [sys.executable, "-m", "altfreeze"], ["--study", STUDY, "--tables", str(folder / "tables")]
+    python = [sys.executable, "-m", "altfreeze"]
+    given = ["--study", STUDY_FILE, "--tables", str(folder / "tables")]
     commands = [
         ["collect", *given, "--results", config["results"], "--missing", "mark", "--threads", str(workflow.cores or 1)],
         ["compare", *given, "--threads", str(workflow.cores or 1)],
@@ -134,4 +146,4 @@ def forget_partial_report():
 
 def notebook_parameters(**parameters):
     """Return parameters of a notebook as JSON."""
-    return json.dumps(parameters, sort_keys=True)
+    return as_json(parameters)

@@ -17,11 +17,12 @@ rule data:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        source=source_of,
+        study=STUDY_FILE,
+        source=lambda wildcards: as_json(config["sources"][wildcards.dataset]),
         study_seed=config["seed"],
         code=fingerprint("altfreeze.data.sources"),
     message:
         "Store data set {wildcards.dataset}"
     shell:
-        "python -m altfreeze data --name {wildcards.dataset} --source {params.source:q} "
-        "--study-seed {params.study_seed} --output {output.data:q} --manifest {output.manifest:q} 2> {log:q}"
+        "python -m altfreeze data --study {params.study:q} --name {wildcards.dataset} "
+        "--output {output.data:q} --manifest {output.manifest:q} 2> {log:q}"

@@ -45,7 +45,9 @@ rule dynamics:
             primary_depth=config["primary_depth"],
             primary_strategy=study.primary_strategy,
         ),
-        code=lambda wildcards, input: fingerprint(str(input.notebook), "altfreeze.report.notebook_pages", "altfreeze.report.page"),
+        code=lambda wildcards, input: fingerprint(
+            str(input.notebook), "altfreeze.report.notebook_pages", "altfreeze.report.page"
+        ),
     message:
         "Show the training dynamics on {wildcards.dataset}"
     shell:
@@ -214,7 +216,8 @@ rule report:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        study=lambda wildcards: STUDY,
+        study=STUDY_FILE,
+        configuration=lambda wildcards: STUDY,
         tables=subpath(input.runs, parent=True),
         code=fingerprint("altfreeze.report.page"),
     message:

@@ -70,7 +70,8 @@ rule collect:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        study=lambda wildcards: STUDY,
+        study=STUDY_FILE,
+        configuration=lambda wildcards: STUDY,
         code=fingerprint("altfreeze.tables.collect"),
         tables=subpath(output.runs, parent=True),
         results=subpath(output.runs, ancestor=2),
@@ -123,7 +124,8 @@ rule compare:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        study=lambda wildcards: STUDY,
+        study=STUDY_FILE,
+        configuration=lambda wildcards: STUDY,
         code=fingerprint("altfreeze.comparison.compare"),
         tables=subpath(input.runs, parent=True),
     message:

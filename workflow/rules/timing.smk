@@ -22,7 +22,8 @@ rule timing:
         gpu=gpus,
         slurm_extra="--exclusive",
     params:
-        study=lambda wildcards: STUDY,
+        study=STUDY_FILE,
+        timed=lambda wildcards: as_json(study.timed()),
         data=subpath(input[0], parent=True),
         device=config["device"],
         code=fingerprint("altfreeze.training.timing"),

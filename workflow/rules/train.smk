@@ -17,10 +17,8 @@ rule train:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 15 * attempt,
         gpu=gpus,
-        # no parameters: a change of those makes results stale
-        checkpoint_every=config["checkpoint_every"],
-        attempt=lambda wildcards, attempt: attempt,
     params:
+        study=STUDY_FILE,
         cell=cell_of,
         device=config["device"],
         code=fingerprint("altfreeze.training.trainer"),
@@ -31,11 +29,11 @@ rule train:
         "Train {wildcards.strategy} on {wildcards.dataset}, depth {wildcards.depth}, seeds {wildcards.seeds},"
         " {wildcards.recipe} learning rate (GPUs: {resources.gpu})"
     shell:
-        "python -m altfreeze train --data {input.data:q} --cell {params.cell:q} --seeds {wildcards.seeds} "
-        "--device {params.device} --threads {threads} --output {output.log:q} --manifest {output.manifest:q} "
-        "--tuning {input.tuning:q} --gradient-flow {params.flow:q} --memory {resources.mem_mb} "
-        "--checkpoint {params.checkpoint:q} --checkpoint-every {resources.checkpoint_every} "
-        "--attempt {resources.attempt} 2> {log:q}"
+        "python -m altfreeze train --study {params.study:q} --data {input.data:q} --dataset {wildcards.dataset} "
+        "--depth {wildcards.depth} --strategy {wildcards.strategy} "
+        "--recipe {wildcards.recipe} --seeds {wildcards.seeds} --device {params.device} "
+        "--threads {threads} --memory {resources.mem_mb} --output {output.log:q} --manifest {output.manifest:q} "
+        "--tuning {input.tuning:q} --gradient-flow {params.flow:q} --checkpoint {params.checkpoint:q} 2> {log:q}"
 
 
 rule tune:
@@ -55,14 +53,15 @@ rule tune:
         runtime=lambda wildcards, attempt: 60 * attempt,
         gpu=gpus,
     params:
+        study=STUDY_FILE,
         cell=cell_of,
         learning_rates=config["tune"],
-        seeds=CALIBRATION_SEEDS,
+        calibration_seeds=config["calibration_seeds"],
         device=config["device"],
-        code=fingerprint("altfreeze.training.tuning"),
+        code=fingerprint("altfreeze.training.trainer", "altfreeze.training.tuning"),
     message:
         "Tune {wildcards.strategy} on {wildcards.dataset}, depth {wildcards.depth} (GPUs: {resources.gpu})"
     shell:
-        "python -m altfreeze tune --data {input:q} --cell {params.cell:q} --learning-rates {params.learning_rates} "
-        "--seeds {params.seeds} --device {params.device} --threads {threads} --output {output:q} "
-        "--memory {resources.mem_mb} 2> {log:q}"
+        "python -m altfreeze tune --study {params.study:q} --data {input:q} --dataset {wildcards.dataset} "
+        "--depth {wildcards.depth} --strategy {wildcards.strategy} --device {params.device} "
+        "--threads {threads} --memory {resources.mem_mb} --output {output:q} 2> {log:q}"

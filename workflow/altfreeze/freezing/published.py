@@ -1,28 +1,30 @@
 """Freezing schedules that were published, each with its source and what was adapted."""
 
 import math
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
 
 from altfreeze.freezing.schedules import only, shuffled, standard
-from altfreeze.freezing.strategy import COUNT, RATIO, strategy
+from altfreeze.freezing.strategy import Count, Position, Ratio, strategy
 
 
-def _groups(depth, size):
+def _groups(depth: int, size: int) -> list[range]:
     """Return the layers in contiguous groups of a size, the last of which may be smaller."""
     return [range(start, min(start + size, depth)) for start in range(0, depth, size)]
 
 
-def _in_turn(groups, turn, order, seed, draw):
+def _in_turn(groups: list[range], turn: int, order: str, seed: int, draw: int) -> range:
     """Return the group whose turn it is within a sweep over all groups."""
     if order == "random":
         return groups[shuffled(seed, draw, len(groups))[turn]]
     return groups[turn] if order in ("ascending", "bottom2up") else groups[-1 - turn]
 
 
-@strategy(
-    {"freeze_start": {"type": "number", "minimum": 0, "exclusiveMaximum": 1}, "freeze_level": RATIO},
-    state_on_thaw="keep",
-)
-def progressive(position, depth, *, freeze_start=0.5, freeze_level=1.0):
+@strategy(state_on_thaw="keep")
+def progressive(
+    position: Position, depth: int, *, freeze_start: Annotated[float, Ge(0), Lt(1)] = 0.5, freeze_level: Ratio = 1.0
+) -> tuple[float, ...]:
     """Freeze the layers from the bottom up, at a constant rate: Composer's Layer Freezing.
 
     Parameters
@@ -59,16 +61,15 @@ def progressive(position, depth, *, freeze_start=0.5, freeze_level=1.0):
     return only(range(frozen, depth), depth)
 
 
-@strategy(
-    {
-        "t_0": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
-        "how": {"enum": ["linear", "cubic"]},
-        "scaled": {"type": "boolean"},
-    },
-    state_on_thaw="keep",
-    anneals=True,
-)
-def freezeout(position, depth, *, t_0=0.8, how="cubic", scaled=True):
+@strategy(state_on_thaw="keep", anneals=True)
+def freezeout(
+    position: Position,
+    depth: int,
+    *,
+    t_0: Annotated[float, Gt(0), Le(1)] = 0.8,
+    how: Literal["linear", "cubic"] = "cubic",
+    scaled: bool = True,
+) -> tuple[float, ...]:
     """Anneal each layer's learning rate to 0 by a cosine, the bottom layer's first: FreezeOut.
 
     Parameters
@@ -108,11 +109,15 @@ def freezeout(position, depth, *, t_0=0.8, how="cubic", scaled=True):
     return tuple(0.5 * (1 + math.cos(math.pi * t / end)) / (end if scaled else 1.0) if t < end else 0.0 for end in ends)
 
 
-@strategy(
-    {"switch_every": COUNT, "order": {"enum": ["ascending", "descending", "random"]}, "layers_per_block": COUNT},
-    state_on_thaw="reset",
-)
-def block_cyclic(position, depth, *, switch_every=50, order="descending", layers_per_block=1):
+@strategy(state_on_thaw="reset")
+def block_cyclic(
+    position: Position,
+    depth: int,
+    *,
+    switch_every: Count = 50,
+    order: Literal["ascending", "descending", "random"] = "descending",
+    layers_per_block: Count = 1,
+) -> tuple[float, ...]:
     """One block of layers learns at a time, with a new optimizer state each time: BAdam.
 
     Parameters
@@ -146,8 +151,8 @@ def block_cyclic(position, depth, *, switch_every=50, order="descending", layers
     return only(_in_turn(blocks, turn, order, position.seed, sweep), depth)
 
 
-@strategy({"layers": COUNT, "switch_every": COUNT}, state_on_thaw="reset")
-def lisa(position, depth, *, layers=2, switch_every=20):
+@strategy(state_on_thaw="reset")
+def lisa(position: Position, depth: int, *, layers: Count = 2, switch_every: Count = 20) -> tuple[float, ...]:
     """The first, the last and a few random layers between them learn: LISA.
 
     Parameters
@@ -177,8 +182,8 @@ def lisa(position, depth, *, layers=2, switch_every=20):
     return only({0, depth - 1, *(layer + 1 for layer in drawn)}, depth)
 
 
-@strategy({"epochs_per_layer": COUNT}, state_on_thaw="keep")
-def gradual_unfreezing(position, depth, *, epochs_per_layer=1):
+@strategy(state_on_thaw="keep")
+def gradual_unfreezing(position: Position, depth: int, *, epochs_per_layer: Count = 1) -> tuple[float, ...]:
     """The last layer learns first, then one more layer from above at a time: ULMFiT.
 
     Parameters
@@ -206,7 +211,7 @@ def gradual_unfreezing(position, depth, *, epochs_per_layer=1):
 
 
 @strategy(state_on_thaw="reset")
-def chain_thaw(position, depth):
+def chain_thaw(position: Position, depth: int) -> tuple[float, ...]:
     """The last layer learns, then each other one alone from the first, then all: chain-thaw.
 
     Parameters
@@ -236,19 +241,21 @@ def chain_thaw(position, depth):
     return only({(stage - 1) % depth}, depth)
 
 
-def _sweep_start(position, depth, *, layers_per_group=1, **_):
+def _sweep_start(position: Position, depth: int, *, layers_per_group: Count = 1, **_: Any) -> Position:
     """Return the position of the first step of a sweep over all groups of `hift`."""
     first = position.elapsed - position.elapsed % len(_groups(depth, layers_per_group))
     epoch, step = divmod(first, position.steps_per_epoch)
     return position._replace(epoch=epoch, step=step)
 
 
-@strategy(
-    {"layers_per_group": COUNT, "order": {"enum": ["bottom2up", "top2down", "random"]}},
-    state_on_thaw="keep",
-    learning_rate_from=_sweep_start,
-)
-def hift(position, depth, *, layers_per_group=1, order="bottom2up"):
+@strategy(state_on_thaw="keep", learning_rate_from=_sweep_start)
+def hift(
+    position: Position,
+    depth: int,
+    *,
+    layers_per_group: Count = 1,
+    order: Literal["bottom2up", "top2down", "random"] = "bottom2up",
+) -> tuple[float, ...]:
     """Another group of layers learns at each step, in turn: HiFT.
 
     All groups of a sweep have the learning rate of its first step.

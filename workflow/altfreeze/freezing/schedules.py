@@ -1,13 +1,14 @@
 """Standard and alternating training, and the controls of their comparison."""
 
 import functools
+from collections.abc import Container
 
 import numpy as np
 
-from altfreeze.freezing.strategy import COUNT, GROUP, RATIO, UNIT, strategy
+from altfreeze.freezing.strategy import Count, Group, Position, Ratio, Unit, strategy
 
 
-def split_index(freeze_ratio, depth):
+def split_index(freeze_ratio: float, depth: int) -> int:
     """Return k, the number of layers in the bottom group.
 
     Parameters
@@ -33,24 +34,24 @@ def split_index(freeze_ratio, depth):
     return round(freeze_ratio * depth)
 
 
-def only(layers, depth):
+def only(layers: Container[int], depth: int) -> tuple[float, ...]:
     """Return the factors with which the layers of a set learn and all others are frozen."""
     return tuple(float(layer in layers) for layer in range(depth))
 
 
-def _phase(position, period, unit):
+def _phase(position: Position, period: int, unit: str) -> int:
     elapsed = position.epoch if unit == "epoch" else position.elapsed
     return elapsed // period
 
 
 @functools.lru_cache(maxsize=4096)
-def shuffled(seed, draw, count):
+def shuffled(seed: int, draw: int, count: int) -> tuple[int, ...]:
     """Return 0 .. count - 1 in the random order of one draw of a schedule's stream."""
     return tuple(np.random.default_rng([seed, draw]).permutation(count).tolist())
 
 
 @strategy(state_on_thaw="keep")
-def standard(position, depth):
+def standard(position: Position, depth: int) -> tuple[float, ...]:
     """Every layer learns at every step.
 
     Parameters
@@ -67,8 +68,10 @@ def standard(position, depth):
     return (1.0,) * depth
 
 
-@strategy({"freeze_ratio": RATIO, "period": COUNT, "unit": UNIT, "first": GROUP})
-def alternating(position, depth, *, freeze_ratio, period, unit, first):
+@strategy()
+def alternating(
+    position: Position, depth: int, *, freeze_ratio: Ratio, period: Count, unit: Unit, first: Group
+) -> tuple[float, ...]:
     """The bottom and the top group learn in turn, `period` units each.
 
     An empty group leaves the cycle, so a `freeze_ratio` of 0 or 1 is standard
@@ -101,7 +104,7 @@ def alternating(position, depth, *, freeze_ratio, period, unit, first):
 
 
 @strategy(budget="half_updates", state_on_thaw="keep")
-def standard_half_updates(position, depth):
+def standard_half_updates(position: Position, depth: int) -> tuple[float, ...]:
     """Control: standard training for half of alternating's steps.
 
     Each layer is then updated as often as under alternating, where every group learns
@@ -120,10 +123,10 @@ def standard_half_updates(position, depth):
     return standard(position, depth)
 
 
-@strategy(
-    {"freeze_ratio": RATIO, "period": COUNT, "unit": UNIT, "first": GROUP}, budget="matched_flops", state_on_thaw="keep"
-)
-def standard_matched_flops(position, depth, *, freeze_ratio, period, unit, first):
+@strategy(budget="matched_flops", state_on_thaw="keep")
+def standard_matched_flops(
+    position: Position, depth: int, *, freeze_ratio: Ratio, period: Count, unit: Unit, first: Group
+) -> tuple[float, ...]:
     """Control: standard training that stops at alternating's operations.
 
     It makes as many steps as fit into the operations of `alternating` with the same
@@ -144,8 +147,8 @@ def standard_matched_flops(position, depth, *, freeze_ratio, period, unit, first
     return standard(position, depth)
 
 
-@strategy({"freeze_ratio": RATIO}, state_on_thaw="keep")
-def frozen_bottom(position, depth, *, freeze_ratio):
+@strategy(state_on_thaw="keep")
+def frozen_bottom(position: Position, depth: int, *, freeze_ratio: Ratio) -> tuple[float, ...]:
     """Control: the bottom group keeps its initial weights, the top learns throughout.
 
     Parameters
@@ -164,8 +167,8 @@ def frozen_bottom(position, depth, *, freeze_ratio):
     return standard(position, depth) if k in (0, depth) else only(range(k, depth), depth)
 
 
-@strategy({"freeze_ratio": RATIO}, state_on_thaw="keep")
-def frozen_top(position, depth, *, freeze_ratio):
+@strategy(state_on_thaw="keep")
+def frozen_top(position: Position, depth: int, *, freeze_ratio: Ratio) -> tuple[float, ...]:
     """Control: the top group keeps its initial weights, the bottom learns throughout.
 
     Parameters
@@ -181,8 +184,8 @@ def frozen_top(position, depth, *, freeze_ratio):
     return standard(position, depth) if k in (0, depth) else only(range(k), depth)
 
 
-@strategy({"period": COUNT, "unit": UNIT})
-def random_half(position, depth, *, period, unit):
+@strategy()
+def random_half(position: Position, depth: int, *, period: Count, unit: Unit) -> tuple[float, ...]:
     """Control: a random half of the layers learns, then the other half, then a new one.
 
     Each phase's half is uniformly random, and both phases of a pair together update

@@ -7,12 +7,17 @@ learning rate per layer, bottom first: 0 where the layer is frozen. To add a str
 
 import inspect
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-RATIO = {"type": "number", "minimum": 0, "maximum": 1}
-COUNT = {"type": "integer", "minimum": 1}
-GROUP = {"enum": ["bottom", "top"]}
-UNIT = {"enum": ["epoch", "step"]}
+from annotated_types import Ge, Le
+
+# types of parameters, with their bounds: what a study may state is checked against a schedule's own signature
+Ratio = Annotated[float, Ge(0), Le(1)]
+Count = Annotated[int, Ge(1)]
+Group = Literal["bottom", "top"]
+Unit = Literal["epoch", "step"]
+
+Schedule = Callable[..., tuple[float, ...]]
 
 
 class Position(NamedTuple):
@@ -30,7 +35,7 @@ class Position(NamedTuple):
     seed: int = 0
 
     @property
-    def elapsed(self):
+    def elapsed(self) -> int:
         """Steps made before this one."""
         return self.epoch * self.steps_per_epoch + self.step
 
@@ -42,8 +47,8 @@ class Strategy(NamedTuple):
     ----------
     schedule : callable
         ``schedule(position, depth, **parameters)`` to a tuple of float, length `depth`.
-    parameters : dict of str to dict
-        Each parameter's JSON schema.
+    parameters : dict of str to type
+        Each parameter's annotation in the signature of the schedule.
     budget : {'epochs', 'half_updates', 'matched_flops'}
         How long it trains: see `altfreeze.freezing.plan.horizon`.
     state_on_thaw : {'keep', 'reset', 'decay', None}
@@ -57,34 +62,50 @@ class Strategy(NamedTuple):
         learning rate holds at `position`.
     """
 
-    schedule: Callable
-    parameters: dict
+    schedule: Schedule
+    parameters: dict[str, Any]
     budget: str
     state_on_thaw: str | None
     anneals: bool
-    learning_rate_from: Callable
+    learning_rate_from: Callable[..., Position]
 
 
-STRATEGIES = {}
+STRATEGIES: dict[str, Strategy] = {}
 
 
-def _here(position, depth, **parameters):
+def _here(position: Position, depth: int, **parameters: Any) -> Position:
     return position
 
 
-def strategy(parameters=None, *, budget="epochs", state_on_thaw=None, anneals=False, learning_rate_from=_here):
-    """Register a schedule as the strategy of its name; the arguments are those of `Strategy`."""
+def strategy(
+    *,
+    budget: str = "epochs",
+    state_on_thaw: str | None = None,
+    anneals: bool = False,
+    learning_rate_from: Callable[..., Position] = _here,
+) -> Callable[[Schedule], Schedule]:
+    """Register a schedule as the strategy of its name; the arguments are those of `Strategy`.
 
-    def register(schedule):
+    The schedule's parameters are its arguments by keyword alone: their annotations are what a study may
+    state, their defaults what holds where it states nothing.
+    """
+
+    def register(schedule: Schedule) -> Schedule:
+        signature = inspect.signature(schedule)
+        parameters = {
+            name: parameter.annotation
+            for name, parameter in signature.parameters.items()
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        }
         STRATEGIES[schedule.__name__] = Strategy(
-            schedule, parameters or {}, budget, state_on_thaw, anneals, learning_rate_from
+            schedule, parameters, budget, state_on_thaw, anneals, learning_rate_from
         )
         return schedule
 
     return register
 
 
-def defaults(name):
+def defaults(name: str) -> dict[str, Any]:
     """Return the parameters that a strategy does not need to be told, with their values.
 
     Parameters
@@ -104,7 +125,7 @@ def defaults(name):
     }
 
 
-def factors(chosen, position, depth):
+def factors(chosen: dict[str, Any], position: Position, depth: int) -> tuple[float, ...]:
     """Return the learning-rate factor of each layer under a named strategy.
 
     Parameters
@@ -124,10 +145,10 @@ def factors(chosen, position, depth):
     return STRATEGIES[chosen["name"]].schedule(position, depth, **_parameters(chosen))
 
 
-def learning_rate_position(chosen, position, depth):
+def learning_rate_position(chosen: dict[str, Any], position: Position, depth: int) -> Position:
     """Return the position whose learning rate holds at `position`; see `factors` and `Strategy`."""
     return STRATEGIES[chosen["name"]].learning_rate_from(position, depth, **_parameters(chosen))
 
 
-def _parameters(chosen):
+def _parameters(chosen: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in chosen.items() if key != "name"}

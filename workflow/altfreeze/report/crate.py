@@ -12,7 +12,7 @@ from pathlib import Path
 from rocrate.model import ContextEntity
 from rocrate.rocrate import ROCrate
 
-from altfreeze.study.configuration import load_schema
+from altfreeze.study.schema import keys
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import sha256_of_file, write_json
 from altfreeze.version import VERSION
@@ -179,7 +179,7 @@ def _add_file(crate, results, path):
 def _parameters(crate, workflow, study):
     """Add every key of the configuration as a parameter of the workflow, and return their values."""
     values = []
-    for key, part in load_schema()["properties"].items():
+    for key, part in keys().items():
         text = (
             study.config[key] if isinstance(study.config[key], str) else json.dumps(study.config[key], sort_keys=True)
         )

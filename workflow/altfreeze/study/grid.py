@@ -1,14 +1,16 @@
 """The study as an object: its strategies, cells, packs and primary comparison, computed once."""
 
 import json
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from altfreeze.freezing.schedules import split_index
-from altfreeze.freezing.strategy import STRATEGIES
-from altfreeze.study import configuration
+from altfreeze.freezing.strategy import STRATEGIES, defaults
 from altfreeze.study.cell import Cell
+from altfreeze.study.entries import labelled
+from altfreeze.study.reading import complete
 from altfreeze.support.errors import InputError
 
 # seeds of calibration are no seeds of the comparison: these are below
@@ -51,28 +53,32 @@ class Primary(NamedTuple):
     budget: str
 
 
-class Study:
-    """A study as its configuration states it; every key of the configuration is an attribute.
+# parameters of strategies that are general keys of the configuration
+_GENERAL = {"period": "freeze_period", "unit": "freeze_unit", "first": "first_to_learn"}
 
-    Parameters
+
+@dataclass(frozen=True)
+class Study:
+    """A study: every key of its configuration is an attribute, but ``study``, which is its `name`.
+
+    Attributes
     ----------
     config : dict
-        Complete configuration; see `altfreeze.study.configuration.validate`.
+        Complete configuration, JSON values; see `altfreeze.study.reading.complete`.
     """
 
-    def __init__(self, config: dict[str, Any]) -> None:
-        self.config = config
-        self.name: str = config["study"]
+    config: dict[str, Any]
 
     def __getattr__(self, name: str) -> Any:
-        if name == "config" or name not in self.config:
-            raise AttributeError(name)
+        if name in ("config", "study") or name not in self.config:
+            raise AttributeError(f"a study has no {name}")
+        # its strategies, the one key that is computed upon, are a property
         return self.config[name]
 
     @classmethod
     def of(cls, config: dict[str, Any], origin: str = "--config") -> "Study":
-        """Return the study of a configuration, checked and completed; see `altfreeze.study.configuration.validate`."""
-        return cls(configuration.validate(config, origin=origin))
+        """Return the study of a configuration, checked and completed; see `altfreeze.study.reading.complete`."""
+        return cls(complete(config, origin=origin))
 
     @classmethod
     def read(cls, path: Path | str) -> "Study":
@@ -85,14 +91,25 @@ class Study:
         """
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{path}: not the study's record: {type(error).__name__}: {error}") from None
-        return cls.of(content.get("config", content), origin=str(path))
+        return cls.of(content.get("config", content) if isinstance(content, dict) else content, origin=str(path))
+
+    @property
+    def name(self) -> str:
+        """Name of the study, as the report shows it."""
+        return self.config["study"]
 
     @cached_property
     def strategies(self) -> dict[str, dict[str, Any]]:
         """Label to name and parameters, standard training first; see `altfreeze.freezing.strategy.factors`."""
-        return configuration.strategies(self.config)
+        entries = labelled(self.config["strategies"], self.freeze_ratios, self.primary_freeze_ratio)
+        chosen = {"standard": {"name": "standard"}}
+        for label, given in entries:
+            name = given["name"]
+            general = {key: self.config[_GENERAL[key]] for key in STRATEGIES[name].parameters if key in _GENERAL}
+            chosen[label] = defaults(name) | general | given
+        return chosen
 
     @cached_property
     def alternating(self) -> dict[str, float]:
@@ -152,16 +169,25 @@ class Study:
 
         calibration = blocks(FIRST_CALIBRATION_SEED, self.calibration_seeds)
         compared = blocks(0, self.seeds)
-        found = []
+        packs = []
         for dataset, depth in self.places:
-            found += [Pack(dataset, depth, "standard", "configured", *block) for block in calibration]
-            found += [
+            packs += [Pack(dataset, depth, "standard", "configured", *block) for block in calibration]
+            packs += [
                 Pack(dataset, depth, strategy, recipe, *block)
                 for recipe in self.recipes
                 for strategy in self.strategies
                 for block in compared
             ]
-        return found
+        return packs
+
+    @cached_property
+    def cells(self) -> dict[tuple[str, int, str], Cell]:
+        """Data set, depth and label to the cell at the configured learning rate."""
+        return {
+            (dataset, depth, label): self._make_cell(dataset, depth, label)
+            for dataset, depth in self.places
+            for label in self.strategies
+        }
 
     def cell(self, dataset: str, depth: int, strategy: str) -> Cell:
         """Return a cell at the configured learning rate.
@@ -171,17 +197,21 @@ class Study:
         dataset, depth, strategy : str, int, str
             `strategy` is a label, see `strategies`.
 
-        Returns
-        -------
-        altfreeze.study.cell.Cell
+        Raises
+        ------
+        KeyError
+            If the study has no such cell.
         """
-        parameters = self.strategies[strategy]
+        return self.cells[dataset, depth, strategy]
+
+    def _make_cell(self, dataset: str, depth: int, label: str) -> Cell:
+        strategy = self.strategies[label]
         return Cell(
             study_seed=self.seed,
             dataset=dataset,
             depth=depth,
-            strategy=parameters,
-            epochs=self.epochs_standard if strategy == "standard" else self.epochs_alternating,
+            strategy=strategy,
+            epochs=self.epochs_standard if label == "standard" else self.epochs_alternating,
             width=self.width,
             batch_size=self.batch_size,
             dropout=self.dropout,
@@ -190,9 +220,17 @@ class Study:
             learning_rate_schedule=self.learning_rate_schedule,
             weight_decay=self.weight_decay,
             cache_activations=self.cache_activations,
-            state_on_thaw=STRATEGIES[parameters["name"]].state_on_thaw or self.state_on_thaw,
+            state_on_thaw=STRATEGIES[strategy["name"]].state_on_thaw or self.state_on_thaw,
             momentum=self.momentum if self.optimizer == "sgd" else None,
         )
+
+    def timed(self) -> dict[str, Any]:
+        """Return the part of the configuration that the timing study depends on."""
+        keys = ("seed", "datasets", "depths", "freeze_ratios", "strategies", "epochs_standard", "epochs_alternating")
+        keys += ("width", "batch_size", "dropout", "optimizer", "learning_rate", "learning_rate_schedule")
+        keys += ("weight_decay", "cache_activations", *_GENERAL.values(), "state_on_thaw", "primary_freeze_ratio")
+        keys += ("momentum",) if self.optimizer == "sgd" else ()
+        return {key: self.config[key] for key in (*keys, "timing_rounds")}
 
 
 def share_parameters(strategy: dict[str, Any], control: dict[str, Any]) -> bool:

@@ -1,0 +1,164 @@
+"""The keys of a configuration: the one place where type, bounds, default and meaning of each are defined."""
+
+from functools import cache
+from pathlib import PurePath
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from altfreeze.study.entries import Entry
+from altfreeze.study.sources import Source
+from altfreeze.study.values import (
+    STRICT,
+    Count,
+    EachOnce,
+    LargeCount,
+    Name,
+    NonNegative,
+    Positive,
+    Share,
+    ShareAboveZero,
+    ShareBelowOne,
+)
+
+_StudyName = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}$",
+        json_schema_extra={
+            "$comment": "of 1 to 64 letters A-Z a-z, digits, blanks and _ . - that begins with a letter or a digit"
+        },
+    ),
+]
+_Results = Annotated[
+    str,
+    Field(
+        pattern=r"^[^-~{}<>\x00-\x1f][^{}<>\x00-\x1f]{0,199}$",
+        json_schema_extra={
+            "$comment": "of 1 to 200 characters, none of { } < > among them, that starts neither with - nor with ~"
+        },
+    ),
+    AfterValidator(lambda path: str(PurePath(path))),
+]
+_Depth = Annotated[int, Field(ge=2, le=1000)]
+# YAML reads the word off as false
+_Off = BeforeValidator(lambda value: "off" if value is False else value)
+_SOME = Field(min_length=1)
+
+
+class Configuration(BaseModel):
+    """Configuration of a study."""
+
+    model_config = ConfigDict(**STRICT, frozen=True)
+
+    study: _StudyName = "default"
+    """name, shown in the report"""
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 1
+    """seed of the whole study; every random draw is keyed by it"""
+    results: _Results = "results"
+    """folder that everything is written to, relative or absolute, without `{ } < >`; a study of its own deserves a \
+folder of its own"""
+
+    datasets: Annotated[list[Name], _SOME, *EachOnce] = ["iris", "wine", "breast_cancer", "digits"]
+    """names of the data sets to train on"""
+    sources: dict[Name, Source] = {name: {"kind": name} for name in ("iris", "wine", "breast_cancer", "digits")}
+    """where each comes from: a name and a `kind` with that kind's keys. A later file replaces a source whole"""
+
+    depths: Annotated[list[_Depth], _SOME, *EachOnce] = [4, 6, 8]
+    """numbers of weight layers, the output layer included"""
+    freeze_ratios: Annotated[list[Share], _SOME, *EachOnce] = [0.3, 0.5, 0.7]
+    """shares of the layers in the bottom group: its first round(ratio × depth) layers; 0 and 1 are standard training"""
+    strategies: Annotated[list[Entry], _SOME] = [
+        "alternating",
+        "standard_half_updates",
+        {"name": "standard_matched_flops", "freeze_ratio": "primary"},
+        {"name": "frozen_bottom", "freeze_ratio": "primary"},
+        {"name": "frozen_top", "freeze_ratio": "primary"},
+        "random_half",
+    ]
+    """what is trained beside standard training, see below"""
+    seeds: Count = 10
+    """runs of each cell"""
+    seeds_per_job: Literal["auto"] | Count = 10
+    """seeds that one job trains together, stacked; `auto`: all seeds of a cell, up to 1000. A run's numbers do not \
+depend on it"""
+
+    epochs_standard: Count = 50
+    """epochs of standard training"""
+    epochs_alternating: Count = 50
+    """epochs of every other strategy; `standard_half_updates` and `standard_matched_flops` stop earlier"""
+    width: Count = 64
+    """units in each hidden layer"""
+    batch_size: LargeCount = 32
+    """rows in a batch; the last batch of an epoch may be smaller"""
+    dropout: ShareBelowOne = 0.0
+    """probability of dropping a hidden unit, after each ReLU"""
+    optimizer: Literal["sgd", "adam", "adamw"] = "adam"
+    """`sgd` with momentum, `adam`, `adamw`, as in torch.optim"""
+    learning_rate: Positive = 0.001
+    """initial learning rate"""
+    learning_rate_schedule: Literal["constant", "cosine"] = "constant"
+    """`constant`, or `cosine` to zero over the strategy's own budget"""
+    momentum: ShareBelowOne = 0.9
+    """of sgd; adam and adamw do not use it"""
+    weight_decay: NonNegative = 0.0
+    """added to the gradient by sgd and adam, decoupled by adamw"""
+
+    freeze_period: LargeCount = 1
+    """length of a phase, in `freeze_unit`"""
+    freeze_unit: Literal["epoch", "step"] = "epoch"
+    """what a phase is counted in: `epoch` or `step`"""
+    first_to_learn: Literal["bottom", "top"] = "top"
+    """the group that learns in the first phase: `top` or `bottom`"""
+    state_on_thaw: Literal["keep", "reset", "decay"] = "keep"
+    """a thawing layer's momenta and step count: `keep`, `reset` to none, or `decay` to what gradients of zero would \
+have made of them. Published strategies follow their own rule"""
+    cache_activations: Annotated[Literal["auto", "off"], _Off] = "auto"
+    """`auto`: while the lowest layers stay frozen for two epochs or more, their output is computed once and read (not \
+with dropout, not above 64 MiB a run); `off`: never"""
+
+    calibration_seeds: Count = 10
+    """seeds of their own, never compared, on which standard training sets the targets and `tune` chooses"""
+    target_levels: Annotated[list[ShareAboveZero], _SOME, *EachOnce] = [0.9, 0.95, 0.99, 1.0]
+    """targets of time-to-target: shares of the way from the largest class's share to the median validation accuracy \
+of standard training"""
+    tune: Annotated[list[Positive], *EachOnce] = []
+    """learning rates that every strategy tries on the calibration seeds; each strategy's best by validation accuracy \
+is then trained beside the configured one. Empty: no tuning"""
+    gradient_flow: bool = False
+    """log each layer's gradient, change and age of optimizer state in every epoch"""
+    timing_rounds: Annotated[int, Field(ge=6, le=100_000)] = 15
+    """rounds of the timing study, at least 6; in each, every kind of work is timed once"""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`cpu`, `cuda`, or `auto`: a CUDA GPU where there is one, of its own for each job (`--resources gpu=N` runs N at \
+a time; a job too many waits). Changing it trains again"""
+    checkpoint_seconds: NonNegative = 30.0
+    """seconds of training after which a job keeps its state in the folder `checkpoints` of the results. A killed job \
+goes on from it to the same numbers; it is removed when the pack is whole. `0`: never. Changing it reruns nothing"""
+
+    primary_depth: Annotated[int, Field(ge=2)] = 6
+    """depth of the comparison that the report's first sentence is about; one of `depths`"""
+    primary_freeze_ratio: Share = 0.5
+    """its freeze ratio; one of `freeze_ratios`"""
+    primary_budget: Literal["epochs", "updates", "flops", "seconds"] = "flops"
+    """what both have spent when they are read: `epochs`, `updates`, `flops` or `seconds` (reference seconds)"""
+    family: Annotated[list[str], *EachOnce] = []
+    """labels of strategies that are tested together with the primary one, at its depth and budget: their p-values are \
+adjusted by Holm's method. All other comparisons are secondary"""
+    equivalence_margin: ShareAboveZero = 0.01
+    """a difference in accuracy below this, as a share, counts as none"""
+    cost_margin: ShareAboveZero = 0.05
+    """a difference in operations or seconds below this share of the reference's counts as none"""
+
+
+@cache
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a configuration, for editors and for what is said of mistakes."""
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return dialect | Configuration.model_json_schema()
+
+
+def keys() -> dict[str, dict[str, Any]]:
+    """Return each key's part of the JSON Schema: ``description``, ``default`` and, where it has one, ``type``."""
+    return json_schema()["properties"]

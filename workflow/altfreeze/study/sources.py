@@ -1,0 +1,144 @@
+"""Kinds of sources of data sets; the first line of each says what it is, the text below a key what that means."""
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import AfterValidator, Field, with_config
+from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
+
+from altfreeze.study.values import STRICT, EachOnce, NonNegative, Path, Positive, Share
+
+_Samples = Annotated[int, Field(ge=20, le=10_000_000)]
+_Features = Annotated[int, Field(ge=1, le=100_000)]
+_Classes = Annotated[int, Field(ge=2, le=100_000)]
+_Name = Annotated[str, Field(min_length=1, max_length=1000)]
+_Columns = Annotated[list[str], *EachOnce]
+
+
+@with_config(STRICT)
+class Shipped(TypedDict):
+    """They come with scikit-learn."""
+
+    kind: Literal["iris", "wine", "breast_cancer", "digits"]
+
+
+@with_config(STRICT)
+class Classification(TypedDict):
+    """Gaussian clusters on the corners of a cube."""
+
+    kind: Literal["classification"]
+    samples: _Samples
+    features: _Features
+    informative: _Features
+    classes: _Classes
+    class_separation: NotRequired[Positive]
+    """1.0"""
+    label_noise: NotRequired[Share]
+    """0"""
+
+
+@with_config(STRICT)
+class Moons(TypedDict):
+    """Two half circles, one in the other."""
+
+    kind: Literal["moons"]
+    samples: _Samples
+    noise: NonNegative
+    """standard deviation"""
+
+
+@with_config(STRICT)
+class Circles(TypedDict):
+    """A circle in a circle."""
+
+    kind: Literal["circles"]
+    samples: _Samples
+    noise: NonNegative
+    """standard deviation"""
+    factor: Annotated[float, Field(gt=0, lt=1)]
+    """radius of the inner circle over the outer one's"""
+
+
+@with_config(STRICT)
+class Spirals(TypedDict):
+    """Arms of a spiral."""
+
+    kind: Literal["spirals"]
+    samples: _Samples
+    arms: _Classes
+    """one class each"""
+    turns: Positive
+    noise: NonNegative
+    """standard deviation"""
+
+
+@with_config(STRICT)
+class GaussianQuantiles(TypedDict):
+    """Nested shells of a Gaussian."""
+
+    kind: Literal["gaussian_quantiles"]
+    samples: _Samples
+    features: _Features
+    classes: _Classes
+    """shells"""
+    label_noise: NotRequired[Share]
+    """0"""
+
+
+@with_config(STRICT)
+class Csv(TypedDict):
+    """A file with a header."""
+
+    kind: Literal["csv"]
+    path: Path
+    target: _Name
+    """a column"""
+    drop: NotRequired[_Columns]
+    """columns to leave out"""
+    separator: NotRequired[Annotated[str, Field(min_length=1, max_length=1)]]
+    """`,`"""
+
+
+@with_config(STRICT)
+class Parquet(TypedDict):
+    """A file."""
+
+    kind: Literal["parquet"]
+    path: Path
+    target: _Name
+    """a column"""
+    drop: NotRequired[_Columns]
+    """columns to leave out"""
+
+
+@with_config(STRICT)
+class OpenML(TypedDict):
+    """Either id, or name and version. Downloaded once to scikit-learn's cache (`SCIKIT_LEARN_DATA`)."""
+
+    kind: Literal["openml"]
+    id: NotRequired[Annotated[int, Field(ge=1)]]
+    name: NotRequired[_Name]
+    version: NotRequired[Annotated[int, Field(ge=1)]]
+    drop: NotRequired[_Columns]
+    """columns to leave out"""
+
+
+def _named_once(source: dict[str, Any]) -> dict[str, Any]:
+    if source.keys() & {"id", "name", "version"} not in ({"id"}, {"name", "version"}):
+        raise PydanticCustomError("either", "is not allowed; allowed: either id, or name and version")
+    return source
+
+
+_ONE_WAY = {"allOf": [{"oneOf": [{"required": ["id"]}, {"required": ["name", "version"]}]}]}
+Source = Annotated[
+    Shipped
+    | Classification
+    | Moons
+    | Circles
+    | Spirals
+    | GaussianQuantiles
+    | Csv
+    | Parquet
+    | Annotated[OpenML, AfterValidator(_named_once), Field(json_schema_extra=_ONE_WAY)],
+    Field(discriminator="kind"),
+]
