@@ -24,7 +24,7 @@ from altfreeze.training import job, stacks
 from altfreeze.training.batches import workload_of
 from altfreeze.training.checkpoints import Checkpoint, read_state, write_state
 from altfreeze.training.trainer import train_pack
-from builders import ROOT, make_study
+from builders import ROOT, cell_options, make_study
 
 DEPTH, EPOCHS, SEEDS = 4, 6, (0, 3)
 # so short that a checkpoint is due after every epoch
@@ -41,13 +41,18 @@ def one_thread():
     torch.set_flush_denormal(False)
 
 
-def make_cell(name="alternating", parameters=None, **keys):
-    """Return a cell of a strategy with some parameters of its own."""
+def make_tried(name="alternating", parameters=None, **keys):
+    """Return a study with a strategy that has some parameters of its own, and the strategy's label."""
     tried = [] if name == "standard" else [{"name": name, "label": "tried", **(parameters or {})}]
     small = {"datasets": ["wine"], "depths": [DEPTH], "primary_depth": DEPTH, "freeze_ratios": [0.5], "width": 8}
     small |= {"epochs_standard": EPOCHS, "epochs_alternating": EPOCHS, "learning_rate": 0.02}
     study = make_study(**(small | {"strategies": ["alternating", *tried]} | keys))
-    return study.cell("wine", DEPTH, "standard" if name == "standard" else list(study.strategies)[-1])
+    return study, "standard" if name == "standard" else list(study.strategies)[-1]
+
+
+def make_cell(name="alternating", parameters=None, **keys):
+    study, label = make_tried(name, parameters, **keys)
+    return study.cell("wine", DEPTH, label)
 
 
 def outcome(trained, flow):
@@ -412,26 +417,28 @@ print(json.dumps(kills))
 
 
 def test_packs_that_are_killed_at_random_moments_end_with_the_bytes_of_undisturbed_ones(stored_wine, tmp_path):
-    cells = [
-        make_cell(epochs_alternating=40),
-        make_cell(epochs_alternating=40, optimizer="sgd", dropout=0.2, **STEPS),
-        make_cell("progressive", {"freeze_start": 0, "freeze_level": 1}, epochs_alternating=40),
-        make_cell("lisa", epochs_alternating=40, optimizer="adamw"),
-        make_cell("standard", epochs_standard=40),
-        make_cell("alternating", epochs_alternating=40, **DIVERGES),
+    trainings = [
+        make_tried(epochs_alternating=40, checkpoint_seconds=0.002),
+        make_tried(epochs_alternating=40, optimizer="sgd", dropout=0.2, checkpoint_seconds=0.002, **STEPS),
+        make_tried(
+            "progressive", {"freeze_start": 0, "freeze_level": 1}, epochs_alternating=40, checkpoint_seconds=0.002
+        ),
+        make_tried("lisa", epochs_alternating=40, optimizer="adamw", checkpoint_seconds=0.002),
+        make_tried("standard", epochs_standard=40, checkpoint_seconds=0.002),
+        make_tried("alternating", epochs_alternating=40, checkpoint_seconds=0.002, **DIVERGES),
     ]
     jobs = []
-    for number, cell in enumerate(cells * 2):
+    for number, (study, label) in enumerate(trainings * 2):
         pair = []
         for name in ("whole", "killed"):
             stem = tmp_path / name / str(number)
             stem.parent.mkdir(exist_ok=True)
-            options = {"data": stored_wine, "cell": json.dumps(cell.as_dict()), "seeds": "0-2", "device": "cpu"}
+            options = {"recipe": "configured", "seeds": "0-2"}
             options |= {"output": f"{stem}.csv", "manifest": f"{stem}.json", "gradient-flow": f"{stem}.flow.csv"}
             if name == "killed":
-                options |= {"checkpoint": tmp_path / "kept" / f"{number}.pt", "checkpoint-seconds": 0.002}
-            words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
-            pair.append([f"{stem}.log", "train", *words])
+                options |= {"checkpoint": str(tmp_path / "kept" / f"{number}.pt")}
+            words = [word for key, value in options.items() for word in (f"--{key}", value)]
+            pair.append([f"{stem}.log", "train", *cell_options(tmp_path, study, label, stored_wine), *words])
         jobs.append(pair)
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(

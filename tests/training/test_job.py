@@ -11,7 +11,7 @@ import torch
 from altfreeze.support.errors import InputError
 from altfreeze.training import job
 from altfreeze.training.log import LOG_COLUMNS
-from builders import make_cell
+from builders import cell_options, make_cell, make_small_study
 
 
 def test_a_job_writes_a_log_and_a_manifest_that_agree(stored_wine, tmp_path):
@@ -40,16 +40,9 @@ def test_cuda_that_is_not_there_is_one_line(stored_wine, tmp_path):
 
 
 def test_the_training_process_imports_nothing_heavy_and_sets_its_threads_first(stored_wine, tmp_path):
-    arguments = [
-        "train",
-        "--data",
-        stored_wine,
-        "--cell",
-        json.dumps(make_cell(epochs_alternating=2).as_dict()),
-        "--seeds",
-        "0-1",
-    ]
-    arguments += ["--device", "cpu", "--threads", 3, "--output", tmp_path / "a.csv", "--manifest", tmp_path / "a.json"]
+    study = make_small_study(epochs_alternating=2)
+    arguments = ["train", *cell_options(tmp_path, study, "alternating-0.5", stored_wine), "--recipe", "configured"]
+    arguments += ["--seeds", "0-1", "--threads", 3, "--output", tmp_path / "a.csv", "--manifest", tmp_path / "a.json"]
     program = f"""
 import sys, os
 from altfreeze.cli import main
@@ -66,9 +59,11 @@ print(heavy or "light", os.environ["OMP_NUM_THREADS"], torch.get_num_threads())
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"--cell": "["}, "is not JSON"),
-        ({"--cell": "{}"}, "is missing; required"),
-        ({"--cell": '{"depht": 4}'}, "depht: unknown key; did you mean depth?"),
+        ({"--study": "nowhere.json"}, "nowhere.json: "),
+        ({"--dataset": "iris"}, "is not of the study"),
+        ({"--depth": "5"}, "--depth: 5 is not of the study"),
+        ({"--strategy": "alternating-0.6"}, "did you mean"),
+        ({"--recipe": "tuned"}, "--tuning: is needed for the recipe tuned"),
         ({"--seeds": "3-1"}, "allowed: FIRST-LAST"),
         ({"--seeds": "all"}, "allowed: FIRST-LAST"),
         ({"--threads": "0"}, "allowed: 1 to 9999"),
@@ -77,16 +72,12 @@ print(heavy or "light", os.environ["OMP_NUM_THREADS"], torch.get_num_threads())
     ],
 )
 def test_a_wrong_argument_is_one_line(change, words, stored_wine, tmp_path):
-    arguments = {
-        "--data": stored_wine,
-        "--cell": json.dumps(make_cell().as_dict()),
-        "--seeds": "0-1",
-        "--device": "cpu",
-    }
-    arguments |= {"--output": tmp_path / "a.csv", "--manifest": tmp_path / "a.json"} | change
-    command = [sys.executable, "-m", "altfreeze", "train", *(str(part) for item in arguments.items() for part in item)]
+    options = cell_options(tmp_path, make_small_study(), "alternating-0.5", stored_wine)
+    options += ["--recipe", "configured", "--seeds", "0-1", "--output", tmp_path / "a.csv"]
+    options += ["--manifest", tmp_path / "a.json", *(part for item in change.items() for part in item)]
+    command = [sys.executable, "-m", "altfreeze", "train", *map(str, options)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert words in done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["wine.npz"]
+    assert not list(tmp_path.glob("a.*"))

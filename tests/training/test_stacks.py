@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 from altfreeze.freezing.flow import GradientFlow
-from altfreeze.study import grid as config
 from altfreeze.support.errors import InputError
-from altfreeze.training import memory, train_pack, train_seeds, tuning, workload_of
-from altfreeze.training import trainer as training
+from altfreeze.training import job
+from altfreeze.training.network import StackedMLP
+from altfreeze.training.stacks import split, train_seeds
+from altfreeze.training.trainer import train_pack
+from builders import cell_options, make_small_study
 
 ERRORS = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
@@ -32,10 +34,12 @@ def as_a_job_leaves_it():
     torch.set_flush_denormal(False)
 
 
+def make_study(**keys):
+    return make_small_study(**({"freeze_ratios": [0.5], "learning_rate": 0.01, "weight_decay": 0} | keys))
+
+
 def make_cell(**keys):
-    chosen = {"datasets": ["wine"], "depths": [4], "primary_depth": 4, "freeze_ratios": [0.5], "width": 16}
-    chosen |= {"epochs_alternating": 4, "learning_rate": 0.01}
-    return config.cell(config.validate(chosen | keys), "wine", 4, "alternating-0.5")
+    return make_study(**keys).cell("wine", 4, "alternating-0.5")
 
 
 @pytest.fixture
@@ -43,7 +47,7 @@ def room_for(monkeypatch):
     """Let memory run out in a step of a stack with more than some seeds."""
 
     def limit(seeds, error=ERRORS[0], step=6):
-        original, steps = training.StackedMLP.compute_gradients, []
+        original, steps = StackedMLP.compute_gradients, []
 
         def compute_gradients(network, x, *arguments):
             steps.append(len(x))
@@ -51,7 +55,7 @@ def room_for(monkeypatch):
                 raise error
             return original(network, x, *arguments)
 
-        monkeypatch.setattr(training.StackedMLP, "compute_gradients", compute_gradients)
+        monkeypatch.setattr(StackedMLP, "compute_gradients", compute_gradients)
 
     return limit
 
@@ -106,32 +110,30 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(wine, room_for, error):
         train_seeds(*wine, make_cell(), range(2))
 
 
-def test_the_manifest_says_how_the_seeds_were_stacked(wine, room_for, tmp_path):
-    np.savez(tmp_path / "wine.npz", X=wine[0], y=wine[1])
+def test_the_manifest_says_how_the_seeds_were_stacked(stored_wine, room_for, tmp_path):
     room_for(2)
-    training.run(tmp_path / "wine.npz", make_cell(), range(4), "cpu", 1, tmp_path / "a.csv", tmp_path / "a.json")
+    job.run(stored_wine, make_cell(), range(4), "cpu", 1, tmp_path / "a.csv", tmp_path / "a.json")
     manifest = json.loads((tmp_path / "a.json").read_text())
     assert manifest["stacks"] == ["0-1", "2-3"]
     assert manifest["too_large_stacks"] == [4]
     assert manifest["seeds"] == [0, 1, 2, 3]
 
 
-def test_a_tuning_is_that_of_one_stack(wine, room_for, tmp_path):
-    np.savez(tmp_path / "wine.npz", X=wine[0], y=wine[1])
+def test_a_tuning_is_that_of_one_stack(stored_wine, room_for, tmp_path):
     found = []
     for name in ("whole", "split"):
-        tuning.run(tmp_path / "wine.npz", make_cell(), [0.01, 0.1], range(4), "cpu", 1, tmp_path / name)
+        job.run_tuning(stored_wine, make_cell(), [0.01, 0.1], range(4), "cpu", 1, tmp_path / name)
         found.append(json.loads((tmp_path / name).read_text()))
         room_for(2)
     assert found[0]["learning_rate"] == found[1]["learning_rate"]
-    for whole, parts in zip(*(each["trials"] for each in found), strict=True):
+    for whole, parts in zip(*(record["trials"] for record in found), strict=True):
         assert whole == pytest.approx(parts, rel=1e-5)
 
 
 def test_split_makes_the_fewest_stacks_of_nearly_equal_size():
     for seeds in range(1, 40):
         for largest in range(1, 45):
-            stacks = memory.split(range(seeds), largest)
+            stacks = split(range(seeds), largest)
             assert list(chain(*stacks)) == list(range(seeds))
             sizes = [len(stack) for stack in stacks]
             assert max(sizes) <= largest
@@ -139,103 +141,38 @@ def test_split_makes_the_fewest_stacks_of_nearly_equal_size():
             assert (len(stacks) - 1) * largest < seeds
 
 
-def test_stacks_are_as_large_as_the_memory_that_is_given(monkeypatch):
-    seed = memory.Memory(host=2 * 2**20, device=8 * 2**20)
-    monkeypatch.setattr(memory, "resident_memory", lambda: 300 * 2**20)
-    assert memory.largest_stack(seed, "cpu") >= 10**9
-    assert memory.largest_stack(seed, "cpu", 400 * 2**20) == 9
-    assert memory.largest_stack(seed, "cpu", 200 * 2**20) == 1
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (80 * 2**20, 100 * 2**20))
-    assert memory.largest_stack(seed, "cuda") == 9
-    assert memory.largest_stack(seed, "cuda", 310 * 2**20) == 4
+def is_linux():
+    return sys.platform.startswith("linux")
 
 
-def test_a_job_stays_below_the_memory_that_it_is_given(wine, monkeypatch):
-    cell = make_cell()
-    expected = train_pack(*wine, cell, range(6)).rows
-    seed = sum(memory.needed(cell, workload_of(*wine, cell), len(wine[1])))
-    taken = memory.resident_memory()
-    monkeypatch.setattr(memory, "resident_memory", lambda: taken)
-    limit = taken + int(2.5 * seed / memory.USABLE_SHARE)
-    trained = train_seeds(*wine, cell, range(6), memory=limit)
-    assert trained.stacks == [[0, 1], [2, 3], [4, 5]]
-    assert trained.too_large == []
-    assert_same_runs(trained.rows, expected)
-
-
-PEAK = """
-import json, sys
-import numpy as np
-from altfreeze.training import checkpoints
-from altfreeze.training import memory
-from altfreeze.training import trainer as training
-def peak():
-    "Unlike ru_maxrss, this does not begin with what the parent took."
-    lines = open("/proc/self/status").read().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-cell, rows, features, seeds, flow = json.loads(sys.argv[1])
-training.prepare("cpu", 1)
-generator = np.random.default_rng(1)
-X, y = generator.normal(size=(rows, features)), np.arange(rows) % 3
-small = cell | {"width": 1, "batch_size": 1, "epochs": 1}
-training.train_pack(X[:20], y[:20], small, [0])
-before = peak()
-flow = training.GradientFlow() if flow else None
-kept = checkpoints.Checkpoint(sys.argv[2], 1)
-training.train_pack(X, y, cell, range(seeds), flow=flow, save=lambda epoch, state: kept.save(state()))
-print(peak() - before)
-seed = memory.needed(cell, training.workload_of(X, y, cell), rows, flow is not None)
-print(seeds * (seed.host + seed.device))
-"""
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux tells the most that a process took")
-@pytest.mark.parametrize(
-    ("keys", "rows", "features", "seeds", "flow"),
-    [
-        # what counts: data, weights, weights that are observed, activations, the cache
-        ({"width": 8}, 20_000, 50, 20, False),
-        ({"width": 600, "optimizer": "adam"}, 60, 10, 10, False),
-        ({"width": 600, "optimizer": "sgd"}, 60, 10, 10, True),
-        ({"width": 300, "batch_size": 8000, "dropout": 0.1}, 12_000, 4, 4, False),
-        ({"width": 200, "freeze_period": 2}, 12_000, 4, 10, False),
-    ],
-    ids=["data", "weights", "observed", "activations", "cache"],
-)
-def test_a_stack_takes_about_what_was_estimated(tmp_path, keys, rows, features, seeds, flow):
-    cell = make_cell(epochs_alternating=4, **keys)
-    case = json.dumps([cell, rows, features, seeds, flow])
-    done = subprocess.run(
-        [sys.executable, "-c", PEAK, case, tmp_path / "a.pt"], capture_output=True, text=True, check=True
-    )
-    measured, estimated = map(int, done.stdout.split())
-    assert measured > 40 * 2**20, "too little to be measured"
-    assert measured * 0.9 < estimated < measured * 2
-
-
-LIMITED = """
-import resource, sys
-import numpy as np
-from altfreeze import cli
-from altfreeze.training import trainer as training
-training.torch.set_num_threads(1)
-size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (size + int(sys.argv[1]), resource.RLIM_INFINITY))
-cli.main(sys.argv[2:])
-"""
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="address space is limited on Linux")
-@pytest.mark.parametrize(("mebibytes", "fits"), [(200, True), (20, False)])
-def test_memory_that_really_runs_out(tmp_path, mebibytes, fits):
-    rows = 4000
+def train_within(tmp_path, study, mebibytes=None, rows=4000):
+    """Train 8 seeds by a process that may take some MiB beyond what it takes without training; return how it ended."""
     np.savez(tmp_path / "data.npz", X=np.random.default_rng(1).normal(size=(rows, 100)), y=np.arange(rows) % 3)
-    cell = make_cell(width=400, batch_size=2000, epochs_alternating=2, freeze_period=2)
-    options = {"data": tmp_path / "data.npz", "cell": json.dumps(cell), "seeds": "0-7", "device": "cpu"}
-    options |= {"output": tmp_path / "a.csv", "manifest": tmp_path / "a.json"}
-    words = [str(word) for key, value in options.items() for word in (f"--{key}", value)]
-    command = [sys.executable, "-c", LIMITED, str(mebibytes * 2**20), "train", *words]
-    done = subprocess.run(command, capture_output=True, text=True)
+    options = cell_options(tmp_path, study, "alternating-0.5", tmp_path / "data.npz")
+    options += ["--recipe", "configured", "--seeds", "0-7", "--output", tmp_path / "a.csv"]
+    options += ["--manifest", tmp_path / "a.json"] + ([] if mebibytes is None else ["--memory", mebibytes])
+    command = [sys.executable, "-m", "altfreeze", "train", *map(str, options)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def idle_mebibytes():
+    """MiB that a job takes before it trains."""
+    program = """
+import resource
+from pathlib import Path
+from altfreeze.training import job
+job.torch.set_num_threads(1)
+print(int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() // 2**20)
+"""
+    return int(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.skipif(not is_linux(), reason="what a process takes is limited on Linux")
+@pytest.mark.parametrize(("mebibytes", "fits"), [(150, True), (30, False)])
+def test_memory_that_really_runs_out(tmp_path, idle_mebibytes, mebibytes, fits):
+    study = make_study(width=400, batch_size=2000, epochs_alternating=2, freeze_period=2)
+    done = train_within(tmp_path, study, idle_mebibytes + mebibytes)
     if fits:
         assert done.returncode == 0, done.stderr
         assert json.loads((tmp_path / "a.json").read_text())["too_large_stacks"][0] == 8
@@ -245,3 +182,10 @@ def test_memory_that_really_runs_out(tmp_path, mebibytes, fits):
         assert done.stderr.splitlines()[-1].startswith("altfreeze: wine, depth 4, alternating: seed 0 alone does not")
         assert "Traceback" not in done.stderr
         assert not (tmp_path / "a.csv").exists()
+
+
+@pytest.mark.skipif(not is_linux(), reason="what a process takes is limited on Linux")
+def test_without_a_limit_one_stack_holds_all_seeds(tmp_path):
+    done = train_within(tmp_path, make_study(width=400, batch_size=2000, epochs_alternating=1))
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "a.json").read_text())["too_large_stacks"] == []
