@@ -86,6 +86,13 @@ def make_study(**keys: Any) -> Study:
     return study_of(keys)
 
 
+def make_wine_study(**keys: Any) -> Study:
+    """Return a study of 4 epochs on wine with some keys changed."""
+    small = {"datasets": ["wine"], "depths": [4], "primary_depth": 4, "freeze_ratios": [0, 0.5, 1]}
+    small |= {"epochs_standard": 4, "epochs_alternating": 4, "width": 16, "learning_rate": 0.02, "weight_decay": 0.01}
+    return make_study(**(small | {"sources": {"wine": {"kind": "wine"}}} | keys))
+
+
 def make_cell(strategy: str = "alternating-0.5", study: Study | None = None, **keys: Any) -> Cell:
     """Return a cell of a small study on wine, or of another one.
 
@@ -98,10 +105,8 @@ def make_cell(strategy: str = "alternating-0.5", study: Study | None = None, **k
     **keys
         Keys of the configuration, or values of the cell.
     """
-    small = {"datasets": ["wine"], "depths": [4], "primary_depth": 4, "freeze_ratios": [0, 0.5, 1]}
-    small |= {"epochs_standard": 4, "epochs_alternating": 4, "width": 16, "learning_rate": 0.02, "weight_decay": 0.01}
     of_cell = {name: keys.pop(name) for name in ("dataset", "depth", "epochs", "strategy") if name in keys}
-    study = study or make_study(**(small | {"sources": {"wine": {"kind": "wine"}}} | keys))
+    study = study or make_wine_study(**keys)
     return replace(study.cell(study.datasets[0], study.depths[0], strategy), **of_cell)
 
 
@@ -118,6 +123,20 @@ def make_default_study(**keys: Any) -> Study:
 def make_unchecked_study(base: Study, **keys: Any) -> Study:
     """Return a study with keys changed that no configuration may have: names that are markup."""
     return Study(base.config | keys)
+
+
+def write_study(folder: Path, study: Study) -> Path:
+    """Write a study as jobs read it, to a file of its own; return the file."""
+    path = Path(tempfile.mkstemp(".json", "study-", folder)[1])
+    path.write_text(json.dumps(study.config), encoding="utf-8")
+    return path
+
+
+def cell_options(folder: Path, study: Study, strategy: str, data: Path) -> list[str]:
+    """Return the options of a job's command that say what it trains: a strategy on a study's first data set, depth."""
+    options = {"study": write_study(folder, study), "data": data, "dataset": study.datasets[0]}
+    options |= {"depth": study.depths[0], "strategy": strategy, "device": "cpu"}
+    return [word for key, value in options.items() for word in (f"--{key}", str(value))]
 
 
 # ---- data

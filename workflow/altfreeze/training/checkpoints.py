@@ -16,6 +16,8 @@ from altfreeze.support.files import atomic_output, remove_leftovers
 
 # bytes of a SHA-256
 _DIGEST = 32
+# to write into a folder that others remove
+_TRIES = 100
 
 
 class _Hashed:
@@ -103,7 +105,9 @@ class Checkpoint:
         if self.path is None:
             return 1
         name = hashlib.sha256(json.dumps(self.job, sort_keys=True).encode()).hexdigest()
-        while True:
+        reason: OSError | None = None
+        # other jobs that are done remove the folder while it is empty
+        for _ in range(_TRIES):
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 with open(self._starts(), "a+", encoding="utf-8") as file:
@@ -111,12 +115,10 @@ class Checkpoint:
                     file.seek(0)
                     # starts of another job that was never done are of no account
                     return file.read().split().count(name)
-            except FileNotFoundError:
-                # another job that is done removed the folder, empty as it was, meanwhile
-                continue
             except OSError as error:
-                self._say(f"keeps no count of starts: {error}")
-                return 1
+                reason = error
+        self._say(f"keeps no count of starts: {reason}")
+        return 1
 
     def load(self) -> dict[str, Any] | None:
         """Return the state that was saved last, or None where there is none that can be used."""
@@ -159,6 +161,9 @@ class Checkpoint:
             self.path.unlink(missing_ok=True)
             self._starts().unlink(missing_ok=True)
             remove_leftovers(self.path)
+        except FileNotFoundError:
+            # another job has removed the folder, empty as it was
+            return
         except OSError as error:
             self._say(f"not removed: {error}")
         with contextlib.suppress(OSError):

@@ -51,13 +51,12 @@ def limit_memory(limit: int) -> None:
     ----------
     limit : int
         Bytes of the host's memory that this process may take in all. Where the system
-        knows no such limit, none is set.
+        does not say what it takes, as only Linux does, none is set.
     """
-    # what is mapped from files, as libraries are, counts for whoever kills but not for this limit
+    # the system limits what is reserved, not what is taken: that may grow by as much as there is left
     with contextlib.suppress(OSError, ValueError):
-        pages = int(Path("/proc/self/statm").read_text().split()[2])
-        limit = max(0, limit - pages * resource.getpagesize())
-    with contextlib.suppress(OSError, ValueError):
+        _, resident, _, _, _, reserved, _ = map(int, Path("/proc/self/statm").read_text().split())
+        limit = max(0, limit + (reserved - resident) * resource.getpagesize())
         resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 

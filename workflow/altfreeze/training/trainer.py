@@ -88,15 +88,13 @@ class Trainer:
     Attributes
     ----------
     epochs : int
-        Epochs made so far; ``steps`` likewise.
+        Made so far, as are ``steps``.
     clock : Clock
         The caller starts it before an epoch's start and stops it after the last step.
     cache : Tensor, shape (S, rows of the train part, width)
         Output of frozen lowest layers for the whole train part, where the plan keeps it.
     records : list of dict
-        What `record` returned so far.
-    diverged : dict of int to float
-        Seed to the first epoch whose loss was not finite.
+        Of all epochs.
     """
 
     def __init__(
@@ -157,11 +155,6 @@ class Trainer:
         Parameters
         ----------
         step : altfreeze.freezing.plan.Step
-
-        Raises
-        ------
-        RuntimeError
-            See `altfreeze.freezing.switch.PhaseSwitch.check`.
         """
         # where a phase begins, layers freeze and thaw
         active = step.active
@@ -289,6 +282,8 @@ class Trainer:
         for generator, its_state in zip(self.generators, state["generators"], strict=True):
             generator.set_state(its_state)
         if self.flow is not None:
+            # of the weights as they are now
+            self.flow.begin(self.network)
             self.flow.load_state_dict(state["flow"])
         self.clock.seconds = state["seconds"]
         for name in _COUNTS:
@@ -366,7 +361,7 @@ def train_pack(
     RuntimeError
         If a frozen layer changed (a defect of this program or of its libraries).
     """
-    # the data, the plan and the initial weights of each seed
+    # data, plan and the initial weights of each seed
     keys = [cell.run_key(seed) for seed in seeds]
     parts = stack_parts(X, y, keys, torch.device(device))
     workload = workload_of(X, y, cell)
