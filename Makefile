@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 report: $(VENV)/run.done
 	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all
-	@$(BIN)/python -c 'from altfreeze.config import load; print("Open", load("config/config.yaml")["results"] + "/report.html")'
+	@$(BIN)/python -c 'import yaml; print("Open", yaml.safe_load(open("config/config.yaml"))["results"] + "/report.html")'
 
 test: $(VENV)/test.done
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
@@ -16,6 +16,8 @@ lint: $(VENV)/test.done
 	@PATH="$(CURDIR)/$(BIN):$$PATH" snakefmt --check Snakefile workflow
 	@PATH="$(CURDIR)/$(BIN):$$PATH" ruff check
 	@PATH="$(CURDIR)/$(BIN):$$PATH" ruff format --check
+	@PATH="$(CURDIR)/$(BIN):$$PATH" mypy
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python tests/house.py
 
 bench: $(VENV)/test.done
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/benchmark_training.py

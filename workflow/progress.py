@@ -9,7 +9,9 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -34,7 +36,7 @@ _EXCERPT = 15
 _NAMED = 10
 
 
-def duration(seconds, units=2):
+def duration(seconds: float, units: int = 2) -> str:
     """Return a duration in words.
 
     Parameters
@@ -55,16 +57,16 @@ def duration(seconds, units=2):
     return " ".join(_count(count, unit) for unit, count in parts[first : first + units] if count) or "0 seconds"
 
 
-def _count(count, noun):
+def _count(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def excerpt(logs):
+def excerpt(logs: Iterable[str | Path]) -> str:
     """Return what the logs of a job say of its failure.
 
     Parameters
     ----------
-    logs : sequence of path
+    logs : iterable of path
         The rule's own log, and on a cluster that of its scheduler; one that is missing counts as empty.
 
     Returns
@@ -86,7 +88,7 @@ def excerpt(logs):
     return "\n".join(ends)
 
 
-def _has_lines(stream):
+def _has_lines(stream: TextIO) -> bool:
     # a pseudo-terminal of a job runner has no size, and nobody who looks at it
     return stream.isatty() and os.get_terminal_size(stream.fileno()).lines > 0
 
@@ -95,25 +97,26 @@ def _has_lines(stream):
 class _Failure:
     job: str | int
     what: str
-    logs: list
+    logs: list[str]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.said = excerpt(self.logs) or "(its log is empty: it was killed, or could not start)"
 
 
 class _FailureFormatter(logging.Formatter):
     """Format a failed job briefly, and all else as Snakemake does."""
 
-    def __init__(self, usual):
+    def __init__(self, usual: logging.Formatter | None):
         super().__init__()
-        self._usual, self._shown = usual, {}
+        self._usual = usual or logging.Formatter()
+        self._shown: dict[str | int, str] = {}
 
-    def format(self, record):
+    def format(self, record: logging.LogRecord) -> str:
         if not hasattr(record, "failures"):
             return self._usual.format(record)
         return "\n".join(self._block(failure) for failure in record.failures)
 
-    def _block(self, failure):
+    def _block(self, failure: _Failure) -> str:
         if self._shown.get(failure.job) == failure.said:
             return f"Failed again, in the same way: {failure.what}"
         self._shown[failure.job] = failure.said
@@ -135,17 +138,27 @@ class Progress(logging.Handler):
         Returns the jobs that are still to do, each with ``jobid`` and ``wildcards_dict``; called once that is known.
     """
 
-    def __init__(self, logger, settings, jobs):
+    # logging makes one for every handler
+    lock: threading.RLock
+
+    def __init__(self, logger: logging.Logger, settings: Any, jobs: Callable[[], Iterable[Any]]) -> None:
         super().__init__()
         self._jobs = jobs
         # by job: its runs, its message, its rule and start, its failure
-        self._runs, self._said, self._begun, self._failed = {}, {}, {}, {}
+        self._runs: dict[int, int] = {}
+        self._said: dict[int, str] = {}
+        self._begun: dict[int | str, tuple[str, float]] = {}
+        self._failed: dict[int | str, _Failure] = {}
         # by rule: the number of its jobs, and the seconds of each that ended
-        self._count_of, self._seconds = {}, {}
+        self._count_of: dict[str, int] = {}
+        self._seconds: dict[str, list[float]] = {}
         self._total = self._runs_total = self._done = self._runs_done = self._tenths = 0
         self._called = self._started = self._printed = time.monotonic()
-        self._working, self._bar, self._stream, self._ended = False, None, None, threading.Event()
-        self._usual = next((handler for handler in logger.handlers if handler.name == "DefaultStreamHandler"), None)
+        self._working, self._ended = False, threading.Event()
+        self._bar: tqdm | None = None
+        self._stream: TextIO | None = None
+        handlers: list[Any] = [handler for handler in logger.handlers if handler.name == "DefaultStreamHandler"]
+        self._usual = handlers[0] if handlers else None
         quiet = {choice.name for choice in settings.quiet or ()}
         if settings.printshellcmds or settings.verbose or settings.debug_dag or quiet & {"ALL", "PROGRESS"}:
             self._usual = None
@@ -155,7 +168,7 @@ class Progress(logging.Handler):
             logger.removeHandler(self._usual)
         logger.addHandler(self)
 
-    def emit(self, record):
+    def emit(self, record: logging.LogRecord) -> None:
         """Count an event of Snakemake and show what it changes.
 
         Parameters
@@ -175,14 +188,14 @@ class Progress(logging.Handler):
         except Exception:
             self.handleError(record)
 
-    def close(self):
+    def close(self) -> None:
         """Take the line away and end."""
         self._end()
         if self._usual:
             self._usual.close()
         super().close()
 
-    def _is_told(self, record, event):
+    def _is_told(self, record: logging.LogRecord, event: str | None) -> bool:
         if not self._working:
             return True
         if hasattr(record, "failures"):
@@ -193,10 +206,10 @@ class Progress(logging.Handler):
 
     # Snakemake's events: what each changes
 
-    def _note_workflow_started(self, record):
+    def _note_workflow_started(self, record: Any) -> None:
         self._working = True
 
-    def _note_run_info(self, record):
+    def _note_run_info(self, record: Any) -> None:
         self._started = self._printed = time.monotonic()
         self._count_of = {rule: count for rule, count in record.stats.items() if rule != "total"}
         self._total = record.stats["total"]
@@ -215,15 +228,15 @@ class Progress(logging.Handler):
                 )
                 threading.Thread(target=self._tick, daemon=True).start()
 
-    def _note_job_info(self, record):
+    def _note_job_info(self, record: Any) -> None:
         self._said[record.jobid] = record.rule_msg
         self._begun[record.jobid] = (record.rule_name, time.monotonic())
         self._failed.pop(record.jobid, None)
 
-    def _note_group_info(self, record):
+    def _note_group_info(self, record: Any) -> None:
         self._failed.pop(record.group_id, None)
 
-    def _note_job_finished(self, record):
+    def _note_job_finished(self, record: Any) -> None:
         # counted here: under --until, the total that Snakemake tells with its progress is another than that of its jobs
         self._done += 1
         self._runs_done += self._runs.get(record.job_id, 0)
@@ -231,18 +244,18 @@ class Progress(logging.Handler):
             rule, begun = self._begun.pop(record.job_id)
             self._seconds.setdefault(rule, []).append(time.monotonic() - begun)
 
-    def _note_job_error(self, record):
+    def _note_job_error(self, record: Any) -> None:
         # the jobs of a group that failed come with the group
         self._note_failures(record, [] if record.indent else [vars(record)])
 
-    def _note_group_error(self, record):
+    def _note_group_error(self, record: Any) -> None:
         # which of them failed, a group does not tell: those that had something to say
         jobs = [job for job in record.job_error_info if excerpt(job["log"])]
         name = f"a group of {_count(len(record.job_error_info), 'job')}"
         group = {"jobid": record.groupid, "rule_name": name, "log": record.aux_logs}
         self._note_failures(record, jobs or [group])
 
-    def _note_failures(self, record, jobs):
+    def _note_failures(self, record: Any, jobs: list[dict[str, Any]]) -> None:
         failures = [_Failure(job["jobid"], self._describe(job), list(job["log"])) for job in jobs]
         # Ctrl-C reaches the jobs too
         record.failures = [failure for failure in failures if not failure.said.endswith("KeyboardInterrupt")]
@@ -252,10 +265,10 @@ class Progress(logging.Handler):
 
     # the line
 
-    def _describe(self, job):
+    def _describe(self, job: dict[str, Any]) -> str:
         return self._said.get(job["jobid"]) or job["rule_name"]
 
-    def _left(self):
+    def _left(self) -> float | None:
         """Return the estimated seconds left: a job takes as long as its rule's, or all, did on average so far."""
         finished = [seconds for rule in self._seconds.values() for seconds in rule]
         if not finished or self._done == self._total:
@@ -270,7 +283,7 @@ class Progress(logging.Handler):
         at_a_time = (sum(finished) + sum(spent for _, spent in running)) / (now - self._started)
         return left / at_a_time
 
-    def _line(self):
+    def _line(self) -> str:
         parts = [f"{self._done:,} of {_count(self._total, 'job')}"]
         if self._runs_total:
             parts.append(f"{self._runs_done:,} of {_count(self._runs_total, 'run')} trained")
@@ -281,7 +294,7 @@ class Progress(logging.Handler):
             parts.append(f"{len(self._failed):,} failed")
         return ", ".join(parts)
 
-    def _show(self):
+    def _show(self) -> None:
         if self._bar is not None:
             self._bar.n = self._done
             self._bar.set_description_str(self._line(), refresh=True)
@@ -291,20 +304,20 @@ class Progress(logging.Handler):
                 self._tenths, self._printed = tenths, now
                 self._write(self._line())
 
-    def _tick(self):
+    def _tick(self) -> None:
         while not self._ended.wait(_TICK):
             with self.lock:
                 if self._bar is not None:
                     self._show()
 
-    def _hide(self):
+    def _hide(self) -> None:
         if self._bar is not None:
             self._bar.clear()
 
-    def _write(self, text):
+    def _write(self, text: str) -> None:
         print(text, file=self._stream, flush=True)
 
-    def _end(self):
+    def _end(self) -> None:
         self._ended.set()
         with self.lock:
             if self._bar is not None:
@@ -313,7 +326,7 @@ class Progress(logging.Handler):
 
     # the end
 
-    def _so_far(self):
+    def _so_far(self) -> str:
         # asked for quiet, Snakemake tells of no job that ended
         left = {job.jobid for job in self._jobs()}
         trained = sum(runs for job, runs in self._runs.items() if job not in left)
@@ -321,7 +334,7 @@ class Progress(logging.Handler):
         done += f", {_count(trained, 'run')} trained" if self._runs_total else ""
         return f"{done}, {duration(time.monotonic() - self._called)}"
 
-    def success(self):
+    def success(self) -> str:
         """Take the line away and return how much was done, in how long.
 
         Returns
@@ -331,12 +344,12 @@ class Progress(logging.Handler):
         self._end()
         return f"Done: {self._so_far()}."
 
-    def failure(self, logs, keep_going):
+    def failure(self, logs: Iterable[str], keep_going: bool) -> str:
         """Take the line away and return what was done, what failed and what to do next.
 
         Parameters
         ----------
-        logs : sequence of str
+        logs : iterable of str
             Log files of Snakemake.
         keep_going : bool
             Whether the jobs that do not need a failed one were done all the same.

@@ -19,9 +19,10 @@ import altfreeze.report.notebook_pages
 import pandas as pd
 import pytest
 import yaml
-from altfreeze.progress import Progress, duration, excerpt
-from altfreeze.report.figures import signed_points
+from altfreeze.report.words import signed_points
+from altfreeze.study.grid import Study
 from altfreeze.support.errors import InputError
+from progress import Progress, duration, excerpt
 
 STUDY = {
     "results": "results/terminal",
@@ -77,10 +78,10 @@ def test_a_call_without_a_terminal_prints_few_lines_with_right_counts_and_the_an
     packs = int(re.search(r"^train +(\d+)$", clone.planned, flags=re.M)[1])
     assert "Job stats" in clone.planned
     results = clone.folder / "results/terminal"
-    manifests = list(results.glob("runs/**/seeds*.json"))
-    assert len(manifests) == packs
-    seeds = [re.fullmatch(r"seeds(\d+)-(\d+)", path.stem) for path in manifests]
-    runs = sum(int(match[2]) - int(match[1]) + 1 for match in seeds)
+    assert len(list(results.glob("runs/**/seeds*.json"))) == packs
+    planned = Study.of(STUDY).packs
+    assert packs == len(planned)
+    runs = sum(pack.last_seed - pack.first_seed + 1 for pack in planned)
     lines = clone.printed.splitlines()
     assert len(lines) < 40
     assert f"{jobs} jobs, {runs} runs to train (snakemake --printshellcmds shows each job)" in lines
@@ -96,29 +97,29 @@ def test_a_call_without_a_terminal_prints_few_lines_with_right_counts_and_the_an
 
 
 def test_snakemakes_own_report_labels_every_figure_table_and_page_and_draws_the_rules(clone, browser):
-    assert call(clone.folder).returncode == 0
     done = call(clone.folder, "--report", "own.html")
     assert done.returncode == 0, done.stdout
     results = clone.folder / "results/terminal"
-    (figure,) = results.glob("figures/depth*.svg")
-    assert figure.name == "depth4-alternating-0.5.svg"
+    (figure,) = results.glob("figures/*.svg")
+    assert figure.name == "main.svg"
     comparisons = pd.read_csv(results / "tables/comparisons.csv").query(
-        "dataset == 'all' and metric == 'final_test_accuracy' and strategy == 'alternating-0.5' "
-        "and reference == 'standard' and budget == 'flops'"
+        "dataset == 'all' and metric == 'final_test_accuracy' and family == 'primary'"
     )
     assert signed_points(comparisons["difference"].item()) in figure.read_text()
-    # every page, every table in CSV but those with a row for each pair or epoch, every figure
+    # every page, every table in CSV but that with a row for each pair, every figure
     expected = {path.name for path in [*results.glob("notebooks/*.html"), *results.glob("figures/*.svg")]}
-    expected |= {path.name for path in results.glob("tables/*.csv")} - {"pairs.csv", "epochs.csv"} | {"report.html"}
+    expected |= {path.name for path in results.glob("tables/*.csv")} - {"pairs.csv"} | {"report.html"}
     assert set(re.findall(r"^Adding (\S+) \(", done.stdout, flags=re.M)) == expected
     browser.get((clone.folder / "own.html").as_uri())
     described = browser.execute_script("return Object.values(results)")
-    assert {Path(each["name"]).name for each in described} == expected
-    for each in described:
-        assert each["caption"].strip()
-        assert "{{" not in each["caption"]
-    (labels,) = [each["labels"] for each in described if each["name"].endswith(figure.name)]
-    assert labels == {"data set": "all", "depth": "4", "freeze ratio": "0.5", "strategy": "alternating-0.5"}
+    assert {Path(item["name"]).name for item in described} == expected
+    for item in described:
+        assert item["caption"].strip()
+        assert "{{" not in item["caption"]
+    labels = {Path(item["name"]).name: item["labels"] for item in described}
+    assert labels[figure.name] == {"item": "primary comparison"}
+    assert labels["dynamics-iris.html"] == {"notebook": "training dynamics", "data set": "iris"}
+    assert labels["budgets.html"] == {"notebook": "budgets", "data set": "all"}
     rules = set(re.findall(r"^(\w+) +\d+$", clone.planned, flags=re.M)) - {"total"}
     assert set(browser.execute_script("return rulegraph_spec.data[0].values.map((node) => node.rule)")) == rules
     browser.find_element("xpath", "//a[normalize-space(.)='Workflow']").click()
@@ -189,7 +190,7 @@ def test_a_failed_job_is_told_once_with_its_log_and_what_to_do(clone):
     assert done.stdout.count("Failed again, in the same way: Store data set mine\n") == 1
     assert done.stdout.count("Trying to restart job") == 1
     end = done.stdout[done.stdout.index("Stopped: ") :].splitlines()
-    assert re.fullmatch(r"Stopped: 1 of 3 jobs, [\d a-z]+; 1 job failed:", end[0])
+    assert re.fullmatch(r"Stopped: 2 of 4 jobs, [\d a-z]+; 1 job failed:", end[0])
     assert end[1] == f"  Store data set mine: {log}"
     assert end[2].startswith("Mend what the logs name, then give the same command again")
     assert "--keep-going" in end[2]
@@ -205,14 +206,14 @@ def test_a_failed_notebook_names_its_cell_and_error_and_keeps_its_copy(clone, ed
         code[2]["source"] = ["print('seen')\n", "{}['reached']"]
         return json.dumps(notebook)
 
-    edited("workflow/notebooks/comparison.ipynb", break_it)
-    done = call(clone.folder, "--", "results/terminal/notebooks/comparison.html")
+    edited("workflow/notebooks/budgets.ipynb", break_it)
+    done = call(clone.folder, "--", "results/terminal/notebooks/budgets.html")
     assert done.returncode != 0
-    log = "results/terminal/logs/notebooks/comparison.log"
+    log = "results/terminal/logs/notebooks/budgets.log"
     told = done.stdout[done.stdout.index("Failed: ") : done.stdout.index("Stopped: ")].splitlines()
     assert told == [
-        "Failed: Show all comparisons",
-        f"  altfreeze: comparison.ipynb, cell In [4]: KeyError: 'reached' (the executed copy up to there: {log}.ipynb)",
+        "Failed: Write the page budgets",
+        f"  altfreeze: budgets.ipynb, cell In [4]: KeyError: 'reached' (the executed copy up to there: {log}.ipynb)",
         f"  log: {log}",
     ]
     kept = (clone.folder / log).read_text()

@@ -1,23 +1,29 @@
 """The workflow as a user calls it: a fresh clone, the smoke study, and what a change reruns."""
 
+import csv
+import io
 import json
 import os
 import re
 import shutil
 import subprocess
+from collections import Counter
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
-from altfreeze.support.provenance import NUMERIC_MODULES
-from builders import ROOT
-from test_explorer import AXE, emulate
-from test_report import REPORT_SCRIPTS, assert_loads_nothing, open_page
+from altfreeze.study.grid import Study
+from altfreeze.support.provenance import fingerprint
+from builders import AXE, REPORT_SCRIPTS, ROOT, assert_loads_nothing, emulate, open_page
 
 SMOKE = "config/studies/smoke.yaml"
-# two data sets, one depth, standard and six strategies, two blocks of seeds
-COMPARED = 2 * 7 * 2
-PACKS = COMPARED + 2
+STUDY = Study.of(yaml.safe_load((ROOT / "config/config.yaml").read_text()) | yaml.safe_load((ROOT / SMOKE).read_text()))
+# standard and six strategies, two blocks of seeds
+PACKS = len(STUDY.packs)
+COMPARED = sum(not pack.calibrates for pack in STUDY.packs)
+DYNAMICS = [f"dynamics-{dataset}" for dataset in STUDY.datasets]
+PAGES = sorted([*DYNAMICS, "budgets", "schedules", "statistics", "walkthrough"])
 
 
 def snakemake(folder, *arguments):
@@ -38,29 +44,45 @@ def clone(tmp_path_factory, copy_clone):
 
 
 def stale(clone, *arguments, study=SMOKE):
-    """Return the jobs that a dry run would do: rule to the wildcards of its outputs."""
-    done = snakemake(clone, "--dry-run", "--configfile", study, *arguments)
+    """Return what a call would do: the number of jobs of each rule, and each page by its name."""
+    done = snakemake(clone, "--summary", "--configfile", study, *arguments)
     assert done.returncode == 0, done.stderr
-    text = done.stdout + done.stderr
-    counts = re.findall(r"^(\w+) +(\d+)$", text, flags=re.M)
-    return {rule: int(count) for rule, count in counts if rule not in {"total", "all"}}
+    files = list(csv.DictReader(io.StringIO(done.stdout), delimiter="\t"))
+    assert {file["plan"] for file in files} <= {"no update", "update pending"}
+    jobs = {job_of(file["rule"], file["output_file"]) for file in files if file["plan"] == "update pending"}
+    return dict(Counter(name for name, _ in jobs))
+
+
+def job_of(rule, path):
+    """Return a rule, or a page by its name, and which of the rule's jobs it is that writes a file."""
+    if rule == "page":
+        return Path(path).stem, ""
+    # the others have one job
+    which = re.sub(r"(\.flow)?\.(csv|json|npz)$", "", path) if rule in ("data", "train", "tune") else ""
+    return rule, which
+
+
+def test_a_study_that_nobody_ran_has_every_job_before_it(tmp_path, copy_clone):
+    planned = stale(copy_clone(tmp_path / "altfreeze"))
+    once = {name: 1 for name in ("timing", "collect", "compare", "report", *PAGES)}
+    assert planned == once | {"data": len(STUDY.datasets), "train": PACKS}
 
 
 def test_the_smoke_study_has_its_tables_and_pages(clone):
     results = clone / "results" / "smoke"
     runs = pd.read_csv(results / "tables" / "runs.csv")
-    assert len(runs) == 2 * 1 * 7 * 6
+    assert len(runs) == len(STUDY.places) * len(STUDY.strategies) * STUDY.seeds == 2 * 1 * 7 * 6
     assert set(runs["status"]) == {"ok"}
     pages = sorted(path.name for path in (results / "notebooks").iterdir())
-    names = ("budgets", "comparison", "dynamics-iris", "dynamics-moons", "methods", "schedules", "statistics")
-    names = (*names, "walkthrough")
-    assert pages == [f"{name}.{suffix}" for name in names for suffix in ("html", "ipynb")]
+    assert pages == [f"{name}.{suffix}" for name in PAGES for suffix in ("html", "ipynb")]
     report = (results / "report.html").read_text()
     difference = pd.read_csv(results / "tables" / "comparisons.csv").query(
         "dataset == 'all' and metric == 'final_test_accuracy' and strategy == 'alternating-0.5' and family == 'primary'"
     )["difference"]
     assert f"{abs(100 * difference.item()):.1f}" in report
+    assert [path.name for path in (results / "tables").glob("epochs.*")] == ["epochs.parquet"]
     assert not list(results.rglob("*.tmp"))
+    assert not [path.name for path in results.rglob("epochs*")][1:]
 
 
 def test_the_report_and_every_page_load_nothing_and_open_without_a_word_on_the_console(clone, browser):
@@ -68,7 +90,7 @@ def test_the_report_and_every_page_load_nothing_and_open_without_a_word_on_the_c
     pages = sorted((results / "notebooks").glob("*.html"))
     for path in (results / "report.html", *pages):
         scripts = REPORT_SCRIPTS if path.name == "report.html" else 0
-        assert_loads_nothing(path, scripts, cites=path.name == "methods.html")
+        assert_loads_nothing(path, scripts)
         open_page(browser, path)
     browser.get((results / "report.html").as_uri())
     links = [link.get_attribute("href") for link in browser.find_elements("tag name", "a")]
@@ -78,14 +100,14 @@ def test_the_report_and_every_page_load_nothing_and_open_without_a_word_on_the_c
     assert len(others) == 1 and others[0].startswith("data:application/json;base64,")
 
 
-@pytest.mark.parametrize("name", ["methods", "schedules"])
+@pytest.mark.parametrize("name", ["schedules"])
 @pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])
 def test_nothing_serious_keeps_anyone_out_of_the_pages_on_what_was_done(clone, browser, name, width, theme):
     emulate(browser, width, theme)
     open_page(browser, clone / "results" / "smoke" / "notebooks" / f"{name}.html")
     browser.execute_script(AXE)
     violations = browser.execute_async_script("axe.run(document).then((found) => arguments[0](found.violations))")
-    assert [each["id"] for each in violations if each["impact"] in ("serious", "critical")] == []
+    assert [violation["id"] for violation in violations if violation["impact"] in ("serious", "critical")] == []
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
 
 
@@ -103,28 +125,6 @@ def test_the_page_on_schedules_counts_the_operations_that_the_runs_spent(clone):
         assert re.search(rf'alt="Layers that learn under {label} on moons, 4 layers by [^"]*{share:.1f} % of', text)
 
 
-def test_the_page_on_methods_names_every_strategy_source_and_version(clone):
-    results = clone / "results" / "smoke"
-    text = (results / "notebooks" / "methods.html").read_text()
-    study = json.loads((results / "tables" / "study.json").read_text())
-    for label in pd.read_csv(results / "tables" / "runs.csv")["strategy"].unique():
-        assert f"<th>{label}</th>" in text
-    for key in study["config"].keys() - {"study", "results", "sources", "strategies"}:
-        assert f"<th>{key}</th>" in text
-    for name, version in study["provenance"]["versions"][0].items():
-        assert f"{name} {version}" in text
-    cited = [url for path in ("paired", "across", "reach", "diagnostics") for url in sources_of(f"statistics/{path}")]
-    assert len(cited) > 20
-    assert [url for url in cited if f'href="{url}"' not in text] == []
-
-
-def sources_of(module):
-    """Return the addresses that a module's docstrings cite."""
-    text = (ROOT / "workflow" / "altfreeze" / f"{module}.py").read_text()
-    docstrings = "".join(re.findall(r'^    """.*?"""', text, re.DOTALL | re.MULTILINE))
-    return [url.rstrip(".,;:)") for url in re.findall(r"https://[^\s)]+", docstrings)]
-
-
 def test_the_second_call_has_nothing_to_do(clone):
     assert "Nothing to be done" in snakemake(clone, "--configfile", SMOKE).stderr
 
@@ -135,17 +135,18 @@ def study_with(clone, **keys):
     return path.name
 
 
-described = {"report": 1, "crate": 1}
-after_tables = {"collect": 1, "compare": 1, "comparison": 1, "budgets": 1, "statistics": 1, "methods": 1} | described
-# it is drawn of the configuration alone, so any change of it draws it again
-after_tables |= {"schedules": 1, "figures": 1}
+# what reads the tables
+after_tables = {name: 1 for name in ("collect", "compare", "budgets", "statistics", "report")}
+dynamics = {name: 1 for name in DYNAMICS}
+# what is made of the configuration alone
+configured = {"schedules": 1}
 
 
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
         ({"seeds": 9}, {"train": 14}),
-        ({"datasets": ["iris", "moons", "wine"]}, {"data": 1, "train": PACKS // 2, "timing": 1, "dynamics": 3}),
+        ({"datasets": ["iris", "moons", "wine"]}, {"data": 1, "train": PACKS // 2, "timing": 1, "dynamics-wine": 1}),
         ({"freeze_ratios": [0.5, 0.3]}, {"train": 4, "timing": 1}),
         ({"strategies": ["alternating", "lisa"]}, {"train": 4, "timing": 1}),
         ({"depths": [4, 5]}, {"train": PACKS, "timing": 1}),
@@ -162,12 +163,12 @@ after_tables |= {"schedules": 1, "figures": 1}
     ids=lambda value: next(iter(value), "nothing"),
 )
 def test_a_change_of_the_study_trains_only_what_it_affects(clone, keys, expected):
-    assert stale(clone, study=study_with(clone, **keys)) == {"dynamics": 2} | after_tables | expected
+    assert stale(clone, study=study_with(clone, **keys)) == dynamics | after_tables | configured | expected
 
 
 def test_a_change_of_a_training_key_trains_everything_and_makes_no_data(clone):
     jobs = stale(clone, study=study_with(clone, learning_rate=0.01))
-    assert jobs == {"train": PACKS, "timing": 1, **after_tables, "dynamics": 2, "walkthrough": 1}
+    assert jobs == {"train": PACKS, "timing": 1, **after_tables, **dynamics, **configured, "walkthrough": 1}
 
 
 def test_a_change_of_the_study_seed_draws_all_anew(clone):
@@ -190,27 +191,67 @@ def edited(clone):
         path.write_text(text)
 
 
-def test_touching_or_editing_a_notebook_trains_nothing(clone, edited):
-    edited("workflow/notebooks/comparison.ipynb", lambda text: text.replace("differ", "Differ", 1) + "\n")
-    assert stale(clone) == {"comparison": 1} | described
+def test_editing_a_notebook_executes_it_again_and_trains_nothing(clone, edited):
+    edited("workflow/notebooks/budgets.ipynb", lambda text: text.replace("equal", "Equal", 1) + "\n")
+    assert stale(clone) == {"budgets": 1, "report": 1}
 
 
-@pytest.mark.parametrize("module", NUMERIC_MODULES)
-def test_a_change_of_code_that_decides_numbers_trains_again(clone, edited, module):
-    edited(f"workflow/altfreeze/{module}.py", lambda text: text + "\nUNUSED = 1\n")
+def package_files(clone):
+    files = (clone / "workflow" / "altfreeze").rglob("*.py")
+    return sorted(str(path.relative_to(clone)) for path in files if path.stat().st_size)
+
+
+def test_comments_and_docstrings_of_the_whole_package_rerun_nothing(clone, edited):
+    for name in package_files(clone):
+        edited(name, lambda text: text.replace('"""', '"""Changed. ', 1) + "\n\n# a comment\n")
+    assert stale(clone) == {}
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        ("training/network", {"train": PACKS, "timing": 1, **after_tables, **dynamics}),
+        ("statistics/paired", {**after_tables, **dynamics}),
+    ],
+)
+def test_a_change_of_code_that_decides_numbers_makes_them_anew(clone, edited, module, expected):
+    edited(f"workflow/altfreeze/{module}.py", lambda text: f"{text}\nUNUSED = 1\n")
+    jobs = stale(clone)
+    assert {name: jobs.get(name) for name in expected} == expected
+    assert jobs.get("train", 0) == expected.get("train", 0)
+
+
+def test_another_digit_of_a_log_trains_everything_again(clone, edited):
+    writers = [name for name in package_files(clone) if ":.9g" in (clone / name).read_text()]
+    assert writers
+    for name in writers:
+        edited(name, lambda text: text.replace(":.9g", ":.4g"))
     assert stale(clone)["train"] == PACKS
 
 
-@pytest.mark.parametrize("module", NUMERIC_MODULES)
-def test_a_change_of_a_docstring_rewrites_the_pages_that_show_docstrings(clone, edited, module):
-    edited(f"workflow/altfreeze/{module}.py", lambda text: text.replace('"""', '"""Changed. ', 1))
-    assert stale(clone) == {"methods": 1, "schedules": 1} | described
-
-
-@pytest.mark.parametrize("module", NUMERIC_MODULES)
-def test_a_change_of_a_comment_reruns_nothing(clone, edited, module):
-    edited(f"workflow/altfreeze/{module}.py", lambda text: text + "\n# a comment\n")
+def test_another_message_of_progress_makes_nothing_stale(clone, edited):
+    messages = {
+        "workflow/progress.py": " to train",
+        "workflow/altfreeze/training/job.py": r'print\(\s*f"',
+    }
+    for name, words in messages.items():
+        assert re.search(words, (clone / name).read_text())
+        edited(name, lambda text, words=words: re.sub(words, r"\g<0>once more ", text))
     assert stale(clone) == {}
+
+
+def test_another_label_of_the_explorer_writes_the_report_alone_again(clone, edited):
+    name, label = "workflow/altfreeze/report/explorer.py", '"Data set"'
+    assert label in (clone / name).read_text()
+    edited(name, lambda text: text.replace(label, '"Data"'))
+    assert stale(clone) == {"report": 1}
+
+
+def test_a_manifest_names_the_code_whose_change_trains_its_pack_again(clone):
+    rule = (clone / "workflow/rules/train.smk").read_text().partition("rule tune:")[0]
+    roots = re.findall(r'"(.*?)"', re.search(r"code=fingerprint\((.*?)\)", rule, re.DOTALL)[1])
+    manifests = (clone / "results/smoke/runs").rglob("seeds*.json")
+    assert {json.loads(path.read_text())["code"] for path in manifests} == {fingerprint(*roots)}
 
 
 def test_numbers_that_are_equal_are_the_same_study(clone):
@@ -218,32 +259,7 @@ def test_numbers_that_are_equal_are_the_same_study(clone):
 
 
 def test_how_often_a_checkpoint_is_kept_makes_nothing_stale(clone):
-    assert stale(clone, study=study_with(clone, checkpoint_every=3)) == {}
-
-
-def test_the_statistics_are_computed_anew_without_training(clone, edited):
-    edited("workflow/altfreeze/statistics/paired.py", lambda text: text + "\nUNUSED = 1\n")
-    assert stale(clone) == after_tables | {"dynamics": 2}
-
-
-def test_a_log_that_was_edited_stops_the_collection(clone):
-    log = clone / "results" / "smoke" / "runs" / "iris" / "depth4" / "standard" / "configured" / "seeds0-2.csv"
-    text, times = log.read_text(), log.stat()
-    try:
-        log.write_text(text.replace("ok", "OK", 1))
-        done = snakemake(clone, "--configfile", SMOKE)
-        assert done.returncode != 0
-        message = (clone / "results" / "smoke" / "logs" / "collect.log").read_text()
-        assert message.count("\n") == 1
-        assert "iris/depth4/standard/configured/seeds0-2.csv" in message
-        assert "delete both files" in message
-        assert message.strip() in done.stdout + done.stderr
-    finally:
-        log.write_text(text)
-        os.utime(log, ns=(times.st_atime_ns, times.st_mtime_ns))
-        done = snakemake(clone, "--configfile", SMOKE)
-        assert done.returncode == 0, done.stderr
-        assert (clone / "results" / "smoke" / "tables" / "runs.csv").exists()
+    assert stale(clone, study=study_with(clone, checkpoint_seconds=3)) == {}
 
 
 @pytest.mark.parametrize(
@@ -294,7 +310,8 @@ def test_a_tuned_study_trains_every_strategy_at_its_own_learning_rate(clone):
         seeds_per_job=6,
         tune=[0.001, 0.01],
     )
-    done = snakemake(clone, "--configfile", study)
+    # its pages are those of any study
+    done = snakemake(clone, "--configfile", study, "--", "results/tuned/tables/comparisons.csv")
     assert done.returncode == 0, done.stderr
     tables = clone / "results" / "tuned" / "tables"
     tuning = pd.read_csv(tables / "tuning.csv")
@@ -307,14 +324,6 @@ def test_a_tuned_study_trains_every_strategy_at_its_own_learning_rate(clone):
     chosen = tuning[tuning["chosen"] == 1].set_index("strategy")["learning_rate"]
     for strategy, rows in epochs[epochs["recipe"] == "tuned"].groupby("strategy"):
         assert set(rows["learning_rate"]) == {chosen[strategy]}
-
-
-def test_snakemakes_own_report_is_written(clone):
-    done = snakemake(clone, "--configfile", SMOKE, "--report", "snakemake-report.html")
-    assert done.returncode == 0, done.stderr
-    text = (clone / "snakemake-report.html").read_text()
-    for label in ("Tables", "comparisons", "runs", "dynamics"):
-        assert label in text
 
 
 def test_what_is_there_is_reported_apart_when_a_job_fails_and_the_others_go_on(clone):

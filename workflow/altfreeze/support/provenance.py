@@ -83,9 +83,26 @@ def _source(root: str) -> str:
             raise ValueError(f"{root} is no module of {PACKAGE.name}")
         return path.read_text(encoding="utf-8")
     cells = json.loads(Path(root).read_text(encoding="utf-8"))["cells"]
-    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
-    # IPython's commands are no Python
-    return re.sub(r"^(\s*)[%!].*", r"\1pass", code, flags=re.MULTILINE)
+    return "\n".join(_python("".join(cell["source"])) for cell in cells if cell["cell_type"] == "code")
+
+
+def _python(cell: str) -> str:
+    """Return the code of a notebook's cell as Python, without the commands that IPython alone understands."""
+    if _parses(cell):
+        return cell
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    # what stands below a %%command may be Python or not
+    code = TransformerManager().transform_cell(re.sub(r"\A\s*%%.*", "", cell))
+    return code if _parses(code) else ""
+
+
+def _parses(code: str) -> bool:
+    try:
+        ast.parse(code)
+    except SyntaxError:
+        return False
+    return True
 
 
 def closure(*roots: str) -> list[str]:
