@@ -19,7 +19,6 @@ pathvars:
     benchmarks=f"{config['results']}/benchmarks",
 
 
-include: "workflow/rules/study.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/timing.smk"
@@ -36,6 +35,10 @@ rule all:
         rules.collect.output,
         rules.compare.output,
     localrule: True
+
+
+onstart:
+    write_study()
 
 
 onsuccess:

@@ -17,6 +17,7 @@ shell.prefix(
 from altfreeze.study import reading
 from altfreeze.study.grid import Study
 from altfreeze.support.errors import InputError
+from altfreeze.support.files import write_json
 from altfreeze.support.provenance import fingerprint, gpu_is_here
 
 try:
@@ -44,6 +45,9 @@ def as_json(value):
     return json.dumps(value, sort_keys=True)
 
 
+# where jobs read the study; written when they start, and what each depends on stands in its params. Were it the
+# ancient output of another, a new one would hide from Snakemake 9.27 all that has changed for its readers
+STUDY_FILE = f"{config['results']}/study.json"
 # how often a job keeps its state changes no result, so that is left out
 STUDY = as_json({key: value for key, value in config.items() if key != "checkpoint_seconds"})
 
@@ -64,6 +68,14 @@ wildcard_constraints:
     strategy="|".join(map(re.escape, study.strategies)),
     recipe="configured|tuned",
     seeds=r"\d+-\d+",
+
+
+def write_study():
+    """Write the study where jobs read it."""
+    try:
+        write_json(STUDY_FILE, config)
+    except OSError as error:
+        sys.exit(f"altfreeze: {error.filename}: {error.strerror}")
 
 
 def source_file(wildcards):
@@ -107,7 +119,7 @@ def partial_report():
     """Write tables and report of what there is to a folder of their own; return what to print."""
     folder = Path(config["results"], "partial")
     python = [sys.executable, "-m", "altfreeze"]
-    given = ["--study", f"{config['results']}/study.json", "--tables", str(folder / "tables")]
+    given = ["--study", STUDY_FILE, "--tables", str(folder / "tables")]
     commands = [
         ["collect", *given, "--results", config["results"], "--missing", "mark", "--threads", str(workflow.cores or 1)],
         ["compare", *given, "--threads", str(workflow.cores or 1)],
@@ -142,7 +154,7 @@ def page_parameters(wildcards, input):
     folders = {
         name: str(Path(files[0]).parent) for name, files in (("tables", input.tables), ("data", input.data)) if files
     }
-    study_file = {"study_file": input.study} if input.study else {}
+    study_file = {"study_file": STUDY_FILE} if "study" in PAGES[wildcards.page] else {}
     return as_json(PAGES[wildcards.page].get("values", {}) | study_file | folders)
 
 

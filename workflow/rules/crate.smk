@@ -8,7 +8,6 @@ rule crate:
         packs=pack_files(".csv") + pack_files(".json") + (pack_files(".flow.csv") if GRADIENT_FLOW else []),
         tuning=tuning_files(),
         sources=[config["sources"][name]["path"] for name in config["datasets"] if "path" in config["sources"][name]],
-        study=ancient("<results>/study.json"),
         code=code_of_the_workflow,
     output:
         metadata="<results>/ro-crate-metadata.json",
@@ -24,11 +23,12 @@ rule crate:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        study=lambda wildcards: STUDY,
+        study=STUDY_FILE,
+        configuration=lambda wildcards: STUDY,
         results=subpath(output.metadata, parent=True),
         code=fingerprint("altfreeze.report.crate"),
     message:
         "Describe the study, its code and its files as an RO-Crate"
     shell:
-        "python -m altfreeze crate --study {input.study:q} --results {params.results:q} --files {input.files:q} "
+        "python -m altfreeze crate --study {params.study:q} --results {params.results:q} --files {input.files:q} "
         "--checkout . 2> {log:q}"

@@ -1,7 +1,6 @@
 rule data:
     input:
-        source=source_file,
-        study=ancient("<results>/study.json"),
+        source_file,
     output:
         data="<results>/data/{dataset}.npz",
         manifest="<results>/data/{dataset}.json",
@@ -18,11 +17,12 @@ rule data:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        study=STUDY_FILE,
         source=lambda wildcards: as_json(config["sources"][wildcards.dataset]),
         study_seed=config["seed"],
         code=fingerprint("altfreeze.data.sources"),
     message:
         "Store data set {wildcards.dataset}"
     shell:
-        "python -m altfreeze data --study {input.study:q} --name {wildcards.dataset} "
+        "python -m altfreeze data --study {params.study:q} --name {wildcards.dataset} "
         "--output {output.data:q} --manifest {output.manifest:q} 2> {log:q}"

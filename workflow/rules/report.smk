@@ -59,7 +59,6 @@ PAGES = {
 
 rule page:
     input:
-        study=lambda wildcards: ancient("<results>/study.json") if "study" in PAGES[wildcards.page] else [],
         tables=lambda wildcards: [f"<results>/tables/{table}" for table in PAGES[wildcards.page].get("tables", [])],
         data=lambda wildcards: [f"<results>/data/{dataset}.npz" for dataset in PAGES[wildcards.page].get("data", [])],
         notebook=page_notebook,
@@ -87,7 +86,7 @@ rule page:
         notebook=1,
     params:
         # a param that is a function of the input hides a changed value, so what decides stands in params of its own
-        study=lambda wildcards: PAGES[wildcards.page].get("study", ""),
+        configuration=lambda wildcards: PAGES[wildcards.page].get("study", ""),
         values=lambda wildcards: as_json(PAGES[wildcards.page].get("values", {})),
         code=lambda wildcards: fingerprint(page_notebook(wildcards), "altfreeze.report.notebook_pages"),
         parameters=page_parameters,
@@ -148,11 +147,12 @@ rule report:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        study=lambda wildcards: STUDY,
+        study=STUDY_FILE,
+        configuration=lambda wildcards: STUDY,
         tables=subpath(input.runs, parent=True),
         code=fingerprint("altfreeze.report.page"),
     message:
         "Write the report"
     shell:
-        "python -m altfreeze report --study {input.study:q} --tables {params.tables:q} --pages {input.pages:q} "
+        "python -m altfreeze report --study {params.study:q} --tables {params.tables:q} --pages {input.pages:q} "
         "--output {output.report:q} 2> {log:q}"

@@ -6,7 +6,6 @@ rule collect:
         flows=pack_files(".flow.csv") if GRADIENT_FLOW else [],
         tuning=tuning_files(),
         timing="<results>/tables/timing.csv",
-        study=ancient("<results>/study.json"),
         schema="workflow/schemas/tables.schema.yaml",
     output:
         epochs="<results>/tables/epochs.parquet",
@@ -71,14 +70,15 @@ rule collect:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        study=lambda wildcards: STUDY,
+        study=STUDY_FILE,
+        configuration=lambda wildcards: STUDY,
         code=fingerprint("altfreeze.tables.collect"),
         tables=subpath(output.runs, parent=True),
         results=subpath(output.runs, ancestor=2),
     message:
         "Collect all logs and check that none is missing"
     shell:
-        "python -m altfreeze collect --study {input.study:q} --results {params.results:q} "
+        "python -m altfreeze collect --study {params.study:q} --results {params.results:q} "
         "--tables {params.tables:q} --threads {threads} 2> {log:q}"
 
 
@@ -89,7 +89,6 @@ rule compare:
         calibration="<results>/tables/calibration.csv",
         times="<results>/tables/times_to_target.csv",
         reached="<results>/tables/reached.csv",
-        study=ancient("<results>/study.json"),
         schema="workflow/schemas/tables.schema.yaml",
     output:
         comparisons=report(
@@ -125,10 +124,11 @@ rule compare:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        study=lambda wildcards: STUDY,
+        study=STUDY_FILE,
+        configuration=lambda wildcards: STUDY,
         code=fingerprint("altfreeze.comparison.compare"),
         tables=subpath(input.runs, parent=True),
     message:
         "Compare every strategy with standard training and with its controls, seed by seed"
     shell:
-        "python -m altfreeze compare --study {input.study:q} --tables {params.tables:q} --threads {threads} 2> {log:q}"
+        "python -m altfreeze compare --study {params.study:q} --tables {params.tables:q} --threads {threads} 2> {log:q}"

@@ -1,7 +1,6 @@
 rule timing:
     input:
-        data=expand("<results>/data/{dataset}.npz", dataset=config["datasets"]),
-        study=ancient("<results>/study.json"),
+        expand("<results>/data/{dataset}.npz", dataset=config["datasets"]),
     output:
         report(
             "<results>/tables/timing.csv",
@@ -23,12 +22,13 @@ rule timing:
         gpu=gpus,
         slurm_extra="--exclusive",
     params:
-        study=lambda wildcards: as_json(study.timed()),
+        study=STUDY_FILE,
+        timed=lambda wildcards: as_json(study.timed()),
         data=subpath(input[0], parent=True),
         device=config["device"],
         code=fingerprint("altfreeze.training.timing"),
     message:
         "Time the steps of every strategy, alone on this machine (GPUs: {resources.gpu})"
     shell:
-        "python -m altfreeze timing --study {input.study:q} --data {params.data:q} --device {params.device} "
+        "python -m altfreeze timing --study {params.study:q} --data {params.data:q} --device {params.device} "
         "--threads 1 --output {output:q} 2> {log:q}"

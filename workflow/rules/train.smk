@@ -2,7 +2,6 @@ rule train:
     input:
         data="<results>/data/{dataset}.npz",
         tuning=chosen_learning_rate,
-        study=ancient("<results>/study.json"),
     output:
         **GRADIENT_FLOW,
         log="<results>/runs/{dataset}/depth{depth}/{strategy}/{recipe}/seeds{seeds}.csv",
@@ -19,6 +18,7 @@ rule train:
         runtime=lambda wildcards, attempt: 15 * attempt,
         gpu=gpus,
     params:
+        study=STUDY_FILE,
         cell=cell_of,
         device=config["device"],
         code=fingerprint("altfreeze.training.trainer"),
@@ -29,7 +29,7 @@ rule train:
         "Train {wildcards.strategy} on {wildcards.dataset}, depth {wildcards.depth}, seeds {wildcards.seeds},"
         " {wildcards.recipe} learning rate (GPUs: {resources.gpu})"
     shell:
-        "python -m altfreeze train --study {input.study:q} --data {input.data:q} --dataset {wildcards.dataset} "
+        "python -m altfreeze train --study {params.study:q} --data {input.data:q} --dataset {wildcards.dataset} "
         "--depth {wildcards.depth} --strategy {wildcards.strategy} "
         "--recipe {wildcards.recipe} --seeds {wildcards.seeds} --device {params.device} "
         "--threads {threads} --memory {resources.mem_mb} --output {output.log:q} --manifest {output.manifest:q} "
@@ -38,8 +38,7 @@ rule train:
 
 rule tune:
     input:
-        data="<results>/data/{dataset}.npz",
-        study=ancient("<results>/study.json"),
+        "<results>/data/{dataset}.npz",
     output:
         "<results>/tuning/{dataset}/depth{depth}/{strategy}.json",
     log:
@@ -54,14 +53,15 @@ rule tune:
         runtime=lambda wildcards, attempt: 60 * attempt,
         gpu=gpus,
     params:
+        study=STUDY_FILE,
         cell=cell_of,
         learning_rates=config["tune"],
         calibration_seeds=config["calibration_seeds"],
         device=config["device"],
-        code=fingerprint("altfreeze.training.tuning"),
+        code=fingerprint("altfreeze.training.trainer", "altfreeze.training.tuning"),
     message:
         "Tune {wildcards.strategy} on {wildcards.dataset}, depth {wildcards.depth} (GPUs: {resources.gpu})"
     shell:
-        "python -m altfreeze tune --study {input.study:q} --data {input.data:q} --dataset {wildcards.dataset} "
+        "python -m altfreeze tune --study {params.study:q} --data {input:q} --dataset {wildcards.dataset} "
         "--depth {wildcards.depth} --strategy {wildcards.strategy} --device {params.device} "
         "--threads {threads} --memory {resources.mem_mb} --output {output:q} 2> {log:q}"
