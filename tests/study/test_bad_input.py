@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from altfreeze import cli
-from altfreeze.data.sources import load_dataset, save_dataset
+from altfreeze.data.dataset import save_dataset
+from altfreeze.data.sources import load_dataset
 from altfreeze.study.reading import complete, load
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import write_json
@@ -313,7 +314,7 @@ def options(command: str, **changed: Any) -> list[str]:
         "compare": {"tables": "tables"},
         "page": {"notebook": "page.ipynb", "output": "out.html"},
         "report": {"tables": "tables", "pages": "page.html", "output": "out.html"},
-        "crate": {"results": "results", "checkout": str(ROOT)},
+        "crate": {"results": "results", "files": "results/report.html", "checkout": str(ROOT)},
     }[command]
     given = ({} if command == "page" else {"study": "study.json"}) | good | changed
     stated = {name: value for name, value in given.items() if value is not None}
@@ -330,7 +331,7 @@ NEEDED = {
     "compare": ["study", "tables"],
     "page": ["notebook", "output"],
     "report": ["study", "tables", "pages", "output"],
-    "crate": ["study", "results", "checkout"],
+    "crate": ["study", "results", "files", "checkout"],
 }
 LINES = {
     "no command": ([], "COMMAND"),
