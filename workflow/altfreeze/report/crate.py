@@ -210,7 +210,7 @@ def _parameters(crate: ROCrate, workflow: ComputationalWorkflow, study: Study) -
         )
         parameter = crate.add_formal_parameter(
             key,
-            _TYPES.get(part.get("type"), "Text"),
+            _TYPES.get(str(part.get("type")), "Text"),
             f"#parameter-{key}",
             description=part["description"],
         )
