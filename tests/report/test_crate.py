@@ -79,7 +79,7 @@ def finished(tmp_path, monkeypatch):
     packs |= {f"data/mine{suffix}": "mine" for suffix in (".npz", ".json")}
     packs |= {f"tuning/mine/depth4/{label}.json": label for label in study.strategies}
     others = {name: "" for name in (*LEFT_OVER, "logs/collect.log")}
-    for name, text in {**files, **packs, **others, "study.json": json.dumps(study.config)}.items():
+    for name, text in {**files, **packs, **others}.items():
         (results / name).parent.mkdir(parents=True, exist_ok=True)
         (results / name).write_text(text)
     return study, results, [results / name for name in files]
