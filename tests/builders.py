@@ -33,7 +33,7 @@ from altfreeze.study.reading import study_of
 from altfreeze.support.files import atomic_output, sha256_of_file, write_json
 from altfreeze.tables.collect import collect
 from altfreeze.tables.schema import CELL, KEY, columns, conform, read_table, write_table
-from altfreeze.training.log import LOG_COLUMNS, csv_text
+from altfreeze.training.log import csv_text, log_text
 from altfreeze.vocabulary import CLOCKS, EQUAL_BUDGETS
 from hypothesis import strategies as st
 from pyarrow import parquet
@@ -477,7 +477,7 @@ def _write_pack(results, study, pack, diverged, learning_rate, accuracies):
         steps, flops, updates = steps + len(epoch.steps), flops + epoch.flops(work), updates + epoch.updates()
         made = steps / len(work.batches)
         # a clock that is not named here counts the steps
-        counted = {clock.column: steps for clock in CLOCKS.values()} | {"epoch": made}
+        counted = {clock.column: steps for clock in CLOCKS.values() if clock.name != "seconds"} | {"epoch": made}
         counted |= {"active": "1-4", "learning_rate": 0.1, "flops": flops, "updates": " ".join(map(str, updates))}
         counted |= {"updates_mean": float(updates.mean()), "updates_minimum": min(updates), "seconds": 2.0 * made}
         for seed in seeds:
@@ -485,11 +485,13 @@ def _write_pack(results, study, pack, diverged, learning_rate, accuracies):
             validation, test = [math.nan] * 2 if gone else accuracies(pack.dataset, pack.strategy, seed, made)
             losses = {"train_loss": validation, "validation_loss": validation}
             shares = {"validation_accuracy": validation, "test_accuracy": test}
-            rows.append({"seed": seed, "status": "diverged" if gone else "ok", **losses, **shares, **counted})
+            status = "diverged" if gone else "ok"
+            rows.append({"seed": seed, "epoch": made, "status": status, **losses, **shares, **counted})
             flow += [(seed, made, layer, 0.5, 0.1, math.nan, math.nan) for layer in range(1, pack.depth + 1)]
     stem = results / "runs" / pack.stem
     log, flow_log = (stem.with_name(stem.name + suffix) for suffix in (".csv", ".flow.csv"))
-    write_csv(log, LOG_COLUMNS, [[row[name] for name in LOG_COLUMNS] for row in rows])
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(log_text(rows), encoding="utf-8")
     if study.gradient_flow:
         # torch would be imported with the names that the flow has
         write_csv(flow_log, [name for name in columns("gradient_flow") if name not in CELL], flow)

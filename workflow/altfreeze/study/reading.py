@@ -105,7 +105,7 @@ def whole_sources(config: Any, layers: Iterable[Any]) -> Any:
     return config | {"sources": config["sources"] | given}
 
 
-def _at(value: Any, path: mistakes.Path) -> Any:
+def _at(value: Any, path: mistakes.KeyPath) -> Any:
     """Return the value at a path into nested mappings and lists, or None."""
     for part in path:
         try:
@@ -115,7 +115,7 @@ def _at(value: Any, path: mistakes.Path) -> Any:
     return value
 
 
-def _origin(path: mistakes.Path, config: Any, layers: dict[str, Any], otherwise: str) -> str:
+def _origin(path: mistakes.KeyPath, config: Any, layers: dict[str, Any], otherwise: str) -> str:
     """Return the last file that sets the key at a path as it stands, or else another origin."""
     for file, content in reversed(layers.items()):
         if _at(content, path[:-1]) is not None and quoted(_at(content, path)) == quoted(_at(config, path)):

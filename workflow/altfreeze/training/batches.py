@@ -95,8 +95,8 @@ def draw_batches(
     x : Tensor, shape (S, rows, features)
     targets : Tensor, shape (S, rows)
     """
-    order = np.stack([batch_order(*key, epoch, x.shape[1]) for key in keys])
-    order = torch.from_numpy(order).to(x.device)
+    orders = np.stack([batch_order(*key, epoch, x.shape[1]) for key in keys])
+    order = torch.from_numpy(orders).to(x.device)
     members = torch.arange(len(keys), device=x.device).unsqueeze(1)
     return x[members, order], targets[members, order]
 

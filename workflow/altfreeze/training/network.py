@@ -306,7 +306,7 @@ class StackedMLP(nn.Module):
         """
         modules = []
         for weight, bias in zip(self.weights, self.biases, strict=True):
-            linear = nn.Linear(*weight.shape[1:], device=weight.device)
+            linear = nn.Linear(weight.shape[1], weight.shape[2], device=weight.device)
             with torch.no_grad():
                 linear.weight.copy_(weight[index].t())
                 linear.bias.copy_(bias[index, 0])
