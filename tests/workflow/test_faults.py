@@ -20,11 +20,10 @@ import pytest
 import torch
 import yaml
 from altfreeze import cli
-from altfreeze.study import grid as config
 from altfreeze.support import files
-from altfreeze.tables import schema as tables
+from altfreeze.tables.schema import read_table
+from builders import ROOT, make_study
 
-ROOT = Path(__file__).parents[2]
 GIVEN = {
     "results": "results/tiny",
     "datasets": ["iris"],
@@ -40,11 +39,11 @@ GIVEN = {
     "timing_rounds": 6,
     "device": "cpu",
 }
-STUDY = config.validate(GIVEN)
+STUDY = make_study(**GIVEN)
 RUNS = "runs/iris/depth4"
 # stands in for python in the rules: it kills itself, or all of Snakemake's processes, where a test says so
 FAULTY_PYTHON = """
-import json, os, signal, sys
+import importlib, json, os, signal, sys
 
 stages = json.loads(os.environ.get("FAULTS", "{}"))
 words = " ".join(sys.argv)
@@ -66,10 +65,10 @@ def replace(source, target, real=os.replace):
 
 os.replace = replace
 if kind == "train":
-    from altfreeze.training import trainer as training
-
-    assert hasattr(training, ending)
-    setattr(training, ending, die)
+    place, _, name = ending.rpartition(".")
+    module = importlib.import_module(f"altfreeze.training.{place}")
+    assert hasattr(module, name)
+    setattr(module, name, die)
 from altfreeze.cli import main
 
 main(sys.argv[1:])
@@ -134,10 +133,10 @@ def nothing_to_do(done):
 
 
 KILLS = {
-    f"{RUNS}/standard/configured/seeds0-0": "train read_dataset",
-    f"{RUNS}/standard/configured/seeds1-1": "train evaluate",
+    f"{RUNS}/standard/configured/seeds0-0": "train job.read_dataset",
+    f"{RUNS}/standard/configured/seeds1-1": "train trainer.evaluate",
     f"{RUNS}/alternating-0.5/configured/seeds0-0": "write .csv",
-    f"{RUNS}/alternating-0.5/configured/seeds1-1": "train write_json",
+    f"{RUNS}/alternating-0.5/configured/seeds1-1": "train job.write_json",
 }
 
 
@@ -183,7 +182,7 @@ def test_the_next_calls_heal_a_study_that_was_killed_at_every_stage(healed, snak
     results = snakemake.results
     assert not list(results.rglob("*.tmp"))
     assert not list(results.rglob(".*"))
-    runs = tables.read_table(results / "tables" / "runs.csv", "runs")
+    runs = read_table(results / "tables" / "runs.csv", "runs")
     assert sorted(zip(runs["strategy"], runs["seed"], strict=True)) == [
         (strategy, seed) for strategy in ("alternating-0.5", "standard") for seed in (0, 1)
     ]
@@ -192,8 +191,8 @@ def test_the_next_calls_heal_a_study_that_was_killed_at_every_stage(healed, snak
 
 def test_a_killed_pack_that_was_trained_again_has_the_numbers_of_one_that_was_not(healed, snakemake, tmp_path):
     for stem in KILLS:
-        cell = json.loads((snakemake.results / f"{stem}.json").read_text())["cell"]
-        pack = train(snakemake.results, tmp_path, cell, stem.rpartition("seeds")[2])
+        strategy, _, seeds = stem.removeprefix(f"{RUNS}/").split("/")
+        pack = train(snakemake.results, tmp_path, strategy, seeds.removeprefix("seeds"))
         pd.testing.assert_frame_equal(numbers(pack), numbers(snakemake.results / f"{stem}.csv"))
 
 
@@ -207,6 +206,7 @@ def test_a_log_that_was_cut_stops_the_collection_and_doing_what_it_says_heals(he
     said = (results / "logs" / "collect.log").read_text()
     assert said.count("\n") == 1
     assert said.strip() in done.stdout + done.stderr
+    assert f"{stem}.csv" in said
     assert "delete both files of the pack and run snakemake again" in said
     others = {name: digest for name, digest in ours(results).items() if stem not in name}
     log.unlink()
@@ -218,17 +218,17 @@ def test_a_log_that_was_cut_stops_the_collection_and_doing_what_it_says_heals(he
 
 
 def test_a_notebook_that_raises_leaves_its_executed_copy_and_no_page(healed, snakemake):
-    notebook = snakemake.folder / "workflow" / "notebooks" / "comparison.ipynb"
+    notebook = snakemake.folder / "workflow" / "notebooks" / "budgets.ipynb"
     before, results = ours(snakemake.results), snakemake.results
     content = json.loads(notebook.read_text())
     raising = {"cell_type": "code", "source": "raise ValueError('a fault')", "metadata": {}, "outputs": []}
     content["cells"].insert(2, raising | {"execution_count": None, "id": "fault"})
     notebook.write_text(json.dumps(content))
-    done = snakemake("results/tiny/notebooks/comparison.html")
+    done = snakemake("results/tiny/notebooks/budgets.html")
     assert done.returncode != 0
-    copy = (results / "logs" / "notebooks" / "comparison.log.ipynb").read_text()
+    copy = (results / "logs" / "notebooks" / "budgets.log.ipynb").read_text()
     assert "a fault" in copy
-    assert not list((results / "notebooks").glob("comparison.*"))
+    assert not list((results / "notebooks").glob("budgets.*"))
     assert ours(results) == before
 
 
@@ -259,25 +259,30 @@ def threads(monkeypatch):
     torch.set_flush_denormal(False)
 
 
-def train(results, folder, cell, seeds):
+def pack_of(results, strategy, seeds):
+    """Return the options that say which pack is trained on the data of `results`, and how."""
+    arguments = ["--study", results / "study.json", "--data", results / "data" / "iris.npz", "--dataset", "iris"]
+    arguments += ["--depth", 4, "--strategy", strategy, "--device", "cpu", "--recipe", "configured", "--seeds", seeds]
+    return [str(argument) for argument in arguments]
+
+
+def train(results, folder, strategy, seeds):
     """Train a pack on the data of `results` and return its log in `folder`."""
     log = folder / f"seeds{seeds}.csv"
-    arguments = ["--data", results / "data" / f"{cell['dataset']}.npz", "--cell", json.dumps(cell), "--device", "cpu"]
-    arguments += ["--seeds", seeds, "--output", log, "--manifest", log.with_suffix(".json")]
-    cli.main(["train", *map(str, arguments)])
+    outputs = [f"--output={log}", f"--manifest={log.with_suffix('.json')}"]
+    cli.main(["train", *pack_of(results, strategy, seeds), *outputs])
     return log
 
 
 def make_tables(study, results):
     """Make a whole study, but for its notebooks, command by command."""
-    for name in study["datasets"]:
+    files.write_json(results / "study.json", study.config)
+    given = f"--study={results}/study.json"
+    for name in study.datasets:
         outputs = [f"--output={results}/data/{name}.npz", f"--manifest={results}/data/{name}.json"]
-        source = f"--source={json.dumps(study['sources'][name])}"
-        cli.main(["data", f"--name={name}", source, "--study-seed=1", *outputs])
-    for pack in config.packs(study):
-        cell = config.cell(study, pack.dataset, pack.depth, pack.strategy)
-        train(results, (results / "runs" / pack.stem).parent, cell, pack.seeds)
-    given = f"--study={json.dumps(study)}"
+        cli.main(["data", given, f"--name={name}", *outputs])
+    for pack in study.packs:
+        train(results, (results / "runs" / pack.stem).parent, pack.strategy, pack.seeds)
     timing = f"--output={results}/tables/timing.csv"
     cli.main(["timing", given, f"--data={results}/data", "--device=cpu", timing])
     cli.main(["collect", given, f"--results={results}", f"--tables={results}/tables"])
@@ -300,16 +305,20 @@ def results(made, tmp_path):
 
 def commands(results):
     """Return a command line of every command that writes, and what it writes first."""
-    given = f"--study={json.dumps(STUDY)}"
-    cell = json.dumps(config.cell(STUDY, "iris", 4, "standard"))
-    pack = ["--data", f"{results}/data/iris.npz", "--cell", cell, "--device", "cpu", "--seeds", "0-1"]
-    source = ["--name", "iris", "--source", '{"kind": "iris"}', "--study-seed", "1"]
+    given = f"--study={results}/study.json"
+    pack = pack_of(results, "standard", "0-1")
+    files.write_json(results / "tuned.json", make_study(**GIVEN | {"tune": [0.1]}).config)
+    cell = [f"--study={results}/tuned.json", *pack[2 : pack.index("--recipe")]]
+    data = [f"--output={results}/data/iris.npz", f"--manifest={results}/data/iris.json"]
     notebook = results / "page.ipynb"
-    shutil.copy(ROOT / "workflow" / "notebooks" / "comparison.ipynb", notebook)
+    shutil.copy(ROOT / "workflow" / "notebooks" / "budgets.ipynb", notebook)
     return {
-        "data": ([*source, f"--output={results}/data/iris.npz", f"--manifest={results}/data/iris.json"], "iris.npz"),
+        "data": (
+            [given, "--name=iris", f"--output={results}/data/iris.npz", f"--manifest={results}/data/iris.json"],
+            "iris.npz",
+        ),
         "train": ([*pack, f"--output={results}/new.csv", f"--manifest={results}/new.json"], "new.csv"),
-        "tune": ([*pack, "--learning-rates", "0.1", f"--output={results}/new.json"], "new.json"),
+        "tune": ([*cell, f"--output={results}/new.json"], "new.json"),
         "timing": (
             [given, f"--data={results}/data", "--device=cpu", f"--output={results}/new.csv"],
             "new.csv",
@@ -367,16 +376,20 @@ def test_the_next_write_of_a_path_removes_what_a_kill_left_of_it_and_nothing_els
     }
 
 
-def digits(folder):
-    outputs = ["--output", f"{folder}/digits.npz", "--manifest", f"{folder}/digits.json"]
-    return ["data", "--name", "digits", "--source", '{"kind": "digits"}', "--study-seed", "1", *outputs]
+@pytest.fixture
+def digits(tmp_path):
+    """The command line that stores the data set digits in `tmp_path`, and nothing else there."""
+    study = tmp_path.with_name(f"{tmp_path.name}.json")
+    files.write_json(study, make_study(**GIVEN | {"datasets": ["digits"]}).config)
+    outputs = [f"--output={tmp_path}/digits.npz", f"--manifest={tmp_path}/digits.json"]
+    return ["data", f"--study={study}", "--name=digits", *outputs]
 
 
-def test_a_file_beyond_the_size_that_the_system_allows_is_one_line(tmp_path):
+def test_a_file_beyond_the_size_that_the_system_allows_is_one_line(tmp_path, digits):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
-    command = [sys.executable, "-m", "altfreeze", *digits(tmp_path)]
+    command = [sys.executable, "-m", "altfreeze", *digits]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, preexec_fn=limit)
     assert done.returncode == 1
@@ -384,12 +397,12 @@ def test_a_file_beyond_the_size_that_the_system_allows_is_one_line(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_full_disk_is_one_line_and_leaves_no_part_of_a_file(tmp_path, capsys):
+def test_a_full_disk_is_one_line_and_leaves_no_part_of_a_file(tmp_path, digits, capsys):
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", tmp_path], capture_output=True)
     if mounted.returncode:
         pytest.skip("this user may not mount a small disk")
     try:
-        command, *arguments = digits(tmp_path)
+        command, *arguments = digits
         assert fails(command, arguments, capsys) == f"altfreeze: {tmp_path}/digits.npz: No space left on device"
         assert not list(tmp_path.iterdir())
     finally:
@@ -439,7 +452,7 @@ def test_a_log_or_manifest_that_was_changed_stops_the_collection_in_one_line(suf
 def test_seconds_are_not_negative_when_the_clock_goes_back(results, monkeypatch):
     now = iter(range(10**9, 0, -3600))
     monkeypatch.setattr(time, "time", lambda: float(next(now)))
-    log = train(results, results, config.cell(STUDY, "iris", 4, "standard"), "0-1")
+    log = train(results, results, "standard", "0-1")
     manifest = json.loads(log.with_suffix(".json").read_text())
     assert all(manifest[name] >= 0 for name in ("training_seconds", "wall_seconds", "cpu_seconds"))
     assert pd.read_csv(log)["seconds"].is_monotonic_increasing
@@ -458,23 +471,22 @@ def run_notebook(name, **parameters):
 
 
 def test_a_study_whose_runs_all_diverge_ends_with_a_report_that_says_so(tmp_path, monkeypatch, capsys):
-    study = config.validate(GIVEN | {"optimizer": "sgd", "learning_rate": 1e30, "gradient_flow": False})
+    study = make_study(**GIVEN | {"optimizer": "sgd", "learning_rate": 1e30, "gradient_flow": False})
     make_tables(study, tmp_path)
-    runs = tables.read_table(tmp_path / "tables" / "runs.csv", "runs")
+    runs = read_table(tmp_path / "tables" / "runs.csv", "runs")
     assert set(runs["status"]) == {"diverged"}
     assert len(runs) == 4
     (tmp_path / "page.html").write_text("<title>Page</title>")
     places = [f"--tables={tmp_path}/tables", f"--pages={tmp_path}/page.html", f"--output={tmp_path}/report.html"]
-    cli.main(["report", f"--study={json.dumps(study)}", *places])
+    cli.main(["report", f"--study={tmp_path}/study.json", *places])
     answer = (tmp_path / "answer.txt").read_text()
     assert "no pair of runs that both ended" in answer
     report = (tmp_path / "report.html").read_text()
     assert answer.strip() in report
     assert "diverged" in report
-    made = str(tmp_path / "tables")
-    epochs, flow = f"{made}/epochs.parquet", f"{made}/gradient_flow.parquet"
+    pages = {"study_file": str(tmp_path / "study.json"), "tables": str(tmp_path / "tables")}
     with contextlib.redirect_stdout(io.StringIO()):
-        for name in ("budgets", "statistics", "comparison"):
-            run_notebook(name, tables=made)
-        run_notebook("dynamics", epochs_table=epochs, flow_table=flow, dataset="iris", primary_depth=4)
+        for name in ("budgets", "statistics"):
+            run_notebook(name, **pages)
+        run_notebook("dynamics", **pages, dataset="iris")
     plt.close("all")
