@@ -1,4 +1,4 @@
-"""Bad input of every kind: exit status not 0, one line that begins with altfreeze:, no traceback, nothing written."""
+"""Bad input of every kind: exit status not 0, a line a mistake that begins with altfreeze:, no traceback, no output."""
 
 import hashlib
 import io
@@ -7,6 +7,7 @@ import re
 import subprocess
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,19 +17,19 @@ import pytest
 import torch
 from altfreeze import cli
 from altfreeze.data.sources import load_dataset, save_dataset
-from altfreeze.study import grid as config
+from altfreeze.study.reading import complete, load
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import write_json
+from builders import ROOT, make_study
 
-ROOT = Path(__file__).parents[2]
 DEFAULT = ROOT / "config" / "config.yaml"
-STUDY = config.validate({"datasets": ["iris"], "seeds": 2, "calibration_seeds": 1})
-CELL = config.cell(STUDY, "iris", 4, "alternating-0.5")
+STUDY = make_study(datasets=["iris"], seeds=2, calibration_seeds=1, tune=[0.1])
+CELL = STUDY.cell("iris", 4, "alternating-0.5")
 UNWRITABLE = "/proc/altfreeze"
 MANY_DIGITS = "9" * 5000
 
 
-def listing(folder):
+def listing(folder: Path) -> dict[str, str | None]:
     """Return every path below a folder but Snakemake's own, and the hash of every file."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
@@ -37,7 +38,7 @@ def listing(folder):
     }
 
 
-def is_one_line(message):
+def is_one_line(message: str) -> bool:
     return message.isprintable() and len(message) > 10
 
 
@@ -190,14 +191,14 @@ HOSTILE_RESULTS = [
 ]
 
 
-def refused_by_config(folder, content):
+def refused_by_config(folder: Path, content: str | bytes) -> str:
     """Return the one line that a configuration file is refused with."""
     file = folder / "mine.yaml"
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     before = listing(folder)
     with pytest.raises(InputError) as caught:
-        config.load(DEFAULT, file)
-    message = str(caught.value)
+        load(DEFAULT, file)
+    (message,) = caught.value.args
     assert message.startswith(f"{file}: ")
     assert is_one_line(message)
     assert len(message) < 2000
@@ -239,7 +240,7 @@ def test_the_working_directory_by_its_absolute_path_is_no_folder_of_results(tmp_
 
 @pytest.mark.parametrize("folder", ["a b", "ü/x", "../x", "/tmp/a b", "it's", "$HOME", "*", "x" * 200, "workflows"])
 def test_a_folder_of_results_may_have_any_other_name(folder):
-    assert config.validate({"results": folder})["results"] == folder
+    assert complete({"results": folder})["results"] == folder
 
 
 def test_anchors_and_merged_keys_are_read(tmp_path):
@@ -248,20 +249,20 @@ def test_anchors_and_merged_keys_are_read(tmp_path):
         "sources:\n  a: &a {kind: moons, samples: 100, noise: 0.1}\n  b: {<<: *a, noise: 0.2}\n"
         "depths: &depths [4, 6]\ndatasets: [a, b]\n"
     )
-    sources = config.load(DEFAULT, file)["sources"]
+    sources = load(DEFAULT, file)["sources"]
     assert (sources["a"]["noise"], sources["b"]["noise"], sources["b"]["samples"]) == (0.1, 0.2, 100)
 
 
 def test_json_indented_by_tabs_is_read(tmp_path):
     file = tmp_path / "mine.json"
     file.write_text(json.dumps({"seeds": 3, "study": "mine"}, indent="\t"))
-    assert config.load(DEFAULT, file)["seeds"] == 3
+    assert load(DEFAULT, file)["seeds"] == 3
 
 
 @pytest.mark.parametrize("file", ["none.yaml", ".", "none/mine.yaml", "x" * 300], ids=lambda name: name[:10])
 def test_a_configuration_file_that_is_not_there_is_one_line(file, tmp_path):
     with pytest.raises(InputError) as caught:
-        config.load(DEFAULT, tmp_path / file)
+        load(DEFAULT, tmp_path / file)
     assert is_one_line(str(caught.value))
 
 
@@ -275,7 +276,10 @@ def folder(tmp_path, monkeypatch):
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         monkeypatch.setenv(variable, "1")
     save_dataset(load_dataset("iris", {"kind": "iris"}, 1), "iris", {"kind": "iris"}, "iris.npz", "iris.json")
-    write_json("tuning.json", {"cell": CELL, "learning_rate": "fast", "trials": []})
+    write_json("tuning.json", {"cell": CELL.as_dict(), "learning_rate": "fast", "trials": []})
+    write_json("study.json", STUDY.config)
+    write_json("wide.json", STUDY.config | {"width": 3})
+    write_json("untuned.json", STUDY.config | {"tune": []})
     Path("page.html").write_text("<title>Page</title>")
     Path("a_folder").mkdir()
     return tmp_path
@@ -297,55 +301,30 @@ def refused(arguments, folder, capsys, status=2):
     return lines[0]
 
 
-def options(command, **changed):
+def options(command: str, **changed: Any) -> list[str]:
     """Return a good command line of `command` with some options changed; None leaves one out."""
+    pack = {"data": "iris.npz", "dataset": "iris", "depth": 4, "strategy": "alternating-0.5", "device": "cpu"}
     good = {
-        "data": {
-            "name": "iris",
-            "source": '{"kind": "iris"}',
-            "study_seed": 1,
-            "output": "out.npz",
-            "manifest": "out.json",
-        },
-        "train": {
-            "data": "iris.npz",
-            "cell": json.dumps(CELL),
-            "seeds": "0-1",
-            "device": "cpu",
-            "output": "out.csv",
-            "manifest": "out.json",
-        },
-        "tune": {
-            "data": "iris.npz",
-            "cell": json.dumps(CELL),
-            "learning_rates": "0.1",
-            "seeds": "0-1",
-            "device": "cpu",
-            "output": "out.json",
-        },
-        "timing": {"study": json.dumps(STUDY), "data": ".", "device": "cpu", "output": "out.csv"},
-        "collect": {"study": json.dumps(STUDY), "results": "results", "tables": "tables"},
-        "compare": {"study": json.dumps(STUDY), "tables": "tables"},
+        "data": {"name": "iris", "output": "out.npz", "manifest": "out.json"},
+        "train": pack | {"recipe": "configured", "seeds": "0-1", "output": "out.csv", "manifest": "out.json"},
+        "tune": pack | {"output": "out.json"},
+        "timing": {"data": ".", "device": "cpu", "output": "out.csv"},
+        "collect": {"results": "results", "tables": "tables"},
+        "compare": {"tables": "tables"},
         "page": {"notebook": "page.ipynb", "output": "out.html"},
-        "report": {"study": json.dumps(STUDY), "tables": "tables", "pages": "page.html", "output": "out.html"},
-        "crate": {"study": json.dumps(STUDY), "results": "results", "checkout": str(ROOT)},
+        "report": {"tables": "tables", "pages": "page.html", "output": "out.html"},
+        "crate": {"results": "results", "checkout": str(ROOT)},
     }[command]
-    chosen = {name: value for name, value in (good | changed).items() if value is not None}
-    return [command, *(f"--{name.replace('_', '-')}={value}" for name, value in chosen.items())]
+    given = ({} if command == "page" else {"study": "study.json"}) | good | changed
+    stated = {name: value for name, value in given.items() if value is not None}
+    return [command, *(f"--{name.replace('_', '-')}={value}" for name, value in stated.items())]
 
 
-def cell(**changed):
-    return json.dumps(CELL | changed)
-
-
-def study(**changed):
-    return json.dumps(STUDY | changed)
-
-
+PACK = ["study", "data", "dataset", "depth", "strategy", "device"]
 NEEDED = {
-    "data": ["name", "source", "study_seed", "output", "manifest"],
-    "train": ["data", "cell", "seeds", "device", "output", "manifest"],
-    "tune": ["data", "cell", "learning_rates", "seeds", "device", "output"],
+    "data": ["study", "name", "output", "manifest"],
+    "train": [*PACK, "recipe", "seeds", "output", "manifest"],
+    "tune": [*PACK, "output"],
     "timing": ["study", "data", "device", "output"],
     "collect": ["study", "results", "tables"],
     "compare": ["study", "tables"],
@@ -361,56 +340,30 @@ LINES = {
     "a word too many": ([*options("compare"), "now"], "now"),
     "a line end in a word": (["a\nb"], "invalid choice"),
     # data
-    "a source that is not JSON": (options("data", source="{kind: iris}"), "is not JSON"),
-    "an empty source": (options("data", source=""), "is not JSON"),
-    "a deep source": (options("data", source="[" * 100000), "is not JSON"),
-    "a source of many digits": (options("data", source=MANY_DIGITS), "is not JSON"),
-    "a source that is a list": (options("data", source="[]"), "keys with values"),
-    "a source that is null": (options("data", source="null"), "null"),
-    "an unknown kind": (options("data", source='{"kind": "mnist"}'), "kind"),
-    "no kind": (options("data", source="{}"), "kind is missing"),
-    "no noise": (options("data", source='{"kind": "moons", "samples": 50}'), "noise is missing"),
-    "noise that is NaN": (options("data", source='{"kind": "moons", "samples": 50, "noise": NaN}'), "noise: NaN"),
-    "huge noise": (options("data", source='{"kind": "moons", "samples": 50, "noise": 1e200}'), "not finite"),
-    "too few features": (
-        options(
-            "data", source='{"kind": "classification", "samples": 50, "features": 1, "informative": 2, "classes": 2}'
-        ),
-        "no classification set can be made",
-    ),
-    "more classes than rows": (
-        options("data", source='{"kind": "spirals", "samples": 20, "arms": 19, "turns": 1, "noise": 0}'),
-        "class",
-    ),
-    "more memory than there is": (
-        options(
-            "data",
-            source='{"kind": "gaussian_quantiles", "samples": 10000000, "features": 100000, "classes": 2}',
-        ),
-        "no gaussian_quantiles set can be made",
-    ),
-    "a hostile name": (options("data", name="../x"), '"../x"'),
-    "a name with a line end": (options("data", name="x\n"), "this name is not allowed"),
-    "a study seed that is text": (options("data", study_seed="one"), "--study-seed"),
-    "a study seed of many digits": (options("data", study_seed=MANY_DIGITS), "--study-seed"),
-    "a negative study seed": (options("data", study_seed=-1), "seed: -1"),
+    "a hostile name": (options("data", name="../x"), '--name: "../x" is not of the study in study.json'),
+    "a name with a line end": (options("data", name="x\n"), "is not of the study"),
+    "a near miss of a name": (options("data", name="iri"), "did you mean iris? allowed: iris"),
     "a folder as the output": (options("data", output="a_folder"), "--output: 'a_folder' is a folder"),
     "a folder as the manifest": (options("data", manifest="a_folder"), "--manifest: 'a_folder' is a folder"),
     "no name of an output": (options("data", output=""), "--output"),
     "one file for both outputs": (options("data", manifest="out.npz"), "written twice"),
     # train and tune
-    "a cell that is not JSON": (options("train", cell="{"), "is not JSON"),
-    "a cell that is a list": (options("train", cell="[1]"), "--cell: top level"),
-    "a cell without a key": (options("train", cell='{"depth": 4}'), "is missing"),
-    "a cell with an unknown key": (options("train", cell=cell(widht=3)), "widht: unknown key; did you mean width?"),
-    "a cell whose depth is text": (options("train", cell=cell(depth="4")), "depth"),
-    "a cell whose rate is NaN": (options("train", cell=cell(learning_rate=float("nan"))), "learning_rate: NaN"),
-    "a cell of an unknown strategy": (options("train", cell=cell(strategy={"name": "x"})), "strategy.name"),
-    "a cell of no strategy": (options("train", cell=cell(strategy=None)), "strategy: null"),
-    "a cell of a wrong strategy": (
-        options("train", cell=cell(strategy=CELL["strategy"] | {"period": 0})),
-        "strategy.period: 0",
+    "another data set": (options("train", dataset="wine"), '--dataset: "wine" is not of the study'),
+    "another depth": (options("train", depth=5), "--depth: 5 is not of the study in study.json; allowed: 4, 6, 8"),
+    "a depth that is text": (options("train", depth="four"), "--depth: 'four'"),
+    "a negative depth": (options("tune", depth=-4), "--depth"),
+    "a depth of many digits": (options("train", depth=MANY_DIGITS), "--depth"),
+    "another strategy": (options("train", strategy="lisa"), '--strategy: "lisa" is not of the study'),
+    "a near miss of a strategy": (options("tune", strategy="alternatng-0.5"), "did you mean alternating-0.5?"),
+    "a strategy without its ratio": (options("train", strategy="alternating"), "allowed: standard, alternating-0.3"),
+    "an unknown recipe": (options("train", recipe="tund"), "did you mean tuned? allowed: configured, tuned"),
+    "a recipe that the study has not": (
+        options("train", study="untuned.json", recipe="tuned", tuning="tuning.json"),
+        '--recipe: "tuned" is not of the study in untuned.json; allowed: configured',
     ),
+    "tuned without a tuning": (options("train", recipe="tuned"), "--tuning: is needed"),
+    "a tuning beside the configured rate": (options("train", tuning="tuning.json"), "--tuning: is needed"),
+    "tuning without rates": (options("tune", study="untuned.json"), "untuned.json: tune: []"),
     "seeds that are reversed": (options("train", seeds="9-0"), "--seeds: '9-0'"),
     "one seed": (options("train", seeds="3"), "--seeds"),
     "seeds without an end": (options("train", seeds="0-"), "--seeds"),
@@ -427,39 +380,25 @@ LINES = {
     "data that are not there": (options("train", data="none.npz"), "none.npz"),
     "a log that is a folder": (options("train", output="a_folder"), "is a folder"),
     "a flow that is the log": (options("train", gradient_flow="out.csv"), "written twice"),
-    "a tuning that is not there": (options("train", tuning="none.json"), "none.json"),
-    "a tuning that is none": (options("train", tuning="iris.npz"), "iris.npz: not the record of a tuning"),
-    "a tuning of another cell": (options("train", cell=cell(width=3), tuning="tuning.json"), "another cell"),
-    "a tuning without a number": (options("train", tuning="tuning.json"), "learning_rate"),
-    "a rate that is text": (options("tune", learning_rates="fast"), "--learning-rates"),
-    "a rate that is NaN": (options("tune", learning_rates="nan"), "--learning-rates"),
-    "a rate of zero": (options("tune", learning_rates="0"), "--learning-rates"),
-    "an endless rate": (options("tune", learning_rates="1e999"), "--learning-rates"),
-    "no rate": ([*options("tune", learning_rates=None), "--learning-rates"], "--learning-rates"),
-    # timing, collect, compare, page, report
-    "timing no study": (options("timing", study="[]"), "--study: top level"),
-    "timing a part of a study": (options("timing", study='{"seed": 1}'), "is missing"),
-    "timing a wrong study": (options("timing", study=study(width=0)), "width: 0"),
-    "timing an unknown strategy": (options("timing", study=study(strategies=["x"])), "strategies[0]"),
-    "timing without momentum": (
-        options(
-            "timing", study=json.dumps({key: STUDY[key] for key in STUDY if key != "momentum"} | {"optimizer": "sgd"})
-        ),
-        "momentum is missing",
+    "a tuning that is not there": (options("train", recipe="tuned", tuning="none.json"), "none.json"),
+    "a tuning that is none": (
+        options("train", recipe="tuned", tuning="iris.npz"),
+        "iris.npz: not the record of a tuning",
     ),
+    "a tuning of another cell": (
+        options("train", study="wide.json", recipe="tuned", tuning="tuning.json"),
+        "another cell",
+    ),
+    "a tuning without a number": (options("train", recipe="tuned", tuning="tuning.json"), "learning_rate"),
+    # timing, collect, compare, page, report
     "timing without data": (options("timing", data="none"), "none/iris.npz"),
-    "collecting no study": (options("collect", study="7"), "--study: top level: 7"),
-    "collecting a wrong study": (options("collect", study=study(seeds="two")), '--study: seeds: "two"'),
     "collecting without data": (options("collect"), "results/data/iris.npz: missing"),
-    "comparing a wrong study": (options("compare", study=study(depths=[])), "--study: depths"),
     "comparing without tables": (options("compare"), "not a table"),
     "a page of nothing": (options("page"), "page.ipynb: not a notebook"),
     "a page of a page": (options("page", notebook="page.html"), "page.html: not a notebook"),
     "a page of a folder": (options("page", notebook="a_folder"), "a_folder: not a notebook"),
     "a page of a list": (options("page", notebook="list.ipynb"), "list.ipynb: not a notebook"),
-    "reporting a wrong study": (options("report", study="{"), "is not JSON"),
     "reporting without tables": (options("report"), "tables"),
-    "a crate of a wrong study": (options("crate", study="{}}"), "is not JSON"),
     "a crate of nothing": (options("crate"), "results"),
 }
 LINES |= {
@@ -475,10 +414,163 @@ def test_a_command_line_that_cannot_be_used_is_one_line(arguments, words, folder
     assert words in refused(arguments, folder, capsys)
 
 
+# what stands in the file of --study
+
+
+def study(**changed: Any) -> str:
+    return json.dumps(STUDY.config | changed)
+
+
+def of_source(source: Any) -> str:
+    return study(datasets=["mine"], sources={"mine": source})
+
+
+MOONS = {"kind": "moons", "samples": 50, "noise": 0.1}
+STUDIES = {
+    "nothing": (b"", "not the study's record"),
+    "binary": (b"\x89PNG\r\n\x1a\n\x00\x00\xff\xfe", "not the study's record"),
+    "utf-16": (study().encode("utf-16"), "not the study's record"),
+    "YAML": ("seeds: 3\n", "not the study's record"),
+    "cut": (study()[:-1], "not the study's record"),
+    "too much": (study() + "}", "not the study's record"),
+    "too deep to read": ("[" * 100_000, "not the study's record"),
+    "more digits than Python reads": (f'{{"seeds": {MANY_DIGITS}}}', "not the study's record"),
+    "a list": ("[]", "top level: []"),
+    "a number": ("7", "top level: 7"),
+    "null": ("null", "top level: null"),
+    "no key": ("{}", "is missing"),
+    "a part": ('{"seed": 1}', "is missing"),
+    "all but one key": (json.dumps({k: v for k, v in STUDY.config.items() if k != "momentum"}), "momentum is missing"),
+    "an unknown key": (study(widht=3), "widht: unknown key; did you mean width?"),
+    "too deep": (study(depths=[[[[[[[[[[4]]]]]]]]]]), "depths: has more than"),
+    "text for a number": (study(seeds="two"), 'seeds: "two"'),
+    "text for a depth": (study(depths=["4"]), "depths[0]"),
+    "NaN": (study(learning_rate=float("nan")), "learning_rate: NaN"),
+    "no width": (study(width=0), "width: 0"),
+    "no depth": (study(depths=[]), "depths"),
+    "a seed that is text": (study(seed="one"), 'seed: "one"'),
+    "a negative seed": (study(seed=-1), "seed: -1"),
+    "no strategy": (study(strategies=None), "strategies: null"),
+    "an unknown strategy": (study(strategies=["alternating", "x"]), "strategies[1]"),
+    "a wrong parameter": (study(strategies=["alternating", {"name": "lisa", "layers": 0}]), "strategies[1].layers: 0"),
+    "a source that is text": (of_source("{kind: iris}"), "keys with values"),
+    "a source that is a list": (of_source([]), "keys with values"),
+    "a source that is null": (of_source(None), "null"),
+    "an unknown kind": (of_source({"kind": "mnist"}), "kind"),
+    "no kind": (of_source({}), "kind is missing"),
+    "no noise": (of_source({"kind": "moons", "samples": 50}), "noise is missing"),
+    "noise that is NaN": (of_source(MOONS | {"noise": float("nan")}), "noise: NaN"),
+}
+
+
+@pytest.mark.parametrize(("content", "words"), STUDIES.values(), ids=STUDIES)
+@pytest.mark.parametrize("command", ["data", "train", "tune", "timing", "collect", "compare", "report", "crate"])
+def test_a_file_that_is_no_study_is_one_line(command, content, words, folder, capsys):
+    Path("wrong.json").write_bytes(content if isinstance(content, bytes) else content.encode())
+    message = refused(options(command, study="wrong.json"), folder, capsys)
+    assert message.startswith("altfreeze: wrong.json: ")
+    assert words in message
+
+
+@pytest.mark.parametrize("path", ["none.json", "a_folder", "study.json/x", "x" * 300], ids=lambda path: path[:10])
+def test_a_study_that_cannot_be_read_is_one_line(path, folder, capsys):
+    assert "not the study's record" in refused(options("compare", study=path), folder, capsys)
+
+
+MADE = {
+    "huge noise": (MOONS | {"noise": 1e200}, "not finite"),
+    "too few features": (
+        {"kind": "classification", "samples": 50, "features": 1, "informative": 2, "classes": 2},
+        "no classification set can be made",
+    ),
+    "more classes than rows": ({"kind": "spirals", "samples": 20, "arms": 19, "turns": 1, "noise": 0}, "class"),
+    "more memory than there is": (
+        {"kind": "gaussian_quantiles", "samples": 10_000_000, "features": 100_000, "classes": 2},
+        "no gaussian_quantiles set can be made",
+    ),
+}
+
+
+@pytest.mark.parametrize(("source", "words"), MADE.values(), ids=MADE)
+def test_a_set_that_cannot_be_made_is_one_line(source, words, folder, capsys):
+    Path("mine.json").write_text(of_source(source))
+    assert words in refused(options("data", study="mine.json", name="mine"), folder, capsys)
+
+
+# several mistakes
+
+
+def refused_at_once(folder: Path, content: dict[str, Any]) -> list[str]:
+    """Return the lines that a configuration file is refused with, without the name of the file."""
+    file = folder / "mine.yaml"
+    file.write_text(json.dumps(content))
+    with pytest.raises(InputError) as caught:
+        load(DEFAULT, file)
+    assert str(caught.value).splitlines() == list(caught.value.args)
+    assert all(is_one_line(message) and message.startswith(f"{file}: ") for message in caught.value.args)
+    return [message.removeprefix(f"{file}: ").partition(": ")[0] for message in caught.value.args]
+
+
+def test_all_mistakes_of_a_file_are_told_at_once(tmp_path):
+    wrong = {
+        "seeds": 0,
+        "widht": 3,
+        "optimizer": "adm",
+        "depths": [1, "four", 6],
+        "datasets": ["iris", "mnist", "all"],
+        "sources": {"a": {"kind": "moons", "samples": 3, "nois": 1}, "b": {"kind": "excel"}, "c d": {"kind": "iris"}},
+        "strategies": ["alternatin", {"name": "lisa", "layers": 0, "switch": 3}, 7],
+    }
+    assert sorted(refused_at_once(tmp_path, wrong)) == sorted(
+        [
+            *("seeds", "widht", "optimizer", "depths[0]", "depths[1]"),
+            *("sources.a.samples", "sources.a", "sources.a.nois", "sources.b.kind", "sources.c d"),
+            *("strategies[0]", "strategies[1].layers", "strategies[1].switch", "strategies[2]"),
+        ]
+    )
+
+
+def test_keys_that_contradict_one_another_are_told_beside_those_that_are_wrong_by_themselves(tmp_path):
+    wrong = {"seeds": 0, "datasets": ["iris", "mnist", "all"], "primary_depth": 5, "family": ["lisa", "random_half"]}
+    assert sorted(refused_at_once(tmp_path, wrong)) == [
+        "datasets[1]",
+        "datasets[2]",
+        "family[0]",
+        "primary_depth",
+        "seeds",
+    ]
+
+
+def test_no_mistake_is_told_that_only_follows_from_another(tmp_path):
+    assert refused_at_once(tmp_path, {"sources": {"iris": 3}, "datasets": ["iris", "mnist"]}) == ["sources.iris"]
+    assert refused_at_once(tmp_path, {"strategies": ["alternatin"], "family": ["alternating-0.5"]}) == ["strategies[0]"]
+
+
+def test_each_of_several_files_is_blamed_for_its_own_mistakes(tmp_path):
+    files = [tmp_path / "first.yaml", tmp_path / "second.yaml"]
+    for file, keys in zip(files, ({"seeds": 0, "width": 0}, {"width": 3, "depths": []}), strict=True):
+        file.write_text(json.dumps(keys))
+    with pytest.raises(InputError) as caught:
+        load(DEFAULT, *files)
+    blamed = [message.split(": ")[:2] for message in caught.value.args]
+    assert sorted(blamed) == [[str(files[0]), "seeds"], [str(files[1]), "depths"]]
+
+
+def test_a_wrong_command_line_is_told_whole(folder, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(options("train", dataset="wine", depth=5, strategy="lisa", recipe="best"))
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[1] for line in lines] == ["--dataset", "--depth", "--strategy", "--recipe"]
+
+
+# what the machine refuses
+
+
 @pytest.mark.parametrize("width", [400_000, 1_000_000])
 def test_a_network_that_memory_cannot_hold_is_one_line(width, folder, capsys):
     # 400,000 x 400,000 weights are 640 GB, which no machine that runs this has
-    arguments = options("train", cell=cell(width=width, cache_activations="off"), seeds="0-0")
+    write_json("wide.json", STUDY.config | {"width": width, "cache_activations": "off"})
+    arguments = options("train", study="wide.json", seeds="0-0")
     assert "memory" in refused(arguments, folder, capsys)
 
 
@@ -500,7 +592,7 @@ def test_a_device_that_is_not_there_is_one_line(folder, capsys):
 def test_an_output_that_cannot_be_written_is_one_line_with_the_systems_word(arguments, folder, capsys):
     message = refused(arguments, folder, capsys, status=1)
     assert re.search(r"(No such file or directory|Not a directory|File name too long|File exists)$", message)
-    assert arguments[4].removeprefix("--output=") in message
+    assert arguments[3].removeprefix("--output=") in message
 
 
 # stored data sets
@@ -650,8 +742,11 @@ DATA = {
 }
 
 
-def data_arguments(kind, path="mine.data", **source):
-    return options("data", name="mine", source=json.dumps({"kind": kind, "path": path, "target": "y"} | source))
+def data_arguments(kind: str, path: str = "mine.data", **source: Any) -> list[str]:
+    """Write a study whose data set is of a file, and return the command line that stores the data set."""
+    of_file = {"kind": kind, "path": path, "target": "y"} | source
+    write_json("mine.json", STUDY.config | {"datasets": ["mine"], "sources": {"mine": of_file}})
+    return options("data", study="mine.json", name="mine")
 
 
 @pytest.mark.parametrize(("kind", "content", "words"), DATA.values(), ids=DATA)
@@ -745,6 +840,35 @@ def test_a_wrong_study_is_one_line_of_ours_before_anything_runs(arguments, conte
         (clone / "mine.yaml").write_text(content)
         arguments = ["--configfile", "mine.yaml"]
     assert words in by_snakemake(clone, *arguments)
+
+
+def test_a_study_with_several_mistakes_is_a_line_of_ours_for_each(clone):
+    (clone / "mine.yaml").write_text("seeds: many\ndepths: [1]\nwidht: 3\n")
+    done = subprocess.run(
+        ["snakemake", "--cores", "1", "--configfile", "mine.yaml"],
+        cwd=clone,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode != 0
+    lines = [line for line in done.stderr.splitlines() if line.startswith(f"altfreeze: {clone / 'mine.yaml'}: ")]
+    assert [line.split(": ")[2] for line in lines] == ["depths[0]", "seeds", "widht"]
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) <= len(lines) + 2
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder in which nobody can write")
+def test_a_folder_in_which_the_study_cannot_be_written_is_one_line_and_no_job_starts(clone):
+    command = ["snakemake", "--cores", "1", "--config", f"results={UNWRITABLE}"]
+    # a second time, so that no lock was left
+    for _ in range(2):
+        done = subprocess.run(command, cwd=clone, capture_output=True, text=True, timeout=300)
+        assert done.returncode != 0
+        assert "Traceback" not in done.stderr
+        ours = [line for line in done.stderr.splitlines() if line.startswith("altfreeze: ")]
+        assert ours == [f"altfreeze: {UNWRITABLE}/study.json: No such file or directory"]
+        assert done.stderr.splitlines()[-1] == ours[0]
 
 
 def test_a_study_with_hostile_columns_and_paths_runs(clone):

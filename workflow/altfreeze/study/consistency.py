@@ -68,9 +68,10 @@ def _labels_stand_once(
     strategies: list[Any], freeze_ratios: list[float], primary_freeze_ratio: float
 ) -> Iterator[Mistake]:
     labels = ["standard", *(label for label, _ in labelled(strategies, freeze_ratios, primary_freeze_ratio))]
-    for label in dict.fromkeys(label for label in labels if labels.count(label) > 1):
-        sentence = "stands twice (standard is always trained); allowed: each once, or entries with a label that differs"
-        yield ("strategies",), f"{quoted(label)} {sentence}"
+    twice = dict.fromkeys(f"{quoted(label)} stands twice" for label in labels if labels.count(label) > 1)
+    if twice:
+        sentence = "(standard is always trained); allowed: each once, or entries with a label that differs"
+        yield ("strategies",), f"{', '.join(twice)} {sentence}"
 
 
 @_check
@@ -123,4 +124,6 @@ def contradictions(config: dict[str, Any], wrong: set[str]) -> Iterator[Mistake]
     for check in _CHECKS:
         keys = inspect.signature(check).parameters
         if not wrong & keys.keys():
-            yield from check(**{key: config[key] for key in keys})
+            told = list(check(**{key: config[key] for key in keys}))
+            yield from told
+            wrong = wrong | {path[0] for path, _ in told}

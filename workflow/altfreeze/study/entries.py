@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any, Literal, Required
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Required
 
 from pydantic import Discriminator, Field, Tag, with_config
 from typing_extensions import TypedDict
@@ -17,7 +17,7 @@ def _type_of(name: str) -> Any:
     keys = {"name": Required[Literal[name]], "label": Name} | STRATEGIES[name].parameters
     if "freeze_ratio" in keys:
         keys["freeze_ratio"] |= Literal["primary"]
-    entry = TypedDict(name, keys, total=False)
+    entry = TypedDict(name, keys, total=False)  # type: ignore[misc]
     entry.__doc__ = (STRATEGIES[name].schedule.__doc__ or "").partition("\n")[0]
     return with_config(STRICT)(entry)
 
@@ -26,11 +26,14 @@ def _form(entry: Any) -> str:
     return "name" if isinstance(entry, str) else "entry"
 
 
-Entry = Annotated[
-    Annotated[Literal[*STRATEGIES], Tag("name")]
-    | Annotated[reduce(or_, map(_type_of, STRATEGIES)), Field(discriminator="name"), Tag("entry")],
-    Discriminator(_form),
-]
+if TYPE_CHECKING:
+    Entry = str | dict[str, Any]
+else:
+    Entry = Annotated[
+        Annotated[Literal[*STRATEGIES], Tag("name")]
+        | Annotated[reduce(or_, map(_type_of, STRATEGIES)), Field(discriminator="name"), Tag("entry")],
+        Discriminator(_form),
+    ]
 
 
 def labelled(

@@ -11,6 +11,7 @@ from altfreeze.freezing.strategy import STRATEGIES, defaults
 from altfreeze.study.cell import Cell
 from altfreeze.study.entries import labelled
 from altfreeze.study.reading import complete
+from altfreeze.study.schema import keys
 from altfreeze.support.errors import InputError
 
 # seeds of calibration are no seeds of the comparison: these are below
@@ -61,6 +62,8 @@ _GENERAL = {"period": "freeze_period", "unit": "freeze_unit", "first": "first_to
 class Study:
     """A study: every key of its configuration is an attribute, but ``study``, which is its `name`.
 
+    The key ``strategies`` is its `strategies` by label, each parameter written out.
+
     Attributes
     ----------
     config : dict
@@ -72,7 +75,6 @@ class Study:
     def __getattr__(self, name: str) -> Any:
         if name in ("config", "study") or name not in self.config:
             raise AttributeError(f"a study has no {name}")
-        # its strategies, the one key that is computed upon, are a property
         return self.config[name]
 
     @classmethod
@@ -87,13 +89,17 @@ class Study:
         Raises
         ------
         InputError
-            If it cannot be read or is no configuration.
+            If it cannot be read, lacks a key or is no configuration.
         """
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{path}: not the study's record: {type(error).__name__}: {error}") from None
-        return cls.of(content.get("config", content) if isinstance(content, dict) else content, origin=str(path))
+        config = content.get("config", content) if isinstance(content, dict) else content
+        absent = [key for key in keys() if isinstance(config, dict) and key not in config]
+        if absent:
+            raise InputError(f"{path}: {', '.join(absent)} is missing; allowed: the file that the workflow writes")
+        return cls.of(config, origin=str(path))
 
     @property
     def name(self) -> str:
@@ -226,11 +232,11 @@ class Study:
 
     def timed(self) -> dict[str, Any]:
         """Return the part of the configuration that the timing study depends on."""
-        keys = ("seed", "datasets", "depths", "freeze_ratios", "strategies", "epochs_standard", "epochs_alternating")
-        keys += ("width", "batch_size", "dropout", "optimizer", "learning_rate", "learning_rate_schedule")
-        keys += ("weight_decay", "cache_activations", *_GENERAL.values(), "state_on_thaw", "primary_freeze_ratio")
-        keys += ("momentum",) if self.optimizer == "sgd" else ()
-        return {key: self.config[key] for key in (*keys, "timing_rounds")}
+        names = ["seed", "datasets", "depths", "freeze_ratios", "strategies", "epochs_standard", "epochs_alternating"]
+        names += ["width", "batch_size", "dropout", "optimizer", "learning_rate", "learning_rate_schedule"]
+        names += ["weight_decay", "cache_activations", *_GENERAL.values(), "state_on_thaw", "primary_freeze_ratio"]
+        names += ["momentum"] if self.optimizer == "sgd" else []
+        return {name: self.config[name] for name in (*names, "timing_rounds")}
 
 
 def share_parameters(strategy: dict[str, Any], control: dict[str, Any]) -> bool:
