@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import torch
 
@@ -45,7 +45,8 @@ def write_state(file: BinaryIO, state: dict[str, Any]) -> None:
         Of tensors and Python's own plain values, nested at will.
     """
     hashed = _Hashed(file)
-    torch.save(state, hashed)
+    # of a file, it only writes and flushes
+    torch.save(state, cast(BinaryIO, hashed))
     file.write(hashed.digest.digest())
 
 
@@ -69,6 +70,11 @@ def read_state(content: bytes) -> dict[str, Any]:
     if hashlib.sha256(view[:-_DIGEST]).digest() != view[-_DIGEST:]:
         raise ValueError("its content is not what was written")
     return torch.load(io.BytesIO(view[:-_DIGEST]), map_location="cpu", weights_only=True)
+
+
+def _starts(path: Path) -> Path:
+    """Return the file beside a checkpoint with one line for each start of a job."""
+    return path.with_suffix(".starts")
 
 
 class Checkpoint:
@@ -110,7 +116,7 @@ class Checkpoint:
         for _ in range(_TRIES):
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                with open(self._starts(), "a+", encoding="utf-8") as file:
+                with open(_starts(self.path), "a+", encoding="utf-8") as file:
                     file.write(f"{name}\n")
                     file.seek(0)
                     # starts of another job that was never done are of no account
@@ -159,7 +165,7 @@ class Checkpoint:
             return
         try:
             self.path.unlink(missing_ok=True)
-            self._starts().unlink(missing_ok=True)
+            _starts(self.path).unlink(missing_ok=True)
             remove_leftovers(self.path)
         except FileNotFoundError:
             # another job has removed the folder, empty as it was
@@ -168,10 +174,6 @@ class Checkpoint:
             self._say(f"not removed: {error}")
         with contextlib.suppress(OSError):
             os.removedirs(self.path.parent)
-
-    def _starts(self) -> Path:
-        """Return the file with one line for each start of a job."""
-        return self.path.with_suffix(".starts")
 
     def _say(self, sentence: str) -> None:
         print(" ".join(f"checkpoint {self.path} {sentence}".split()), file=sys.stderr)
