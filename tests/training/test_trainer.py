@@ -1,18 +1,25 @@
 """Training: frozen is frozen, a pack is its members, and every run can be retraced in plain PyTorch."""
 
+import importlib
+import inspect
 import math
+import re
 from itertools import pairwise, product
 
 import pytest
 import torch
 from altfreeze.data.split import batch_order, split_of_seed, standardise
 from altfreeze.freezing.cost import step_flops
+from altfreeze.freezing.flow import GradientFlow
+from altfreeze.support.provenance import closure
 from altfreeze.support.randomness import stream_seed
 from altfreeze.training import trainer
-from altfreeze.training.network import StackedMLP, layer_sizes
+from altfreeze.training.batches import stack_parts
+from altfreeze.training.network import StackedMLP, StackedNetwork, layer_sizes
 from altfreeze.training.trainer import train_pack
 from builders import make_cell
 from torch import nn
+from typing_extensions import get_protocol_members
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 
@@ -328,3 +335,48 @@ def test_switches_within_an_epoch_do_not_wait_for_the_device(wine, monkeypatch):
     monkeypatch.setattr(torch.Tensor, "item", lambda tensor, item=torch.Tensor.item: asked.append(1) or item(tensor))
     train_pack(*wine, make_cell(freeze_unit="step", epochs_alternating=3), range(2))
     assert len(asked) == 3 + 1, "the frozen layers' checks, once per epoch and at the end"
+
+
+class OnlyTheInterface:
+    """A network that has what `StackedNetwork` names and nothing else."""
+
+    def __init__(self, network):
+        for name in get_protocol_members(StackedNetwork) - {"__call__"}:
+            setattr(self, name, getattr(network, name))
+        self._call = network.__call__
+
+    def __call__(self, x):
+        return self._call(x)
+
+
+@pytest.mark.parametrize("strategy", ["alternating-0.5", "frozen_bottom-0.5"])
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_the_trainer_asks_a_network_for_nothing_but_its_interface(wine, strategy, dropout):
+    cell = make_cell(strategy, freeze_period=2, dropout=dropout)
+    expected = train_pack(*wine, cell, range(2))
+    keys = [cell.run_key(seed) for seed in range(2)]
+    parts = stack_parts(*wine, keys, torch.device("cpu"))
+    seeds = [stream_seed(*key, "initial weights") for key in keys]
+    network = StackedMLP(expected.workload.sizes, seeds, dropout)
+    plan = cell.plan(expected.workload)
+    made = trainer.Trainer(OnlyTheInterface(network), cell, plan, expected.workload, range(2), parts, GradientFlow())
+    for epoch in plan:
+        made.clock.start()
+        made.begin_epoch(epoch)
+        for step in epoch.steps:
+            made.step(step)
+        made.clock.stop()
+        made.end_epoch()
+        made.record()
+    assert without_clock(made.records) == without_clock(expected.rows)
+    assert all(map(torch.equal, network.parameters(), expected.network.parameters()))
+
+
+def test_nothing_that_decides_a_number_prints_writes_or_tries_again():
+    deciding = closure("altfreeze.training.trainer", "altfreeze.training.log")
+    assert {"altfreeze.training.batches", "altfreeze.freezing.switch", "altfreeze.data.split"} <= {*deciding}
+    for name in ("support.files", "support.provenance", "training.job", "training.stacks", "training.checkpoints"):
+        assert f"altfreeze.{name}" not in deciding
+    for name in deciding:
+        source = inspect.getsource(importlib.import_module(name))
+        assert not re.search(r"\bprint\(|\btqdm\b|sys\.std|\bopen\(|write_text", source), name

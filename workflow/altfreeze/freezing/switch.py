@@ -53,7 +53,7 @@ class PhaseSwitch:
         self.network = network
         self.optimizer = optimizer
         self.state_on_thaw = state_on_thaw
-        self.active = (True,) * network.depth
+        self.active: Sequence[bool] = (True,) * network.depth
         self.frozen_since = [0] * network.depth
         device = network.layer(0)[0].device
         self.frozen_checksum = torch.zeros((), dtype=torch.int64, device=device)

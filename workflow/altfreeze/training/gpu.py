@@ -17,7 +17,7 @@ SECONDS_BETWEEN_TRIES = 0.5
 _claimed: list[IO[str]] = []
 
 
-def visible_gpus(environment: Mapping[str, str] = os.environ, folder: Path | str = "/dev") -> list[str]:
+def visible_gpus(environment: Mapping[str, str] = os.environ, folder: str | Path = "/dev") -> list[str]:
     """Return the names of the GPUs that this process may use.
 
     Parameters
@@ -71,7 +71,7 @@ def lock_folder(environment: Mapping[str, str] = os.environ) -> Path:
     return folder
 
 
-def claim(names: Sequence[str], folder: Path | str) -> str:
+def claim(names: Sequence[str], folder: str | Path) -> str:
     """Take one of several devices for this process alone; wait while all are taken.
 
     Parameters

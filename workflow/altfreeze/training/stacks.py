@@ -160,13 +160,13 @@ def train_seeds(
             checkpoint.save(job)
 
     # all stacks as one pack
-    stacks, records, diverged, seconds, flow_rows = map(list, zip(*job["trained"], strict=True))
+    stacks, records, diverged, seconds, flows = zip(*job["trained"], strict=True)
     if flow is not None:
-        flow.rows = join_flow(seeds, flow_rows)
+        flow.rows = join_flow(seeds, flows)
     all_diverged = {seed: epoch for of_stack in diverged for seed, epoch in of_stack.items()}
     rows = join_records(seeds, stacks, records)
     workload = workload_of(X, y, cell)
-    return TrainedSeeds(rows, all_diverged, sum(seconds), workload, stacks, job["too_large"], job["resumed_at"])
+    return TrainedSeeds(rows, all_diverged, sum(seconds), workload, list(stacks), job["too_large"], job["resumed_at"])
 
 
 def _resume(checkpoint: Checkpoint, seeds: Sequence[int]) -> dict[str, Any]:
