@@ -3,8 +3,6 @@
 import csv
 import inspect
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from itertools import product
 
@@ -16,7 +14,6 @@ from altfreeze import cli
 from altfreeze.freezing.cost import step_flops
 from altfreeze.freezing.plan import Epoch, Step, Work, Workload, plan_work
 from altfreeze.freezing.strategy import STRATEGIES
-from altfreeze.support.errors import InputError
 from altfreeze.tables.reference_seconds import SPEEDUP_COLUMNS, median_seconds, reference_seconds, speedups
 from altfreeze.training import timing
 from altfreeze.training.batches import draw_batches
@@ -259,54 +256,6 @@ def test_the_closed_form_is_the_ratio_of_operations():
     assert row["closed_form"] == pytest.approx(2 * everything / (bottom + top), rel=1e-12)
     # half of the steps are not faster steps
     assert found.iloc[1][["strategy", "measured", "closed_form"]].tolist() == ["standard_half_updates", 1, 1]
-
-
-def test_reference_seconds_add_up():
-    epochs = [
-        Epoch([Step(BOTTOM, 0.0, 8), Step(TOP, 0.0, 8), Step(BOTTOM, 0.0, 4)], 0, None, False),
-        Epoch([Step(TOP, 0.0, 8)] * 2 + [Step(TOP, 0.0, 4)], 2, (0, 2), False),
-        Epoch([Step(TOP, 0.0, 8)], 2, None, False),
-        Epoch([Step(BY_LAYER, 0.0, 8)] * 3, 2, None, True),
-    ]
-    seconds = {
-        Work("step", 1, 1, 1, 0, 0, 8): 1.0,
-        Work("step", 1, 1, 1, 0, 0, 4): 2.0,
-        Work("step", 3, 0, 1, 1, 0, 8): 4.0,
-        Work("step", 3, 0, 1, 1, 2, 8): 8.0,
-        Work("step", 3, 0, 1, 1, 2, 4): 16.0,
-        Work("fill", 1, 0, 0, 0, 2, 20): 32.0,
-        Work("epoch", 0, 0, 0, 0, 0, 20): 64.0,
-        Work("epoch", 0, 0, 0, 0, 2, 20): 128.0,
-        Work("step", 3, 0, 1, 1, 2, 8, 1): 256.0,
-    }
-    # 64 and three steps; 128, a fill and three steps; 128 and one step; 128 and three steps by layer
-    each = [64.0 + 7.0, 128.0 + 64.0, 128.0 + 8.0, 128.0 + 3 * 256.0]
-    assert reference_seconds(epochs, WORKLOAD, seconds) == list(np.cumsum(each))
-    drawing = seconds.pop(Work("epoch", 0, 0, 0, 0, 2, 20))
-    with pytest.raises(InputError, match=r"no seconds of kind epoch, lowest 0, .*cached 2, rows 20, by_layer 0"):
-        reference_seconds(epochs, WORKLOAD, seconds)
-    seconds[Work("epoch", 0, 0, 0, 0, 2, 20)] = drawing
-    del seconds[Work("fill", 1, 0, 0, 0, 2, 20)]
-    with pytest.raises(InputError, match=r"no seconds of kind fill, lowest 1, .*rows 20"):
-        reference_seconds(epochs, WORKLOAD, seconds)
-
-
-def test_the_median_is_that_of_the_rounds_of_one_kind_of_work():
-    one, other = Work("step", 1, 1, 2, 1, 0, 8), Work("fill", 1, 0, 0, 0, 2, 20)
-    times = {("iris", 4, one): (3, 1, 9), ("iris", 4, other): (5, 7, 6), ("iris", 6, one): (2, 2, 8)}
-    rows = [(*key, *work, number, each) for (*key, work), all_of in times.items() for number, each in enumerate(all_of)]
-    assert median_seconds(frame(rows[::-1])) == {("iris", 4): {one: 3, other: 6}, ("iris", 6): {one: 2}}
-
-
-def test_a_kind_of_work_that_was_not_timed_is_said():
-    study = make_timed()
-    with pytest.raises(InputError, match="no seconds of kind epoch"):
-        speedups(study, frame([]), WORKLOADS)
-
-
-def test_tables_need_no_torch_for_it():
-    code = "import sys, altfreeze.tables.reference_seconds; sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_study_is_timed_through_the_command_line(tmp_path, capsys, monkeypatch):
