@@ -2,11 +2,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: report test lint bench clean
+.PHONY: try report test lint bench clean
 
 report: $(VENV)/run.done
 	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all
 	@$(BIN)/python -c 'import yaml; print("Open", yaml.safe_load(open("config/config.yaml"))["results"] + "/report.html")'
+
+try: $(VENV)/run.done
+	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all --configfile config/studies/smoke.yaml
 
 test: $(VENV)/test.done
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder

@@ -10,7 +10,6 @@ timed in turn, A B A B, and compared in pairs, by round. Called as
 import argparse
 import contextlib
 import functools
-import inspect
 import os
 import time
 from fractions import Fraction
@@ -23,11 +22,13 @@ from benchmark_training import interleave, machine, print_table, training_cell  
 import numpy as np
 import torch
 from altfreeze.freezing.cost import fill_flops, step_flops
-from altfreeze.freezing.plan import Workload, plan
+from altfreeze.freezing.plan import Epoch, Step, Workload
 from altfreeze.freezing.schedules import split_index
 from altfreeze.statistics import median_interval
+from altfreeze.training.batches import Parts
+from altfreeze.training.job import prepare
 from altfreeze.training.network import StackedMLP, layer_sizes
-from altfreeze.training.trainer import make_optimizer, prepare, train_pack
+from altfreeze.training.trainer import Trainer, train_pack
 from torch.profiler import ProfilerActivity, profile
 
 DEPTH = 6
@@ -136,7 +137,7 @@ def workload(case):
 def closed_form(case, phase, cache):
     """Return the operations of standard training over those of alternating training."""
     standard, alternating = (
-        sum(epoch.flops(workload(case)) for epoch in plan(cell, workload(case))) for cell in cells(case, phase, cache)
+        sum(epoch.flops(workload(case)) for epoch in cell.plan(workload(case))) for cell in cells(case, phase, cache)
     )
     return standard / alternating
 
@@ -241,28 +242,32 @@ class Steps:
     """
 
     def __init__(self, case, active, cached):
-        self.batch_size, self.cached = case.batch_size, cached
-        self.network = StackedMLP(workload(case).sizes, [0])
-        self.network.set_active(active)
-        self.optimizer = make_optimizer(self.network, cells(case, 1, "off")[0])
-        self.step_optimizer = torch.no_grad()(inspect.unwrap(type(self.optimizer).step))
-        generator = torch.Generator().manual_seed(0)
         rows = case.batch_size * case.profiled
-        self.x = torch.randn((1, rows, case.width), generator=generator)
-        self.targets = torch.randint(case.width, (1, rows), generator=generator)
-        self.order = torch.randperm(rows, generator=generator).unsqueeze(0)
-        self.members = torch.zeros((1, 1), dtype=torch.int64)
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randn((1, rows, case.width), generator=generator)
+        part = (x, torch.randint(case.width, (1, rows), generator=generator))
+        step = Step(tuple(map(float, active)), 0.0, case.batch_size)
+        # the rows of an epoch are as many as are profiled
+        self.epoch = Epoch([step] * case.profiled, cached, None, False)
+        cell, network = cells(case, 1, "off")[0], StackedMLP(workload(case).sizes, [0])
+        self.trainer = Trainer(network, cell, [self.epoch], workload(case), [0], Parts(part, part, part))
+        self.trainer.switch.to(active, 0)
+        self.optimizer_seconds, update = 0.0, self.trainer.update
+
+        def timed_update():
+            self.optimizer_seconds -= time.perf_counter()
+            update()
+            self.optimizer_seconds += time.perf_counter()
+
+        self.trainer.update = timed_update
 
     def run(self):
-        """Make the steps as `altfreeze.training.train_pack` does; return all seconds and the optimizer's."""
-        start, optimizer = time.perf_counter(), 0.0
-        x, targets = self.x[self.members, self.order], self.targets[self.members, self.order]
-        for batch, labels in zip(x.split(self.batch_size, 1), targets.split(self.batch_size, 1), strict=True):
-            self.network.compute_gradients(batch, labels, start=self.cached)
-            optimizer -= time.perf_counter()
-            self.step_optimizer(self.optimizer)
-            optimizer += time.perf_counter()
-        return time.perf_counter() - start, optimizer
+        """Make the steps as a training does; return all seconds and the optimizer's."""
+        start, self.optimizer_seconds = time.perf_counter(), 0.0
+        self.trainer.begin_epoch(self.epoch)
+        for step in self.epoch.steps:
+            self.trainer.step(step)
+        return time.perf_counter() - start, self.optimizer_seconds
 
     def parts(self):
         """Return the seconds of each of `PARTS`: those of operations are profiled, in a run of their own."""

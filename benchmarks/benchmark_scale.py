@@ -31,6 +31,7 @@ sys.path.insert(0, str(ROOT / "workflow"))
 from altfreeze.freezing.plan import Work, Workload, plan_work  # noqa: E402
 from altfreeze.study.cell import Cell  # noqa: E402
 from altfreeze.study.grid import Pack, Study  # noqa: E402
+from altfreeze.study.reading import study_of  # noqa: E402
 from altfreeze.support.files import sha256_of_file, write_json  # noqa: E402
 from altfreeze.support.randomness import stream_seed  # noqa: E402
 from altfreeze.tables.schema import write_table  # noqa: E402
@@ -53,12 +54,12 @@ GRIDS = {
 ROWS, FEATURES, CLASSES = 1000, 8, 3
 
 
-def study_of(grid: str) -> Study:
+def scaled_study(grid: str) -> Study:
     """Return the study of a grid."""
     datasets, depths, seeds, seeds_per_job = GRIDS[grid]
     names = [f"made{number}" for number in range(datasets)]
     source = {"kind": "gaussian_quantiles", "samples": ROWS, "features": FEATURES, "classes": CLASSES}
-    return Study.of(
+    return study_of(
         {
             "datasets": names,
             "sources": dict.fromkeys(names, source),
@@ -203,7 +204,7 @@ def measured(command: list[str], folder: Path) -> tuple[float, float, float]:
 
 def steps(grid: str, threads: int, folder: Path) -> Iterator[tuple[str, float, float, float]]:
     """Yield (step, wall seconds, CPU seconds, MiB) of every step of a grid, in the order of the workflow."""
-    study = study_of(grid)
+    study = scaled_study(grid)
     workflow = folder / "clone"
     workflow.mkdir()
     for name in ("Snakefile", "workflow", "config", "profiles"):
@@ -234,7 +235,7 @@ def main() -> None:
     print("| runs | packs | step | seconds | CPU seconds | MiB |", "| --- | --- | --- | --- | --- | --- |", sep="\n")
     for grid in arguments.grids:
         with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-            study = study_of(grid)
+            study = scaled_study(grid)
             packs = study.packs
             runs = len(study.places) * len(study.strategies) * study.seeds
             for step, seconds, cpu, memory in steps(grid, arguments.threads, Path(folder)):

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +32,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
 import numpy as np
 import torch
 from altfreeze.data.split import split_of_seed, standardise
-from altfreeze.study import grid as study
+from altfreeze.study.grid import Study
+from altfreeze.study.reading import read
 from altfreeze.training.network import layer_sizes
 from altfreeze.training.trainer import train_pack
 from sklearn.datasets import load_digits, load_iris
@@ -71,22 +73,18 @@ GROUPS = (
 )
 
 
-def training_cell(dataset, depth, width, epochs, strategy="standard", **settings):
-    """Return a cell of training with Adam.
+def training_study(depth, width, epochs, **settings):
+    """Return a study of training with Adam at one depth, on the data sets of the default study.
 
     Parameters
     ----------
-    dataset : str
     depth, width, epochs : int
-    strategy : str
-        A label; see `altfreeze.study.grid.strategies`.
     **settings
         Keys of the configuration that differ from the default study and from these arguments.
 
     Returns
     -------
-    dict
-        See `altfreeze.study.grid.cell`.
+    altfreeze.study.grid.Study
     """
     settings = {
         "depths": [depth],
@@ -101,13 +99,30 @@ def training_cell(dataset, depth, width, epochs, strategy="standard", **settings
         "learning_rate_schedule": "constant",
         "weight_decay": 0.0,
     } | settings
-    config = study.validate(study.load(ROOT / "config" / "config.yaml") | settings)
-    return study.cell(config, dataset, depth, strategy)
+    return Study.of(read(ROOT / "config" / "config.yaml") | settings)
+
+
+def training_cell(dataset, depth, width, epochs, strategy="standard", **settings):
+    """Return a cell of `training_study`, on any data set.
+
+    Parameters
+    ----------
+    dataset : str
+    depth, width, epochs, **settings
+        See `training_study`.
+    strategy : str
+        A label; see `altfreeze.study.grid.Study.strategies`.
+
+    Returns
+    -------
+    altfreeze.study.cell.Cell
+    """
+    return replace(training_study(depth, width, epochs, **settings).cell("digits", depth, strategy), dataset=dataset)
 
 
 def time_stacked(X, y, cell, members):
     """Return the seconds per run and epoch on the training clock of a pack."""
-    return train_pack(X, y, cell, range(members)).seconds / members / cell["epochs"]
+    return train_pack(X, y, cell, range(members)).seconds / members / cell.epochs
 
 
 def time_notebook(x, targets, sizes, epochs):
@@ -257,7 +272,7 @@ def measure_training():
     X, y = digits.data, digits.target
     classes = int(y.max()) + 1
     cell = training_cell("digits", GOAL.depth, GOAL.width, 1)
-    train = split_of_seed(y, cell["study_seed"], "digits", GOAL.depth, 0).train
+    train = split_of_seed(y, cell.study_seed, "digits", GOAL.depth, 0).train
     x, targets = standardise(X, train)[train], y[train]
 
     # first calls import, allocate and choose kernels
@@ -323,8 +338,10 @@ def measure_start_up(folder):
     """
     iris = load_iris()
     np.savez(folder / "iris.npz", X=iris.data, y=iris.target)
-    cell = json.dumps(training_cell("iris", depth=4, width=8, epochs=1))
-    job = ["-m", "altfreeze", "train", "--data", "iris.npz", "--cell", cell, "--seeds", "0-0", "--device", "cpu"]
+    config = training_study(depth=4, width=8, epochs=1).config
+    (folder / "study.json").write_text(json.dumps(config), encoding="utf-8")
+    job = ["-m", "altfreeze", "train", "--study", "study.json", "--data", "iris.npz", "--dataset", "iris"]
+    job += ["--depth", "4", "--strategy", "standard", "--recipe", "configured", "--seeds", "0-0", "--device", "cpu"]
     job += ["--output", "log.csv", "--manifest", "manifest.json"]
     commands = {"training job, 1 epoch": job, "import torch": ["-c", "import torch"], "python": ["-c", "pass"]}
     environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}

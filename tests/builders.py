@@ -29,10 +29,11 @@ from altfreeze.freezing.plan import Workload, plan_work
 from altfreeze.statistics import verdict as verdict_of
 from altfreeze.study.cell import Cell
 from altfreeze.study.grid import FIRST_CALIBRATION_SEED, Pack, Study
+from altfreeze.study.reading import study_of
 from altfreeze.support.files import atomic_output, sha256_of_file, write_json
 from altfreeze.tables.collect import collect
 from altfreeze.tables.schema import CELL, KEY, columns, conform, read_table, write_table
-from altfreeze.training.log import LOG_COLUMNS, csv_text
+from altfreeze.training.log import csv_text, log_text
 from altfreeze.vocabulary import CLOCKS, EQUAL_BUDGETS
 from hypothesis import strategies as st
 from pyarrow import parquet
@@ -82,7 +83,14 @@ def need(programs: list[str], script: str, path: str | None = None) -> list[str]
 
 def make_study(**keys: Any) -> Study:
     """Return a study of the default configuration with some keys changed."""
-    return Study.of(keys)
+    return study_of(keys)
+
+
+def make_wine_study(**keys: Any) -> Study:
+    """Return a study of 4 epochs on wine with some keys changed."""
+    small = {"datasets": ["wine"], "depths": [4], "primary_depth": 4, "freeze_ratios": [0, 0.5, 1]}
+    small |= {"epochs_standard": 4, "epochs_alternating": 4, "width": 16, "learning_rate": 0.02, "weight_decay": 0.01}
+    return make_study(**(small | {"sources": {"wine": {"kind": "wine"}}} | keys))
 
 
 def make_cell(strategy: str = "alternating-0.5", study: Study | None = None, **keys: Any) -> Cell:
@@ -97,10 +105,8 @@ def make_cell(strategy: str = "alternating-0.5", study: Study | None = None, **k
     **keys
         Keys of the configuration, or values of the cell.
     """
-    small = {"datasets": ["wine"], "depths": [4], "primary_depth": 4, "freeze_ratios": [0, 0.5, 1]}
-    small |= {"epochs_standard": 4, "epochs_alternating": 4, "width": 16, "learning_rate": 0.02, "weight_decay": 0.01}
     of_cell = {name: keys.pop(name) for name in ("dataset", "depth", "epochs", "strategy") if name in keys}
-    study = study or make_study(**(small | {"sources": {"wine": {"kind": "wine"}}} | keys))
+    study = study or make_wine_study(**keys)
     return replace(study.cell(study.datasets[0], study.depths[0], strategy), **of_cell)
 
 
@@ -111,12 +117,26 @@ def make_small_study(**keys: Any) -> Study:
 
 def make_default_study(**keys: Any) -> Study:
     """Return the study of config/config.yaml with some keys changed."""
-    return Study.of(yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8")) | keys)
+    return study_of(yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8")) | keys)
 
 
 def make_unchecked_study(base: Study, **keys: Any) -> Study:
     """Return a study with keys changed that no configuration may have: names that are markup."""
     return Study(base.config | keys)
+
+
+def write_study(folder: Path, study: Study) -> Path:
+    """Write a study as jobs read it, to a file of its own; return the file."""
+    path = Path(tempfile.mkstemp(".json", "study-", folder)[1])
+    path.write_text(json.dumps(study.config), encoding="utf-8")
+    return path
+
+
+def cell_options(folder: Path, study: Study, strategy: str, data: Path) -> list[str]:
+    """Return the options of a job's command that say what it trains: a strategy on a study's first data set, depth."""
+    options = {"study": write_study(folder, study), "data": data, "dataset": study.datasets[0]}
+    options |= {"depth": study.depths[0], "strategy": strategy, "device": "cpu"}
+    return [word for key, value in options.items() for word in (f"--{key}", str(value))]
 
 
 # ---- data
@@ -457,7 +477,7 @@ def _write_pack(results, study, pack, diverged, learning_rate, accuracies):
         steps, flops, updates = steps + len(epoch.steps), flops + epoch.flops(work), updates + epoch.updates()
         made = steps / len(work.batches)
         # a clock that is not named here counts the steps
-        counted = {clock.column: steps for clock in CLOCKS.values()} | {"epoch": made}
+        counted = {clock.column: steps for clock in CLOCKS.values() if clock.name != "seconds"} | {"epoch": made}
         counted |= {"active": "1-4", "learning_rate": 0.1, "flops": flops, "updates": " ".join(map(str, updates))}
         counted |= {"updates_mean": float(updates.mean()), "updates_minimum": min(updates), "seconds": 2.0 * made}
         for seed in seeds:
@@ -465,11 +485,13 @@ def _write_pack(results, study, pack, diverged, learning_rate, accuracies):
             validation, test = [math.nan] * 2 if gone else accuracies(pack.dataset, pack.strategy, seed, made)
             losses = {"train_loss": validation, "validation_loss": validation}
             shares = {"validation_accuracy": validation, "test_accuracy": test}
-            rows.append({"seed": seed, "status": "diverged" if gone else "ok", **losses, **shares, **counted})
+            status = "diverged" if gone else "ok"
+            rows.append({"seed": seed, "epoch": made, "status": status, **losses, **shares, **counted})
             flow += [(seed, made, layer, 0.5, 0.1, math.nan, math.nan) for layer in range(1, pack.depth + 1)]
     stem = results / "runs" / pack.stem
     log, flow_log = (stem.with_name(stem.name + suffix) for suffix in (".csv", ".flow.csv"))
-    write_csv(log, LOG_COLUMNS, [[row[name] for name in LOG_COLUMNS] for row in rows])
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(log_text(rows), encoding="utf-8")
     if study.gradient_flow:
         # torch would be imported with the names that the flow has
         write_csv(flow_log, [name for name in columns("gradient_flow") if name not in CELL], flow)

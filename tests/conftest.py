@@ -46,6 +46,16 @@ def wine():
     return load_wine(return_X_y=True)
 
 
+@pytest.fixture
+def stored_wine(wine, tmp_path):
+    """Where the wine data is stored as a job reads it."""
+    import numpy as np
+
+    path = tmp_path / "wine.npz"
+    np.savez(path, X=wine[0], y=wine[1])
+    return path
+
+
 @pytest.fixture(scope="session")
 def copy_clone():
     """Return a function that copies what a clone holds to a new folder."""

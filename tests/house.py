@@ -1,6 +1,6 @@
 """How the code is built, in figures, and which limit is broken: `python tests/house.py [CHECKOUT]`.
 
-Measured are the package, the notebooks' code and the line of progress. The exit status is 1 where a limit is broken.
+Measured are the package and the line of progress. The exit status is 1 where a limit is broken.
 """
 
 import ast
@@ -20,12 +20,12 @@ WINGS = (
     "vocabulary",
     "version",
     "support",
+    "statistics",
     "freezing",
     "study",
     "data",
     "training",
     "tables",
-    "statistics",
     "comparison",
     "report",
     "cli",
@@ -56,11 +56,6 @@ def _modules(root: Path) -> list[Path]:
     return sorted(_package(root).rglob("*.py"))
 
 
-def _code_of_notebook(path: Path) -> list[str]:
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-
-
 @functools.cache
 def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
@@ -79,12 +74,9 @@ def modules_of_folders(root: Path) -> Iterator[Figure]:
 
 
 def lines(root: Path) -> Iterator[Figure]:
-    """Count the lines of each module, of the line of progress and of each notebook's code."""
+    """Count the lines of each module and of the line of progress."""
     for path in [*_modules(root), *(root / "workflow").glob("*.py")]:
         yield Figure(len(path.read_text(encoding="utf-8").splitlines()), str(path.relative_to(root)))
-    for path in (root / "workflow" / "notebooks").glob("*.ipynb"):
-        count = sum(len(cell.splitlines()) for cell in _code_of_notebook(path))
-        yield Figure(count, str(path.relative_to(root)))
 
 
 def _of_statistics(figure: Figure) -> bool:

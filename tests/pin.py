@@ -77,7 +77,7 @@ def weights(results: Path) -> dict[str, str]:
     """
     import torch
     from altfreeze.data.dataset import read_dataset
-    from altfreeze.study.grid import Study
+    from altfreeze.study.reading import study_of
     from altfreeze.training.trainer import train_pack
 
     # as a job does
@@ -88,7 +88,7 @@ def weights(results: Path) -> dict[str, str]:
     config["strategies"] = [*config["strategies"], *STRATEGIES]
     hashes = {}
     for optimizer, dropout in itertools.product(("sgd", "adam", "adamw"), (0.0, 0.2)):
-        study = Study.of(config | {"optimizer": optimizer, "dropout": dropout, "weight_decay": 0.01})
+        study = study_of(config | {"optimizer": optimizer, "dropout": dropout, "weight_decay": 0.01})
         for dataset, label in itertools.product(study.datasets, study.strategies):
             X, y = read_dataset(results / "data" / f"{dataset}.npz")
             trained = train_pack(X, y, study.cell(dataset, 4, label), range(3))

@@ -1,6 +1,5 @@
 """The code stays within its limits, and the figures of `tests/house.py` see what breaks them."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -101,10 +100,3 @@ def test_a_limit_that_is_broken_is_told_with_its_place(law, tmp_path):
     files, told = BREACHES[law.words]
     status, said = say(tmp_path, files)
     assert (status, [line for line in said if line.startswith("  ")]) == (1, [f"  {told}"])
-
-
-def test_the_code_of_a_notebook_counts_and_its_text_does_not(tmp_path):
-    cells = [{"cell_type": kind, "source": ["x\n"] * 200 + ["x"]} for kind in ("code", "markdown", "code")]
-    name = "workflow/notebooks/long.ipynb"
-    _, said = say(tmp_path, {name: json.dumps({"cells": cells})})
-    assert f"  402 {name}" in said

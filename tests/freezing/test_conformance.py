@@ -1,5 +1,6 @@
 """What every registered strategy must keep, whoever adds it."""
 
+import json
 from itertools import pairwise
 
 import numpy as np
@@ -7,13 +8,14 @@ import pytest
 import torch
 from altfreeze.data.split import batch_order, split_of_seed, standardise
 from altfreeze.freezing import plan as plans
-from altfreeze.freezing.plan import Workload, plan
-from altfreeze.freezing.schedules import STRATEGIES
-from altfreeze.study import grid as config
+from altfreeze.freezing.plan import Workload
+from altfreeze.freezing.strategy import STRATEGIES
+from altfreeze.study.cell import Cell
 from altfreeze.support.randomness import stream_seed
-from altfreeze.training import trainer as training
+from altfreeze.training import trainer
+from altfreeze.training.network import StackedMLP
 from altfreeze.training.trainer import train_pack
-from sklearn.datasets import load_wine
+from builders import make_study
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -33,11 +35,6 @@ FREEZES_NOTHING = {
 }
 
 
-@pytest.fixture(scope="module")
-def wine():
-    return load_wine(return_X_y=True)
-
-
 def make_cell(name, **keys):
     entry = {"name": name, "label": "tried"} | {key: keys.pop(key) for key in list(keys) if key in parameters(name)}
     chosen = {
@@ -52,9 +49,8 @@ def make_cell(name, **keys):
         "learning_rate": 0.01,
         "weight_decay": 0.01,
     }
-    study = config.validate(chosen | keys)
-    labels = list(config.strategies(study))
-    return config.cell(study, "wine", DEPTH, labels[-1] if name != "standard" else "standard")
+    study = make_study(**(chosen | keys))
+    return study.cell("wine", DEPTH, list(study.strategies)[-1] if name != "standard" else "standard")
 
 
 def parameters(name):
@@ -67,13 +63,13 @@ def bits(network):
 
 def spied(monkeypatch, before):
     """Call `before` ahead of each step with the network and the number of cached layers."""
-    original = training.StackedMLP.compute_gradients
+    original = StackedMLP.compute_gradients
 
     def spy(network, x, targets, keep, start):
         before(network, start)
         return original(network, x, targets, keep, start)
 
-    monkeypatch.setattr(training.StackedMLP, "compute_gradients", spy)
+    monkeypatch.setattr(StackedMLP, "compute_gradients", spy)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -86,14 +82,14 @@ def test_its_docstring_says_what_it_is_and_where_it_is_from(name):
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_its_cell_is_valid_and_its_plan_is_the_same_each_time(name):
+def test_its_cell_can_be_stated_and_its_plan_is_the_same_each_time(name):
     cell = make_cell(name)
-    assert config.validate_cell(cell) == cell
+    assert Cell(**json.loads(json.dumps(cell.as_dict()))) == cell
     workload = Workload((13, *[12] * (DEPTH - 1), 3), 108, 32)
     plans._plan.cache_clear()
-    first = plan(cell, workload)
+    first = cell.plan(workload)
     plans._plan.cache_clear()
-    assert plan(cell, workload) == first
+    assert cell.plan(workload) == first
     for epoch in first:
         for step in epoch.steps:
             assert len(step.factors) == DEPTH
@@ -115,8 +111,8 @@ def test_it_pays_the_operations_of_the_cost_model(name, wine, monkeypatch):
 
         return wrapper
 
-    monkeypatch.setattr(training.StackedMLP, "compute_gradients", counting(training.StackedMLP.compute_gradients))
-    monkeypatch.setattr(training, "fill", counting(training.fill))
+    monkeypatch.setattr(StackedMLP, "compute_gradients", counting(StackedMLP.compute_gradients))
+    monkeypatch.setattr(trainer, "fill", counting(trainer.fill))
     trained = train_pack(*wine, make_cell(name, freeze_period=2), SEEDS)
     assert counted == len(SEEDS) * trained.rows[-1]["flops"]
 
@@ -125,7 +121,7 @@ def test_it_pays_the_operations_of_the_cost_model(name, wine, monkeypatch):
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_what_it_freezes_stays_bitwise_and_what_learns_moves(name, optimizer, wine, monkeypatch):
     made, last = [], None
-    original = training.make_optimizer
+    original = trainer.make_optimizer
 
     def recorded(*arguments, **options):
         made.append(original(*arguments, **options))
@@ -157,10 +153,10 @@ def test_what_it_freezes_stays_bitwise_and_what_learns_moves(name, optimizer, wi
         seen.add(active)
         last = (active, now)
 
-    monkeypatch.setattr(training, "make_optimizer", recorded)
+    monkeypatch.setattr(trainer, "make_optimizer", recorded)
     spied(monkeypatch, before)
     trained = train_pack(*wine, make_cell(name, optimizer=optimizer), SEEDS)
-    planned = plan(make_cell(name, optimizer=optimizer), trained.workload)
+    planned = make_cell(name, optimizer=optimizer).plan(trained.workload)
     assert seen == {step.active for epoch in planned for step in epoch.steps}
 
 
@@ -174,7 +170,7 @@ def test_where_nothing_freezes_it_is_standard_training_bitwise(name, wine):
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_its_policies_change_no_bit_while_every_layer_learns_at_the_full_rate(name, wine, monkeypatch):
     cell = make_cell(name)
-    steps = len([step for epoch in plan(cell, Workload((13, *[12] * (DEPTH - 1), 3), 106, 32)) for step in epoch.steps])
+    steps = len([step for epoch in cell.plan(Workload((13, *[12] * (DEPTH - 1), 3), 106, 32)) for step in epoch.steps])
     always = STRATEGIES[name]._replace(schedule=lambda position, depth, **options: (1.0,) * depth)
     monkeypatch.setitem(STRATEGIES, name, always)
     plans._plan.cache_clear()
@@ -191,28 +187,28 @@ def test_its_policies_change_no_bit_while_every_layer_learns_at_the_full_rate(na
 
 def plain_loop(X, y, cell, seed, workload):
     """Train one run in plain PyTorch with a group of parameters per layer."""
-    key = (cell["study_seed"], cell["dataset"], cell["depth"], seed)
+    key = (cell.study_seed, cell.dataset, cell.depth, seed)
     split = split_of_seed(y, *key)
     x, targets = torch.from_numpy(standardise(X, split.train)), torch.from_numpy(y)
     torch.manual_seed(stream_seed(*key, "initial weights"))
     layers = [nn.Linear(*shape) for shape in pairwise(workload.sizes)]
     network = nn.Sequential(*(module for layer in layers for module in (layer, nn.ReLU())))[:-1]
     groups = [{"params": list(layer.parameters())} for layer in layers]
-    options = {"lr": cell["learning_rate"], "weight_decay": cell["weight_decay"], "fused": False, "foreach": False}
-    if cell["optimizer"] == "sgd":
-        optimizer = torch.optim.SGD(groups, momentum=cell["momentum"], **options)
+    options = {"lr": cell.learning_rate, "weight_decay": cell.weight_decay, "fused": False, "foreach": False}
+    if cell.optimizer == "sgd":
+        optimizer = torch.optim.SGD(groups, momentum=cell.momentum, **options)
     else:
-        optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[cell["optimizer"]](groups, **options)
+        optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[cell.optimizer](groups, **options)
     learned = [True] * len(layers)
-    for number, epoch in enumerate(plan(cell, workload)):
+    for number, epoch in enumerate(cell.plan(workload)):
         order = split.train[batch_order(*key, number, workload.rows)]
         batches = iter(np.split(order, range(workload.batch_size, workload.rows, workload.batch_size)))
         for step, batch in zip(epoch.steps, batches, strict=False):
             for index, layer in enumerate(layers):
-                if step.active[index] and not learned[index] and cell["state_on_thaw"] == "reset":
+                if step.active[index] and not learned[index] and cell.state_on_thaw == "reset":
                     for parameter in layer.parameters():
                         optimizer.state.pop(parameter, None)
-                optimizer.param_groups[index]["lr"] = cell["learning_rate"] * step.factors[index]
+                optimizer.param_groups[index]["lr"] = cell.learning_rate * step.factors[index]
             learned = step.active
             optimizer.zero_grad()
             nn.functional.cross_entropy(network(x[batch]), targets[batch]).backward()

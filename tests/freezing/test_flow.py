@@ -8,20 +8,16 @@ import pytest
 import torch
 from altfreeze.data.split import batch_order, split_of_seed, standardise
 from altfreeze.freezing.flow import FLOW_COLUMNS, GradientFlow
-from altfreeze.freezing.plan import Workload, plan
-from altfreeze.study import grid as config
+from altfreeze.freezing.plan import Workload
 from altfreeze.support.randomness import stream_seed
+from altfreeze.training.log import csv_text
 from altfreeze.training.network import StackedMLP, layer_sizes
-from altfreeze.training.trainer import make_optimizer, train_pack
-from sklearn.datasets import load_wine
+from altfreeze.training.optimizer import make_optimizer
+from altfreeze.training.trainer import train_pack
+from builders import make_study
 from torch.nn import functional
 
 DEPTH, EPOCHS, ROWS, BATCHES = 4, 6, 106, 4
-
-
-@pytest.fixture(scope="module")
-def wine():
-    return load_wine(return_X_y=True)
 
 
 def make_cell(strategy="alternating-0.5", **keys):
@@ -37,7 +33,7 @@ def make_cell(strategy="alternating-0.5", **keys):
         "learning_rate": 0.01,
         "cache_activations": "off",
     }
-    return config.cell(config.validate(chosen | keys), "wine", DEPTH, strategy)
+    return make_study(**(chosen | keys)).cell("wine", DEPTH, strategy)
 
 
 def observe(wine, cell, seeds=(0,)):
@@ -59,11 +55,11 @@ def plain_loop(X, y, cell, seed):
     weights : list of list of ndarray
         Before the first and after each epoch: each layer's parameters as one vector.
     """
-    key = (cell["study_seed"], cell["dataset"], cell["depth"], seed)
+    key = (cell.study_seed, cell.dataset, cell.depth, seed)
     split = split_of_seed(y, *key)
     x = torch.from_numpy(standardise(X, split.train))
     targets = torch.from_numpy(y[split.train])
-    sizes = layer_sizes(X.shape[1], cell["width"], DEPTH, 3)
+    sizes = layer_sizes(X.shape[1], cell.width, DEPTH, 3)
     network = StackedMLP(sizes, [stream_seed(*key, "initial weights")])
     optimizer = make_optimizer(network, cell)
 
@@ -74,8 +70,8 @@ def plain_loop(X, y, cell, seed):
         return [flat(network.layer(index)) for index in range(DEPTH)]
 
     gradients, weights = [], [layers()]
-    for number, epoch in enumerate(plan(cell, Workload(tuple(sizes), ROWS, cell["batch_size"]))):
-        order = torch.from_numpy(batch_order(*key, number, ROWS)).split(cell["batch_size"])
+    for number, epoch in enumerate(cell.plan(Workload(tuple(sizes), ROWS, cell.batch_size))):
+        order = torch.from_numpy(batch_order(*key, number, ROWS)).split(cell.batch_size)
         gradients.append({})
         for step, batch in zip(epoch.steps, order, strict=False):
             network.set_active(step.active)
@@ -154,7 +150,7 @@ def test_steps_since_update_is_the_number_of_frozen_steps(wine, keys, ages):
 
 def test_the_age_is_that_at_the_first_thaw_of_the_epoch(wine):
     cell = make_cell("random_half", freeze_unit="step", batch_size=16)
-    epochs = plan(cell, Workload(tuple(layer_sizes(wine[0].shape[1], 16, DEPTH, 3)), ROWS, 16))
+    epochs = cell.plan(Workload(tuple(layer_sizes(wine[0].shape[1], 16, DEPTH, 3)), ROWS, 16))
     found, step, learned, several = observe(wine, cell), 0, [None] * DEPTH, 0
     for epoch, planned in enumerate(epochs, 1):
         ages = [[] for _ in range(DEPTH)]
@@ -217,12 +213,10 @@ def test_a_change_of_nothing_has_no_direction():
     assert second[8, 2, 1][5] == pytest.approx(1, abs=1e-3)
 
 
-def test_what_is_written_can_be_read_again(wine, tmp_path):
+def test_what_is_written_can_be_read_again(wine):
     flow = GradientFlow()
     train_pack(*wine, make_cell(), [3, 4], flow=flow)
-    flow.write(tmp_path / "flow.csv")
-    with (tmp_path / "flow.csv").open() as file:
-        header, *rows = csv.reader(file)
+    header, *rows = csv.reader(csv_text(FLOW_COLUMNS, flow.rows).splitlines())
     assert tuple(header) == FLOW_COLUMNS
     for row, expected in zip(rows, flow.rows, strict=True):
         numbers = [float(text) if text else math.nan for text in row]

@@ -2,9 +2,10 @@
 
 import pytest
 from altfreeze.freezing.cost import fill_flops, step_flops
-from altfreeze.freezing.plan import Work, Workload, horizon, plan
-from altfreeze.freezing.schedules import STRATEGIES
-from altfreeze.study import grid as config
+from altfreeze.freezing.plan import Work, Workload, horizon, layer_ranges
+from altfreeze.freezing.strategy import STRATEGIES
+from altfreeze.support.randomness import stream_seed
+from builders import make_study
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,16 +15,21 @@ EQUAL = Workload((64,) * 7, 320, 32)
 
 
 def make_cell(label, depth=6, **keys):
-    chosen = {"datasets": ["wine"], "depths": [depth], "primary_depth": depth, "freeze_ratios": [0.5]}
-    return config.cell(config.validate(chosen | {"strategies": NAMES} | keys), "wine", depth, label)
+    small = {"datasets": ["wine"], "depths": [depth], "primary_depth": depth, "freeze_ratios": [0.5]}
+    return make_study(**(small | {"strategies": NAMES} | keys)).cell("wine", depth, label)
 
 
 def total(cell, workload):
-    return sum(epoch.flops(workload) for epoch in plan(cell, workload))
+    return sum(epoch.flops(workload) for epoch in cell.plan(workload))
+
+
+def horizon_of(cell, workload):
+    seed = stream_seed(cell.study_seed, cell.dataset, cell.depth, "schedule")
+    return horizon(cell.strategy, cell.epochs, workload, seed, cell.cache_activations == "auto" and not cell.dropout)
 
 
 def labels():
-    return list(config.strategies(config.validate({"freeze_ratios": [0.5], "strategies": NAMES})))
+    return list(make_study(freeze_ratios=[0.5], strategies=NAMES).strategies)
 
 
 def test_batches_hold_every_row_once():
@@ -67,7 +73,7 @@ workloads = st.builds(
 def test_what_is_cached_is_frozen_and_was_filled_since_it_froze(workload, label, epochs, period, unit):
     keys = {"epochs_alternating": epochs, "freeze_period": period, "freeze_unit": unit}
     held = 0
-    for number, epoch in enumerate(decided := plan(make_cell(label, workload.depth, **keys), workload)):
+    for number, epoch in enumerate(decided := make_cell(label, workload.depth, **keys).plan(workload)):
         lowest = min(step.active.index(True) for step in epoch.steps)
         assert epoch.cached <= lowest
         held = held if held <= lowest else 0
@@ -82,9 +88,9 @@ def test_what_is_cached_is_frozen_and_was_filled_since_it_froze(workload, label,
 @given(workloads, st.sampled_from(labels()), st.integers(1, 7))
 def test_the_parts_of_a_plan_add_up(workload, label, epochs):
     cell = make_cell(label, workload.depth, epochs_alternating=epochs, epochs_standard=epochs)
-    made = plan(cell, workload)
+    made = cell.plan(workload)
     steps = [step for epoch in made for step in epoch.steps]
-    assert len(steps) == horizon(cell, workload)
+    assert len(steps) == horizon_of(cell, workload)
     assert [step.rows for step in steps] == (workload.batches * epochs)[: len(steps)]
     assert all(0 <= step.progress < 1 for step in steps)
     for epoch in made:
@@ -111,37 +117,37 @@ def test_matched_flops_lack_less_than_one_step(workload, epochs, period, ratio):
     available = total(make_cell(f"alternating-{ratio:g}", workload.depth, **keys), workload)
     cell = make_cell(f"standard_matched_flops-{ratio:g}", workload.depth, **keys)
     taken = total(cell, workload)
-    following = workload.batches[horizon(cell, workload) % len(workload.batches)]
+    following = workload.batches[horizon_of(cell, workload) % len(workload.batches)]
     dearer = step_flops(workload.sizes, following, (True,) * workload.depth)
-    assert taken <= available < taken + dearer or horizon(cell, workload) == 1
+    assert taken <= available < taken + dearer or horizon_of(cell, workload) == 1
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 5, 50])
 def test_half_updates_are_half_of_the_steps(epochs):
     cell = make_cell("standard_half_updates", epochs_alternating=epochs)
-    assert horizon(cell, EQUAL) == 10 * epochs // 2
+    assert horizon_of(cell, EQUAL) == 10 * epochs // 2
     if epochs % 2 == 0:
-        alternating = plan(make_cell("alternating-0.5", epochs_alternating=epochs), EQUAL)
+        alternating = make_cell("alternating-0.5", epochs_alternating=epochs).plan(EQUAL)
         assert [sum(layer) for layer in zip(*(epoch.updates() for epoch in alternating), strict=True)] == [
             5 * epochs
         ] * 6
 
 
 def test_at_least_one_step_is_made():
-    assert horizon(make_cell("standard_half_updates", epochs_alternating=1), Workload((4,) * 7, 5, 32)) == 1
+    assert horizon_of(make_cell("standard_half_updates", epochs_alternating=1), Workload((4,) * 7, 5, 32)) == 1
 
 
 def test_dropout_and_a_cache_too_large_are_trained_without_it():
     cached = make_cell("frozen_bottom-0.5")
-    assert {epoch.cached for epoch in plan(cached, EQUAL)} == {3}
-    assert {epoch.cached for epoch in plan(make_cell("frozen_bottom-0.5", dropout=0.1), EQUAL)} == {0}
+    assert {epoch.cached for epoch in cached.plan(EQUAL)} == {3}
+    assert {epoch.cached for epoch in make_cell("frozen_bottom-0.5", dropout=0.1).plan(EQUAL)} == {0}
     # 64 MiB are 262,144 rows of 64 float32
-    assert plan(cached, Workload((64,) * 7, 2**18, 2**16))[0].cached == 3
-    assert plan(cached, Workload((64,) * 7, 2**18 + 1, 2**16))[0].cached == 0
+    assert cached.plan(Workload((64,) * 7, 2**18, 2**16))[0].cached == 3
+    assert cached.plan(Workload((64,) * 7, 2**18 + 1, 2**16))[0].cached == 0
 
 
 def test_a_growing_frozen_prefix_deepens_the_cache_from_what_it_holds():
-    made = plan(make_cell("progressive", epochs_alternating=20), EQUAL)
+    made = make_cell("progressive", epochs_alternating=20).plan(EQUAL)
     fills = [epoch.fill for epoch in made if epoch.fill]
     assert fills == [(depth, depth + 1) for depth in range(len(fills))]
     assert len(fills) >= 4
@@ -149,12 +155,12 @@ def test_a_growing_frozen_prefix_deepens_the_cache_from_what_it_holds():
 
 def test_the_learning_rate_decays_over_the_strategys_own_budget():
     for label, steps in (("standard", 500), ("standard_half_updates", 250)):
-        made = plan(make_cell(label), EQUAL)
+        made = make_cell(label).plan(EQUAL)
         assert [epoch.steps[0].progress for epoch in made] == [10 * number / steps for number in range(steps // 10)]
 
 
 def test_work_does_not_say_which_inner_layers_learn():
-    found = plan(make_cell("random_half"), EQUAL)
+    found = make_cell("random_half").plan(EQUAL)
     patterns = {step.active for epoch in found for step in epoch.steps}
     work = {work for epoch in found for work in epoch.work(EQUAL) if work.kind == "step"}
     assert len(work) < len(patterns)
@@ -164,3 +170,10 @@ def test_work_does_not_say_which_inner_layers_learn():
         Work("epoch", 0, 0, 0, 0, 0, 320): 1,
         Work("step", lowest, first, sum(inner), last, 0, 32): 10,
     }
+
+
+@pytest.mark.parametrize(
+    ("active", "text"), [((1, 1, 1), "1-3"), ((0, 1, 0), "2"), ((1, 0, 1, 1), "1 3-4"), ((True, False, True), "1 3")]
+)
+def test_layer_ranges(active, text):
+    assert layer_ranges(active) == text

@@ -5,7 +5,7 @@ import math
 from fractions import Fraction
 
 import pytest
-from altfreeze.freezing.schedules import STRATEGIES, Position, factors, learning_rate_position
+from altfreeze.freezing.strategy import STRATEGIES, Position, factors, learning_rate_position
 from hypothesis import example, given
 from hypothesis import strategies as st
 

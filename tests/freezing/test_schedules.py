@@ -1,9 +1,12 @@
 """Freezing schedules are pure and exact."""
 
 import math
+from dataclasses import asdict
+from typing import Literal, get_args, get_origin
 
 import pytest
-from altfreeze.freezing.schedules import STRATEGIES, Position, defaults, factors, learning_rate_position, split_index
+from altfreeze.freezing.schedules import split_index
+from altfreeze.freezing.strategy import STRATEGIES, Position, defaults, factors, learning_rate_position
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,22 +16,25 @@ depths = st.integers(2, 12)
 seeds = st.integers(0, 2**64 - 1)
 
 
-def values(schema):
-    if "enum" in schema:
-        return st.sampled_from(schema["enum"])
-    if schema["type"] == "boolean":
+def values(annotation):
+    """Return a search strategy for a parameter, from its annotation in the signature of its schedule."""
+    if get_origin(annotation) is Literal:
+        return st.sampled_from(get_args(annotation))
+    if annotation is bool:
         return st.booleans()
-    if schema["type"] == "integer":
-        return st.integers(schema["minimum"], 5)
+    number, *bounds = get_args(annotation)
+    bounds = {name: value for bound in bounds for name, value in asdict(bound).items()}
+    if number is int:
+        return st.integers(bounds["ge"], 5)
     # far from an excluded bound: t_0 -> 0 makes the scaled factors of freezeout overflow
-    low = schema["minimum"] if "minimum" in schema else schema["exclusiveMinimum"] + 0.01
-    high = schema["maximum"] if "maximum" in schema else schema["exclusiveMaximum"] - 0.01
+    low = bounds["ge"] if "ge" in bounds else bounds["gt"] + 0.01
+    high = bounds["le"] if "le" in bounds else bounds["lt"] - 0.01
     return st.floats(low, high)
 
 
 def chosen(name):
     return st.fixed_dictionaries(
-        {"name": st.just(name)} | {key: values(schema) for key, schema in STRATEGIES[name].parameters.items()}
+        {"name": st.just(name)} | {key: values(annotation) for key, annotation in STRATEGIES[name].parameters.items()}
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 import requests
 import rocrate
 from altfreeze.report.crate import code_files, write_crate
-from altfreeze.study.grid import Study
+from altfreeze.study.reading import study_of
 from altfreeze.study.schema import keys
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import sha256_of_file
@@ -56,7 +56,7 @@ def finished(tmp_path, monkeypatch):
     """A folder that looks like a finished study of one data set of the user's, and what there is beside its packs."""
     monkeypatch.chdir(tmp_path)
     Path("mine.csv").write_text("a,b\n1,x\n")
-    study = Study.of(
+    study = study_of(
         {
             "study": "mine",
             "datasets": ["mine"],
@@ -79,7 +79,7 @@ def finished(tmp_path, monkeypatch):
     packs |= {f"data/mine{suffix}": "mine" for suffix in (".npz", ".json")}
     packs |= {f"tuning/mine/depth4/{label}.json": label for label in study.strategies}
     others = {name: "" for name in (*LEFT_OVER, "logs/collect.log")}
-    for name, text in {**files, **packs, **others, "study.json": json.dumps(study.config)}.items():
+    for name, text in {**files, **packs, **others}.items():
         (results / name).parent.mkdir(parents=True, exist_ok=True)
         (results / name).write_text(text)
     return study, results, [results / name for name in files]

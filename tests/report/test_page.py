@@ -11,7 +11,7 @@ import pytest
 from altfreeze.report import discussion, failures
 from altfreeze.report import page as report
 from altfreeze.report.answer import answer
-from altfreeze.study.grid import Study
+from altfreeze.study.reading import study_of
 from altfreeze.tables import schema as tables
 from builders import (
     REPORT_SCRIPTS,
@@ -159,7 +159,7 @@ def test_report_says_where_it_ran_and_how_to_repeat_it(results):
     saved = base64.b64decode(re.search(r'href="data:application/json;base64,([^"]*)" download="default.json"', text)[1])
     # what is saved is the study again, and what it makes of the defaults is nothing new
     assert json.loads(saved) == json.loads(json.dumps(make_small_study().config))
-    assert Study.of(json.loads(saved)).config == make_small_study().config
+    assert study_of(json.loads(saved)).config == make_small_study().config
 
 
 def test_what_was_run_stands_beside_the_answer(results):

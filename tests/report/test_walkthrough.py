@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import altfreeze
@@ -19,12 +20,13 @@ import pytest
 import sklearn.datasets
 import torch
 from altfreeze.freezing.flow import FLOW_COLUMNS, GradientFlow
+from altfreeze.study.cell import Cell
 from altfreeze.support.errors import InputError
 from altfreeze.training.trainer import train_pack
+from builders import ROOT
 from IPython.core.inputtransformer2 import TransformerManager
 
-REPOSITORY = Path(__file__).parents[2]
-NOTEBOOK = REPOSITORY / "workflow" / "notebooks" / "walkthrough.ipynb"
+NOTEBOOK = ROOT / "workflow" / "notebooks" / "walkthrough.ipynb"
 DEFAULTS = {
     "dataset": "digits",
     "depth": 6,
@@ -205,26 +207,29 @@ def test_its_words_on_the_curves_are_those_of_the_stacked_trainer(executed):
 
 def cells(epochs):
     """Return the cells of the two trainings of the small notebook."""
-    common = {
-        "study_seed": 1,
-        "dataset": "iris",
-        "depth": 4,
-        "width": 64,
-        "dropout": 0.0,
-        "epochs": epochs,
-        "batch_size": 32,
-        "optimizer": "adam",
-        "learning_rate": 0.01,
-        "learning_rate_schedule": "constant",
-        "weight_decay": 0.0,
-        "cache_activations": "off",
-        "state_on_thaw": "keep",
-    }
     strategies = {
         "standard": {"name": "standard"},
         "alternating": {"name": "alternating", "freeze_ratio": 0.5, "period": 1, "unit": "epoch", "first": "top"},
     }
-    return {name: common | {"strategy": strategy} for name, strategy in strategies.items()}
+    return {
+        name: Cell(
+            study_seed=1,
+            dataset="iris",
+            depth=4,
+            width=64,
+            dropout=0.0,
+            strategy=strategy,
+            epochs=epochs,
+            batch_size=32,
+            optimizer="adam",
+            learning_rate=0.01,
+            learning_rate_schedule="constant",
+            weight_decay=0.0,
+            cache_activations="off",
+            state_on_thaw="keep",
+        )
+        for name, strategy in strategies.items()
+    }
 
 
 def test_its_conclusions_are_those_of_the_stacked_trainer(executed):
@@ -325,10 +330,9 @@ def test_the_answer_to_exercise_one_moves_a_frozen_looking_parameter_by_what_ada
 
 def test_the_answer_to_exercise_two_compares_at_equal_updates(answered):
     X, y = sklearn.datasets.load_wine(return_X_y=True)
-    common = {"dataset": "wine", "depth": 5, "width": 16}
-    standard, alternating = (cell | common for cell in cells(6).values())
-    alternating["strategy"] = alternating["strategy"] | {"freeze_ratio": 0.7}
-    third, other = (train_pack(X, y, cell, [3]).rows for cell in (standard | {"epochs": 3}, alternating))
+    standard, alternating = (replace(cell, dataset="wine", depth=5, width=16) for cell in cells(6).values())
+    alternating = replace(alternating, strategy=alternating.strategy | {"freeze_ratio": 0.7})
+    third, other = (train_pack(X, y, cell, [3]).rows for cell in (replace(standard, epochs=3), alternating))
     assert third[-1]["validation_accuracy"] != other[-1]["validation_accuracy"], (
         "else the test could not tell them apart"
     )
@@ -369,9 +373,9 @@ def fresh():
     with tempfile.TemporaryDirectory() as folder:
         clone, environment = Path(folder, "clone"), Path(folder, "environment")
         ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
-        shutil.copytree(REPOSITORY / "workflow", clone / "workflow", ignore=ignored)
+        shutil.copytree(ROOT / "workflow", clone / "workflow", ignore=ignored)
         for name in ("pyproject.toml", "README.md", "LICENSE", "requirements.txt"):
-            shutil.copy(REPOSITORY / name, clone)
+            shutil.copy(ROOT / name, clone)
         subprocess.run([sys.executable, "-m", "venv", environment], check=True)
         kept = ("PATH", "HOME", "LANG", "TMPDIR", "PIP_", "SSL_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
         variables = {name: value for name, value in os.environ.items() if name.upper().startswith(kept)}
@@ -423,7 +427,7 @@ def test_in_a_fresh_environment_the_first_cell_installs_what_it_needs(fresh):
         environment.resolve(),
         package.resolve(),
     ]
-    pins = (REPOSITORY / "requirements.txt").read_text("utf-8").split("\n")
+    pins = (ROOT / "requirements.txt").read_text("utf-8").split("\n")
     installed = {line.partition("==")[0].lower().replace("_", "-") for line in versions}
     for pin in pins:
         name = pin.partition("==")[0]

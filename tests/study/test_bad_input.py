@@ -314,7 +314,7 @@ def options(command: str, **changed: Any) -> list[str]:
         "compare": {"tables": "tables"},
         "page": {"notebook": "page.ipynb", "output": "out.html"},
         "report": {"tables": "tables", "pages": "page.html", "output": "out.html"},
-        "crate": {"results": "results", "checkout": str(ROOT)},
+        "crate": {"results": "results", "files": "results/report.html", "checkout": str(ROOT)},
     }[command]
     given = ({} if command == "page" else {"study": "study.json"}) | good | changed
     stated = {name: value for name, value in given.items() if value is not None}
@@ -331,7 +331,7 @@ NEEDED = {
     "compare": ["study", "tables"],
     "page": ["notebook", "output"],
     "report": ["study", "tables", "pages", "output"],
-    "crate": ["study", "results", "checkout"],
+    "crate": ["study", "results", "files", "checkout"],
 }
 LINES = {
     "no command": ([], "COMMAND"),

@@ -13,7 +13,7 @@ from altfreeze.freezing.strategy import STRATEGIES, Count, strategy
 from altfreeze.study import entries
 from altfreeze.study.documents import documents
 from altfreeze.study.grid import Study
-from altfreeze.study.reading import check_files, complete, load, whole_sources
+from altfreeze.study.reading import check_files, complete, load, read_study, whole_sources
 from altfreeze.study.schema import Configuration, keys
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import write_json
@@ -404,7 +404,7 @@ def test_a_study_is_the_same_from_its_file_and_from_the_record_beside_the_tables
     study = Study(load(DEFAULT))
     write_json(tmp_path / "study.json", study.config)
     write_json(tmp_path / "record.json", {"config": study.config, "provenance": {}})
-    assert Study.read(tmp_path / "study.json") == Study.read(tmp_path / "record.json") == study
+    assert read_study(tmp_path / "study.json") == read_study(tmp_path / "record.json") == study
 
 
 def test_a_complete_configuration_completes_to_itself_as_json():

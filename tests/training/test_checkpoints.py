@@ -14,20 +14,21 @@ import time
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 import torch
 from altfreeze.freezing.flow import GradientFlow
-from altfreeze.freezing.schedules import STRATEGIES
-from altfreeze.study import grid as config
-from altfreeze.training import trainer as training
+from altfreeze.freezing.strategy import STRATEGIES
+from altfreeze.study.cell import Cell
+from altfreeze.training import job, stacks
+from altfreeze.training.batches import workload_of
 from altfreeze.training.checkpoints import Checkpoint, read_state, write_state
 from altfreeze.training.trainer import train_pack
-from sklearn.datasets import load_wine
+from builders import ROOT, cell_options, make_study
 
-ROOT = Path(__file__).parents[2]
 DEPTH, EPOCHS, SEEDS = 4, 6, (0, 3)
+# so short that a checkpoint is due after every epoch
+ALWAYS = 1e-9
 FEWEST_KILLS = 50
 
 
@@ -40,27 +41,18 @@ def one_thread():
     torch.set_flush_denormal(False)
 
 
-@pytest.fixture(scope="module")
-def wine():
-    return load_wine(return_X_y=True)
+def make_tried(name="alternating", parameters=None, **keys):
+    """Return a study with a strategy that has some parameters of its own, and the strategy's label."""
+    tried = [] if name == "standard" else [{"name": name, "label": "tried", **(parameters or {})}]
+    small = {"datasets": ["wine"], "depths": [DEPTH], "primary_depth": DEPTH, "freeze_ratios": [0.5], "width": 8}
+    small |= {"epochs_standard": EPOCHS, "epochs_alternating": EPOCHS, "learning_rate": 0.02}
+    study = make_study(**(small | {"strategies": ["alternating", *tried]} | keys))
+    return study, "standard" if name == "standard" else list(study.strategies)[-1]
 
 
 def make_cell(name="alternating", parameters=None, **keys):
-    chosen = {
-        "datasets": ["wine"],
-        "depths": [DEPTH],
-        "primary_depth": DEPTH,
-        "freeze_ratios": [0.5],
-        "strategies": ["alternating", {"name": name, "label": "tried", **(parameters or {})}],
-        "epochs_standard": EPOCHS,
-        "epochs_alternating": EPOCHS,
-        "width": 8,
-        "learning_rate": 0.02,
-    }
-    if name == "standard":
-        chosen["strategies"] = ["alternating"]
-    study = config.validate(chosen | keys)
-    return config.cell(study, "wine", DEPTH, "standard" if name == "standard" else list(config.strategies(study))[-1])
+    study, label = make_tried(name, parameters, **keys)
+    return study.cell("wine", DEPTH, label)
 
 
 def outcome(trained, flow):
@@ -79,9 +71,9 @@ def assert_resumes(wine, cell, observed=True, seeds=SEEDS):
     flows = [GradientFlow() if observed else None for _ in range(EPOCHS + 1)]
     kept = {}
 
-    def save(epoch, state_now):
+    def save(epoch, state_dict):
         file = io.BytesIO()
-        write_state(file, state_now())
+        write_state(file, state_dict())
         kept[epoch] = file.getvalue()
 
     whole = train_pack(*wine, cell, seeds, flow=flows[0], save=save)
@@ -121,7 +113,7 @@ STEPS = {"freeze_unit": "step", "freeze_period": 3}
         (make_cell("progressive", {"freeze_start": 0, "freeze_level": 1}, epochs_alternating=EPOCHS), False),
         (make_cell("freezeout", {"t_0": 0.5}, cache_activations="off"), True),
     ],
-    ids=lambda value: value["strategy"]["name"] if isinstance(value, dict) else "",
+    ids=lambda value: value.strategy["name"] if isinstance(value, Cell) else "",
 )
 def test_it_goes_on_with_dropout_steps_and_caches(wine, cell, observed):
     assert_resumes(wine, cell, observed)
@@ -129,7 +121,7 @@ def test_it_goes_on_with_dropout_steps_and_caches(wine, cell, observed):
 
 def test_the_cases_hold_caches_that_are_read_across_an_epoch_and_deepened(wine):
     def fills(cell):
-        return [(epoch.fill, epoch.cached) for epoch in training.plan(cell, training.workload_of(*wine, cell))]
+        return [(epoch.fill, epoch.cached) for epoch in cell.plan(workload_of(*wine, cell))]
 
     progressive = fills(make_cell("progressive", {"freeze_start": 0, "freeze_level": 1}))
     assert any(fill and fill[0] > 0 for fill, _ in progressive)
@@ -145,12 +137,6 @@ def test_it_goes_on_with_seeds_that_diverged(wine, name, diverged):
     assert_resumes(wine, cell, seeds=range(3))
 
 
-def stored(wine, folder):
-    path = folder / "wine.npz"
-    np.savez(path, X=wine[0], y=wine[1])
-    return path
-
-
 class StoppedError(Exception):
     """Stands for whatever ends a job."""
 
@@ -163,20 +149,20 @@ def stop_at(epoch):
     return lambda cell, seeds: progress
 
 
-def run(wine, folder, monkeypatch, stop=None, name="a", **keys):
+def run(stored_wine, folder, monkeypatch, stop=None, name="a", **keys):
     """Run a job, up to an epoch; return its log without seconds where it ended."""
     arguments = {"cell": make_cell(), "seeds": range(2), "device": "cpu", "threads": 1} | {
         key: keys.pop(key) for key in ("cell", "seeds", "threads") if key in keys
     }
     outputs = {"log_path": folder / f"{name}.csv", "manifest_path": folder / f"{name}.json"}
-    kept = {"checkpoint_path": folder / "kept" / "a.pt", "checkpoint_every": 2} | keys
+    kept = {"checkpoint_path": folder / "kept" / "a.pt", "checkpoint_seconds": ALWAYS} | keys
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_show_progress", stop_at(stop))
+        patch.setattr(job, "_show_progress", stop_at(stop))
         if stop:
             with pytest.raises(StoppedError):
-                training.run(stored(wine, folder), *arguments.values(), **outputs, **kept)
+                job.run(stored_wine, *arguments.values(), **outputs, **kept)
             return None
-        training.run(stored(wine, folder), *arguments.values(), **outputs, **kept)
+        job.run(stored_wine, *arguments.values(), **outputs, **kept)
     return without_seconds(outputs["log_path"])
 
 
@@ -186,12 +172,14 @@ def without_seconds(log):
 
 
 @pytest.mark.parametrize("observed", [False, True])
-def test_a_job_that_was_stopped_writes_what_an_undisturbed_one_writes(wine, tmp_path, monkeypatch, capsys, observed):
+def test_a_job_that_was_stopped_writes_what_an_undisturbed_one_writes(
+    stored_wine, tmp_path, monkeypatch, capsys, observed
+):
     flows = [{"flow_path": tmp_path / name} if observed else {} for name in ("a.flow.csv", "b.flow.csv")]
-    expected = run(wine, tmp_path, monkeypatch, name="b", checkpoint_path=None, **flows[1])
-    run(wine, tmp_path, monkeypatch, stop=5, **flows[0])
+    expected = run(stored_wine, tmp_path, monkeypatch, name="b", checkpoint_path=None, **flows[1])
+    run(stored_wine, tmp_path, monkeypatch, stop=5, **flows[0])
     assert (tmp_path / "kept" / "a.pt").exists()
-    assert run(wine, tmp_path, monkeypatch, **flows[0]) == expected
+    assert run(stored_wine, tmp_path, monkeypatch, **flows[0]) == expected
     said = capsys.readouterr().err
     assert said == f"checkpoint {tmp_path / 'kept' / 'a.pt'} found; training goes on after epoch 4 of seeds 0-1\n"
     assert json.loads((tmp_path / "a.json").read_text())["resumed_at_epochs"] == [4]
@@ -201,9 +189,61 @@ def test_a_job_that_was_stopped_writes_what_an_undisturbed_one_writes(wine, tmp_
     assert not (tmp_path / "kept").exists(), "the checkpoint goes when the pack is whole"
 
 
-def test_without_a_number_of_epochs_nothing_is_kept(wine, tmp_path, monkeypatch):
-    run(wine, tmp_path, monkeypatch, stop=5, checkpoint_every=0)
-    assert not (tmp_path / "kept").exists()
+@pytest.mark.parametrize("seconds", [0, 3600])
+def test_no_state_is_kept_before_the_seconds_are_over_and_never_with_0(stored_wine, tmp_path, monkeypatch, seconds):
+    run(stored_wine, tmp_path, monkeypatch, stop=5, checkpoint_seconds=seconds)
+    assert not (tmp_path / "kept" / "a.pt").exists()
+
+
+def test_a_checkpoint_is_due_each_time_that_its_seconds_are_over(tmp_path, monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    checkpoint, never = Checkpoint(tmp_path / "a.pt", 30), Checkpoint(tmp_path / "b.pt", 0)
+    due = []
+    for now in range(100, 200, 10):
+        assert not never.is_due()
+        if checkpoint.is_due():
+            due.append(now)
+            checkpoint.save({})
+    assert due == [130, 160, 190]
+
+
+def test_a_job_counts_its_own_starts_until_it_is_done(stored_wine, tmp_path, monkeypatch):
+    def attempt(**keys):
+        run(stored_wine, tmp_path, monkeypatch, **keys)
+        return json.loads((tmp_path / "a.json").read_text())["attempt"]
+
+    assert attempt() == 1
+    for stop in (1, 2, 3):
+        run(stored_wine, tmp_path, monkeypatch, stop=stop)
+    assert attempt() == 4
+    assert attempt() == 1, "the count goes when the pack is whole"
+    # without checkpoints too, but not those of another job
+    run(stored_wine, tmp_path, monkeypatch, stop=1, checkpoint_seconds=0)
+    assert attempt(seeds=range(3), checkpoint_seconds=0) == 1
+    run(stored_wine, tmp_path, monkeypatch, stop=1, checkpoint_seconds=0)
+    assert attempt(checkpoint_seconds=0) == 2
+    run(stored_wine, tmp_path, monkeypatch, stop=1, checkpoint_path=None)
+    assert attempt(checkpoint_path=None) == 1
+
+
+def test_jobs_that_begin_and_end_side_by_side_lose_no_count(tmp_path):
+    program = """
+import sys
+from pathlib import Path
+from altfreeze.training.checkpoints import Checkpoint
+for _ in range(100):
+    checkpoint = Checkpoint(Path(sys.argv[1]) / "kept" / "deep" / f"{sys.argv[2]}.pt", 0, {"seeds": [1]})
+    assert [checkpoint.count_start(), checkpoint.count_start()] == [1, 2]
+    checkpoint.remove()
+"""
+    (tmp_path / "whole").touch()
+    children = [
+        subprocess.Popen([sys.executable, "-c", program, tmp_path, str(n)], stderr=subprocess.PIPE, text=True)
+        for n in range(3)
+    ]
+    assert [child.communicate()[1] for child in children] == [""] * 3
+    assert [child.returncode for child in children] == [0] * 3
 
 
 @pytest.mark.parametrize(
@@ -216,12 +256,12 @@ def test_without_a_number_of_epochs_nothing_is_kept(wine, tmp_path, monkeypatch)
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_a_checkpoint_of_another_job_is_refused(wine, tmp_path, monkeypatch, capsys, change, reason):
+def test_a_checkpoint_of_another_job_is_refused(stored_wine, tmp_path, monkeypatch, capsys, change, reason):
     if "flow_path" in change:
         change = {"flow_path": tmp_path / change["flow_path"]}
-    run(wine, tmp_path, monkeypatch, stop=5)
-    undisturbed = run(wine, tmp_path, monkeypatch, name="b", checkpoint_path=None, **change)
-    assert run(wine, tmp_path, monkeypatch, **change) == undisturbed
+    run(stored_wine, tmp_path, monkeypatch, stop=5)
+    undisturbed = run(stored_wine, tmp_path, monkeypatch, name="b", checkpoint_path=None, **change)
+    assert run(stored_wine, tmp_path, monkeypatch, **change) == undisturbed
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert f"refused: it is of {reason} training starts anew" in said
@@ -242,9 +282,9 @@ def test_a_checkpoint_of_other_data_code_versions_or_device_is_refused(tmp_path,
     )
 
 
-def test_a_checkpoint_that_is_cut_short_or_changed_by_a_bit_is_refused(wine, tmp_path, monkeypatch, capsys):
-    expected = run(wine, tmp_path, monkeypatch, name="b", checkpoint_path=None)
-    run(wine, tmp_path, monkeypatch, stop=5)
+def test_a_checkpoint_that_is_cut_short_or_changed_by_a_bit_is_refused(stored_wine, tmp_path, monkeypatch, capsys):
+    expected = run(stored_wine, tmp_path, monkeypatch, name="b", checkpoint_path=None)
+    run(stored_wine, tmp_path, monkeypatch, stop=5)
     path = tmp_path / "kept" / "a.pt"
     content, chance = path.read_bytes(), random.Random(1)
     foreign = torch.save({"job": {}, "state": {}}, tmp_path / "foreign.pt") or (tmp_path / "foreign.pt").read_bytes()
@@ -258,7 +298,7 @@ def test_a_checkpoint_that_is_cut_short_or_changed_by_a_bit_is_refused(wine, tmp
         said = capsys.readouterr().err
         assert said.count("\n") == 1
         assert "refused: ValueError: its content is not what was written; training starts anew" in said
-    assert run(wine, tmp_path, monkeypatch) == expected
+    assert run(stored_wine, tmp_path, monkeypatch) == expected
 
 
 def test_a_checkpoint_that_would_run_code_is_refused(tmp_path, capsys):
@@ -281,19 +321,25 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path, capsys):
     assert "refused" in said
 
 
-def test_a_checkpoint_that_cannot_be_written_ends_no_training(wine, tmp_path, monkeypatch, capsys):
-    expected = run(wine, tmp_path, monkeypatch, name="b", checkpoint_path=None)
+def test_a_checkpoint_that_cannot_be_written_ends_no_training(stored_wine, tmp_path, monkeypatch, capsys):
+    expected = run(stored_wine, tmp_path, monkeypatch, name="b", checkpoint_path=None)
     (tmp_path / "kept").write_text("a file where a folder is needed")
-    assert run(wine, tmp_path, monkeypatch, checkpoint_path=tmp_path / "kept" / "a.pt") == expected
+    assert run(stored_wine, tmp_path, monkeypatch, checkpoint_path=tmp_path / "kept" / "a.pt") == expected
     said = capsys.readouterr().err.splitlines()
-    reasons = ["refused", "not written", "not written", "not removed"]
-    assert [reason in line for reason, line in zip(reasons, said, strict=True)] == [True] * 4
+    reasons = ["keeps no count", "refused", *["not written"] * (EPOCHS - 1), "not removed"]
+    assert all(reason in line for reason, line in zip(reasons, said, strict=True))
 
 
 @pytest.mark.parametrize("stop", [1, 4])
-def test_a_job_in_several_stacks_goes_on_where_it_was(wine, tmp_path, monkeypatch, capsys, stop):
-    expected = run(wine, tmp_path, monkeypatch, name="b", checkpoint_path=None, seeds=range(5))
-    monkeypatch.setattr(training, "largest_stack", lambda *arguments: 2)
+def test_a_job_in_several_stacks_goes_on_where_it_was(stored_wine, tmp_path, monkeypatch, capsys, stop):
+    expected = run(stored_wine, tmp_path, monkeypatch, name="b", checkpoint_path=None, seeds=range(5))
+    original_split = stacks._resume
+
+    def in_three(checkpoint, seeds):
+        resumed = original_split(checkpoint, seeds)
+        return resumed if resumed["trained"] else resumed | {"pending": [[0], [1, 2], [3, 4]]}
+
+    monkeypatch.setattr(stacks, "_resume", in_three)
     begun, original = [], stop_at
 
     def stop_the_second(cell, seeds):
@@ -302,12 +348,12 @@ def test_a_job_in_several_stacks_goes_on_where_it_was(wine, tmp_path, monkeypatc
 
     with monkeypatch.context() as patch:
         patch.setattr(sys.modules[__name__], "stop_at", lambda stop: stop_the_second)
-        run(wine, tmp_path, monkeypatch, stop=stop, seeds=range(5))
-    found = run(wine, tmp_path, monkeypatch, seeds=range(5))
+        run(stored_wine, tmp_path, monkeypatch, stop=stop, seeds=range(5))
+    found = run(stored_wine, tmp_path, monkeypatch, seeds=range(5))
     assert begun == [[0], [1, 2]]
     manifest = json.loads((tmp_path / "a.json").read_text())
     assert manifest["stacks"] == ["0-0", "1-2", "3-4"]
-    assert manifest["resumed_at_epochs"] == [2 if stop == 4 else 0]
+    assert manifest["resumed_at_epochs"] == [stop - 1]
     assert "training goes on after epoch" in capsys.readouterr().err
     for row, other in zip(found, expected, strict=True):
         for key, value in row.items():
@@ -321,11 +367,11 @@ def test_a_job_in_several_stacks_goes_on_where_it_was(wine, tmp_path, monkeypatc
 KILLER = """
 import json, os, random, signal, sys, time
 import torch
-import altfreeze.study.grid, altfreeze.training.trainer, altfreeze.training.tuning
+import altfreeze.study.grid, altfreeze.training.job, altfreeze.training.tuning
 from altfreeze.cli import main
 torch.set_num_threads(1)
 # programs that are asked for the commit take longer than the training
-altfreeze.training.git_state = dict
+altfreeze.training.job.git_state = dict
 
 def start(arguments):
     child = os.fork()
@@ -358,6 +404,8 @@ for whole, disturbed in json.load(sys.stdin):
     while True:
         child = start(disturbed)
         status = wait(child, chance.uniform(0, took))
+        # on a busy machine, which took longer by now, the last ones need more time than the first
+        took *= 1.05
         if status is not None:
             assert status == 0, status
             break
@@ -368,28 +416,29 @@ print(json.dumps(kills))
 """
 
 
-def test_packs_that_are_killed_at_random_moments_end_with_the_bytes_of_undisturbed_ones(wine, tmp_path):
-    data = stored(wine, tmp_path)
-    cells = [
-        make_cell(epochs_alternating=40),
-        make_cell(epochs_alternating=40, optimizer="sgd", dropout=0.2, **STEPS),
-        make_cell("progressive", {"freeze_start": 0, "freeze_level": 1}, epochs_alternating=40),
-        make_cell("lisa", epochs_alternating=40, optimizer="adamw"),
-        make_cell("standard", epochs_standard=40),
-        make_cell("alternating", epochs_alternating=40, **DIVERGES),
+def test_packs_that_are_killed_at_random_moments_end_with_the_bytes_of_undisturbed_ones(stored_wine, tmp_path):
+    trainings = [
+        make_tried(epochs_alternating=40, checkpoint_seconds=0.002),
+        make_tried(epochs_alternating=40, optimizer="sgd", dropout=0.2, checkpoint_seconds=0.002, **STEPS),
+        make_tried(
+            "progressive", {"freeze_start": 0, "freeze_level": 1}, epochs_alternating=40, checkpoint_seconds=0.002
+        ),
+        make_tried("lisa", epochs_alternating=40, optimizer="adamw", checkpoint_seconds=0.002),
+        make_tried("standard", epochs_standard=40, checkpoint_seconds=0.002),
+        make_tried("alternating", epochs_alternating=40, checkpoint_seconds=0.002, **DIVERGES),
     ]
     jobs = []
-    for number, cell in enumerate(cells * 2):
+    for number, (study, label) in enumerate(trainings * 2):
         pair = []
         for name in ("whole", "killed"):
             stem = tmp_path / name / str(number)
             stem.parent.mkdir(exist_ok=True)
-            options = {"data": data, "cell": json.dumps(cell), "seeds": "0-2", "device": "cpu"}
+            options = {"recipe": "configured", "seeds": "0-2"}
             options |= {"output": f"{stem}.csv", "manifest": f"{stem}.json", "gradient-flow": f"{stem}.flow.csv"}
             if name == "killed":
-                options |= {"checkpoint": tmp_path / "kept" / f"{number}.pt", "checkpoint-every": 2}
-            words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
-            pair.append([f"{stem}.log", "train", *words])
+                options |= {"checkpoint": str(tmp_path / "kept" / f"{number}.pt")}
+            words = [word for key, value in options.items() for word in (f"--{key}", value)]
+            pair.append([f"{stem}.log", "train", *cell_options(tmp_path, study, label, stored_wine), *words])
         jobs.append(pair)
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
@@ -412,13 +461,13 @@ def test_packs_that_are_killed_at_random_moments_end_with_the_bytes_of_undisturb
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-def test_a_job_that_is_killed_under_snakemake_goes_on_when_it_is_done_again(wine, tmp_path):
+def test_a_job_that_is_killed_under_snakemake_goes_on_when_it_is_done_again(stored_wine, tmp_path):
     for name in ("Snakefile", "environment.yml", "workflow", "config", "profiles"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
         copy(ROOT / name, tmp_path / name)
     (tmp_path / "long.yaml").write_text(
         "results: results/long\ndatasets: [iris]\ndepths: [4]\nprimary_depth: 4\nseeds: 3\n"
-        "epochs_alternating: 600\ncheckpoint_every: 5\n"
+        "epochs_alternating: 600\ncheckpoint_seconds: 0.01\n"
     )
     stem = tmp_path / "results/long/runs/iris/depth4/alternating-0.5/configured/seeds0-2"
     kept = tmp_path / "results/long/checkpoints/iris/depth4/alternating-0.5/configured/seeds0-2.pt"

@@ -2,10 +2,8 @@
 
 import csv
 import inspect
-import json
 import re
-import subprocess
-import sys
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -14,12 +12,14 @@ import pytest
 import torch
 from altfreeze import cli
 from altfreeze.freezing.cost import step_flops
-from altfreeze.freezing.plan import Epoch, Step, Work, Workload, plan
-from altfreeze.freezing.schedules import STRATEGIES
-from altfreeze.study import grid as config
-from altfreeze.support.errors import InputError
-from altfreeze.tables.reference_seconds import SPEEDUP_COLUMNS, median_seconds, plan_work, reference_seconds, speedups
-from altfreeze.training.trainer import StackedMLP, draw_batches, timing, train_pack
+from altfreeze.freezing.plan import Epoch, Step, Work, Workload, plan_work
+from altfreeze.freezing.strategy import STRATEGIES
+from altfreeze.tables.reference_seconds import SPEEDUP_COLUMNS, median_seconds, reference_seconds, speedups
+from altfreeze.training import timing
+from altfreeze.training.batches import draw_batches
+from altfreeze.training.network import StackedMLP
+from altfreeze.training.trainer import train_pack
+from builders import make_study, write_study
 from sklearn.datasets import load_wine
 
 WORKLOAD = Workload((4, 8, 8, 8, 3), 20, 8)
@@ -29,7 +29,7 @@ NAMES = [name for name in STRATEGIES if name != "standard"]
 BY_LAYER = (0.0, 0.0, 0.5, 1.0)
 
 
-def make_config(**keys):
+def make_timed(**keys):
     chosen = {
         "datasets": ["iris"],
         "depths": [4],
@@ -42,11 +42,11 @@ def make_config(**keys):
         "width": 8,
         "batch_size": 8,
     }
-    return config.validate(chosen | keys)
+    return make_study(**(chosen | keys))
 
 
 def planned(study, strategy):
-    return plan(config.cell(study, "iris", 4, strategy), WORKLOAD)
+    return study.cell("iris", 4, strategy).plan(WORKLOAD)
 
 
 def frame(rows):
@@ -63,7 +63,7 @@ def steady(cell, workload, device):
 
 
 def kinds_of(study):
-    return set().union(*(plan_work(planned(study, strategy), WORKLOAD) for strategy in config.strategies(study)))
+    return set().union(*(plan_work(planned(study, strategy), WORKLOAD) for strategy in study.strategies))
 
 
 def step_kinds(work):
@@ -103,7 +103,7 @@ def true_speedup(study, strategy):
 
 
 def test_each_round_times_each_kind_of_work_once_in_an_order_of_its_own():
-    study = make_config(strategies=["alternating", "frozen_bottom", "freezeout"])
+    study = make_timed(strategies=["alternating", "frozen_bottom", "freezeout"])
     rows = timing.measure(study, WORKLOADS, 4, make_timer=steady)
     orders = [[row[2:-2] for row in rows if row[-2] == number] for number in (1, 2, 3, 4)]
     kinds = sorted(kinds_of(study))
@@ -128,7 +128,7 @@ def test_the_clock_runs_long_enough_and_over_some_repetitions():
 
         return timer
 
-    timing.measure(make_config(), WORKLOADS, 2, make_timer=make_timer)
+    timing.measure(make_timed(), WORKLOADS, 2, make_timer=make_timer)
     for work, (*warm_up, first, second) in repeated.items():
         assert len(warm_up) > 1
         assert first == second == max(3, round(0.004 / (true_seconds(work) * work.rows**2)))
@@ -145,9 +145,9 @@ def test_the_layers_that_are_timed_do_the_work_in_question(depth):
             assert [work] == step_kinds(Epoch([Step(timed, 0.0, 8)], 0, None, False).work(workload))
 
 
-@pytest.mark.parametrize("label", config.strategies(make_config(strategies=NAMES)))
+@pytest.mark.parametrize("label", make_timed(strategies=NAMES).strategies)
 def test_each_epoch_draws_its_batches_once_from_what_its_steps_read(label):
-    epochs = planned(make_config(strategies=NAMES), label)
+    epochs = planned(make_timed(strategies=NAMES), label)
     for epoch in epochs:
         work = epoch.work(WORKLOAD)
         drawn = {each: count for each, count in work.items() if each.kind == "epoch"}
@@ -157,14 +157,14 @@ def test_each_epoch_draws_its_batches_once_from_what_its_steps_read(label):
     assert draws == len(epochs)
 
 
-@pytest.mark.parametrize("label", config.strategies(make_config(strategies=NAMES)))
+@pytest.mark.parametrize("label", make_timed(strategies=NAMES).strategies)
 def test_layers_are_said_to_have_rates_of_their_own_where_a_pack_gives_them(label):
     X, y = load_wine(return_X_y=True)
-    cell = config.cell(make_config(datasets=["wine"], strategies=NAMES), "wine", 4, label)
+    cell = make_timed(datasets=["wine"], strategies=NAMES).cell("wine", 4, label)
     trained = train_pack(X, y, cell, [0])
     groups = len(trained.optimizer.param_groups)
     assert groups == (4 if label == "freezeout" else 1)
-    work = plan_work(plan(cell, trained.workload), trained.workload)
+    work = plan_work(cell.plan(trained.workload), trained.workload)
     assert {each.by_layer for each in step_kinds(work)} == {int(groups > 1)}
     assert not any(each.by_layer for each in work if each.kind != "step")
 
@@ -174,8 +174,8 @@ def test_layers_are_said_to_have_rates_of_their_own_where_a_pack_gives_them(labe
 def test_timed_work_is_that_of_training(monkeypatch, label, dropout):
     """A pack's batches, gradients, updates and fills, and those that are timed, are asked for in the same way."""
     X, y = load_wine(return_X_y=True)
-    study = make_config(datasets=["wine"], dropout=dropout, strategies=["alternating", "frozen_bottom", "freezeout"])
-    cell = config.cell(study, "wine", 4, label)
+    study = make_timed(datasets=["wine"], dropout=dropout, strategies=["alternating", "frozen_bottom", "freezeout"])
+    cell = study.cell("wine", 4, label)
     seen = []
     gradients, hidden, update = StackedMLP.compute_gradients, StackedMLP.hidden, inspect.unwrap(torch.optim.Adam.step)
 
@@ -196,32 +196,31 @@ def test_timed_work_is_that_of_training(monkeypatch, label, dropout):
         seen.append(tuple(tuple(each.requires_grad for each in group["params"]) for group in self.param_groups))
         return update(self)
 
-    monkeypatch.setattr("altfreeze.training.draw_batches", draw)
-    monkeypatch.setattr("altfreeze.training.timing.draw_batches", draw)
+    monkeypatch.setattr("altfreeze.training.trainer.draw_batches", draw)
     monkeypatch.setattr(torch.optim.Adam, "step", step)
     monkeypatch.setattr(StackedMLP, "compute_gradients", compute_gradients)
     monkeypatch.setattr(StackedMLP, "hidden", hidden_layers)
-    monkeypatch.setattr("altfreeze.training.evaluate", lambda network, x, y: [torch.zeros(y.shape)] * 2)
+    monkeypatch.setattr("altfreeze.training.trainer.evaluate", lambda network, x, y: [torch.zeros(y.shape)] * 2)
     workload = train_pack(X, y, cell, [0]).workload
     trained = set(seen)
     timer = timing.Timer(cell, workload, torch.device("cpu"))
     seen.clear()
-    kinds = plan_work(plan(cell, workload), workload)
+    kinds = plan_work(cell.plan(workload), workload)
     for work in kinds:
         before = len(seen)
         assert timer(work, 3) > 0
-        # a step is a gradient and an update; no chunks in so small a fill
-        assert len(seen) - before == 3 * (2 if work.kind == "step" else 1)
+        # a step is a gradient and an update of batches that are drawn before; no chunks in so small a fill
+        assert len(seen) - before == (1 + 3 * 2 if work.kind == "step" else 3)
     assert set(seen) == trained
-    for by_layer, optimizer in enumerate(timer.optimizers):
+    for by_layer, trainer in enumerate(timer.trainers):
         timed = [timing.active_layers(work, 4) for work in step_kinds(kinds) if work.by_layer == by_layer]
-        updates = [int(optimizer.state[weight].get("step", 0)) for weight in timer.network.weights]
+        updates = [int(trainer.optimizer.state[weight].get("step", 0)) for weight in trainer.network.weights]
         # every layer was updated once when the timer was made
         assert updates == [1 + 3 * sum(active[layer] for active in timed) for layer in range(4)]
 
 
 def test_what_slows_a_whole_round_down_cancels():
-    study = make_config()
+    study = make_timed()
     found = speedups_on(study, NoisyMachine(len(kinds_of(study)), np.random.default_rng(1), ramp=0, noise=0, stalls=0))
     for strategy, row in found.iterrows():
         expected = [true_speedup(study, strategy)] * 3
@@ -229,9 +228,9 @@ def test_what_slows_a_whole_round_down_cancels():
 
 
 def test_the_interval_covers_the_true_speedup_as_often_as_it_says():
-    study = make_config()
+    study = make_timed()
     kinds = len(kinds_of(study))
-    strategies = list(config.strategies(study))[1:]
+    strategies = list(study.strategies)[1:]
     truth = [true_speedup(study, strategy) for strategy in strategies]
     covered = []
     for number in range(250):
@@ -244,7 +243,7 @@ def test_the_interval_covers_the_true_speedup_as_often_as_it_says():
 
 
 def test_the_closed_form_is_the_ratio_of_operations():
-    study = make_config(strategies=["alternating", "standard_half_updates"], freeze_period=1)
+    study = make_timed(strategies=["alternating", "standard_half_updates"], freeze_period=1)
     found = speedups(study, frame(timing.measure(study, WORKLOADS, 6, make_timer=steady)), WORKLOADS)
     assert tuple(found.columns) == SPEEDUP_COLUMNS
     everything, bottom, top = (
@@ -259,66 +258,18 @@ def test_the_closed_form_is_the_ratio_of_operations():
     assert found.iloc[1][["strategy", "measured", "closed_form"]].tolist() == ["standard_half_updates", 1, 1]
 
 
-def test_reference_seconds_add_up():
-    epochs = [
-        Epoch([Step(BOTTOM, 0.0, 8), Step(TOP, 0.0, 8), Step(BOTTOM, 0.0, 4)], 0, None, False),
-        Epoch([Step(TOP, 0.0, 8)] * 2 + [Step(TOP, 0.0, 4)], 2, (0, 2), False),
-        Epoch([Step(TOP, 0.0, 8)], 2, None, False),
-        Epoch([Step(BY_LAYER, 0.0, 8)] * 3, 2, None, True),
-    ]
-    seconds = {
-        Work("step", 1, 1, 1, 0, 0, 8): 1.0,
-        Work("step", 1, 1, 1, 0, 0, 4): 2.0,
-        Work("step", 3, 0, 1, 1, 0, 8): 4.0,
-        Work("step", 3, 0, 1, 1, 2, 8): 8.0,
-        Work("step", 3, 0, 1, 1, 2, 4): 16.0,
-        Work("fill", 1, 0, 0, 0, 2, 20): 32.0,
-        Work("epoch", 0, 0, 0, 0, 0, 20): 64.0,
-        Work("epoch", 0, 0, 0, 0, 2, 20): 128.0,
-        Work("step", 3, 0, 1, 1, 2, 8, 1): 256.0,
-    }
-    # 64 and three steps; 128, a fill and three steps; 128 and one step; 128 and three steps by layer
-    each = [64.0 + 7.0, 128.0 + 64.0, 128.0 + 8.0, 128.0 + 3 * 256.0]
-    assert reference_seconds(epochs, WORKLOAD, seconds) == list(np.cumsum(each))
-    drawing = seconds.pop(Work("epoch", 0, 0, 0, 0, 2, 20))
-    with pytest.raises(InputError, match=r"no seconds of kind epoch, lowest 0, .*cached 2, rows 20, by_layer 0"):
-        reference_seconds(epochs, WORKLOAD, seconds)
-    seconds[Work("epoch", 0, 0, 0, 0, 2, 20)] = drawing
-    del seconds[Work("fill", 1, 0, 0, 0, 2, 20)]
-    with pytest.raises(InputError, match=r"no seconds of kind fill, lowest 1, .*rows 20"):
-        reference_seconds(epochs, WORKLOAD, seconds)
-
-
-def test_the_median_is_that_of_the_rounds_of_one_kind_of_work():
-    one, other = Work("step", 1, 1, 2, 1, 0, 8), Work("fill", 1, 0, 0, 0, 2, 20)
-    times = {("iris", 4, one): (3, 1, 9), ("iris", 4, other): (5, 7, 6), ("iris", 6, one): (2, 2, 8)}
-    rows = [(*key, *work, number, each) for (*key, work), all_of in times.items() for number, each in enumerate(all_of)]
-    assert median_seconds(frame(rows[::-1])) == {("iris", 4): {one: 3, other: 6}, ("iris", 6): {one: 2}}
-
-
-def test_a_kind_of_work_that_was_not_timed_is_said():
-    study = make_config()
-    with pytest.raises(InputError, match="no seconds of kind epoch"):
-        speedups(study, frame([]), WORKLOADS)
-
-
-def test_tables_need_no_torch_for_it():
-    code = "import sys, altfreeze.tables.reference_seconds; sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
 def test_a_study_is_timed_through_the_command_line(tmp_path, capsys, monkeypatch):
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         monkeypatch.setenv(variable, "1")
     names = ["alternating", "standard_half_updates", "frozen_bottom", "freezeout"]
-    study = make_config(datasets=["wine"], timing_rounds=6, strategies=names)
+    study = make_timed(datasets=["wine"], timing_rounds=6, strategies=names)
     X, y = load_wine(return_X_y=True)
     np.savez(tmp_path / "wine.npz", X=X, y=y)
     output = tmp_path / "tables" / "timing.csv"
-    options = ["--study", json.dumps(study), "--data", str(tmp_path), "--device", "cpu", "--output", str(output)]
+    options = ["--study", str(write_study(tmp_path, study)), "--data", str(tmp_path), "--device", "cpu"]
     threads = torch.get_num_threads()
     try:
-        cli.main(["timing", *options])
+        cli.main(["timing", *options, "--output", str(output)])
     finally:
         # a job sets these for the rest of its process
         torch.set_flush_denormal(False)
@@ -333,12 +284,12 @@ def test_a_study_is_timed_through_the_command_line(tmp_path, capsys, monkeypatch
     assert re.fullmatch(rf"timing wine depth 4: {len(rows) // 6} kinds of work x 6 rounds, \d+\.\d s", progress[0])
 
     workloads = timing.read_workloads(study, tmp_path)
-    trained = train_pack(X, y, config.cell(study, "wine", 4, "alternating-0.5") | {"epochs": 1}, [7])
+    trained = train_pack(X, y, replace(study.cell("wine", 4, "alternating-0.5"), epochs=1), [7])
     assert workloads == {("wine", 4): trained.workload}
     table = pd.read_csv(output)
     seconds = median_seconds(table)["wine", 4]
-    for strategy in config.strategies(study):
-        epochs = plan(config.cell(study, "wine", 4, strategy), workloads["wine", 4])
+    for strategy in study.strategies:
+        epochs = study.cell("wine", 4, strategy).plan(workloads["wine", 4])
         clock = reference_seconds(epochs, workloads["wine", 4], seconds)
         assert len(clock) == (3 if strategy == "standard_half_updates" else 6)
         assert all(np.diff([0, *clock]) > 0)
@@ -349,7 +300,7 @@ def test_a_study_is_timed_through_the_command_line(tmp_path, capsys, monkeypatch
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_every_optimizer_can_be_timed(optimizer):
-    study = make_config(optimizer=optimizer, strategies=NAMES)
+    study = make_timed(optimizer=optimizer, strategies=NAMES)
     rows = timing.measure(study, WORKLOADS, rounds=1)
     assert len(rows) == len({row[2:-2] for row in rows})
     assert all(row[-1] > 0 for row in rows)

@@ -1,56 +1,27 @@
 """Training: frozen is frozen, a pack is its members, and every run can be retraced in plain PyTorch."""
 
-import csv
-import hashlib
-import json
+import importlib
+import inspect
 import math
-import subprocess
-import sys
+import re
 from itertools import pairwise, product
 
-import numpy as np
 import pytest
 import torch
 from altfreeze.data.split import batch_order, split_of_seed, standardise
 from altfreeze.freezing.cost import step_flops
-from altfreeze.study import grid as config
-from altfreeze.support.errors import InputError
-from altfreeze.support.files import write_csv
+from altfreeze.freezing.flow import GradientFlow
+from altfreeze.support.provenance import closure
 from altfreeze.support.randomness import stream_seed
-from altfreeze.training import trainer as training
-from altfreeze.training.network import layer_sizes
-from altfreeze.training.trainer import LOG_COLUMNS, PhaseSwitch, learning_rate, make_optimizer, train_pack
-from sklearn.datasets import load_wine
+from altfreeze.training import trainer
+from altfreeze.training.batches import stack_parts
+from altfreeze.training.network import StackedMLP, StackedNetwork, layer_sizes
+from altfreeze.training.trainer import train_pack
+from builders import make_cell
 from torch import nn
+from typing_extensions import get_protocol_members
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
-
-
-@pytest.fixture(scope="module")
-def wine():
-    return load_wine(return_X_y=True)
-
-
-@pytest.fixture(autouse=True)
-def subnormal_numbers():
-    yield
-    # a job flushes them to zero for the rest of its process
-    torch.set_flush_denormal(False)
-
-
-def make_cell(strategy="alternating-0.5", **keys):
-    chosen = {
-        "datasets": ["wine"],
-        "depths": [4],
-        "primary_depth": 4,
-        "freeze_ratios": [0, 0.5, 1],
-        "epochs_standard": 4,
-        "epochs_alternating": 4,
-        "width": 16,
-        "learning_rate": 0.02,
-        "weight_decay": 0.01,
-    }
-    return config.cell(config.validate(chosen | keys), "wine", 4, strategy)
 
 
 def without_clock(rows):
@@ -88,7 +59,7 @@ def test_a_phase_leaves_frozen_weights_and_optimizer_state_bitwise_alone(wine, o
         return train_pack(*wine, cell, range(2))
 
     trained = [after(epochs) for epochs in (1, 2, 3)]
-    initial = [network.detach() for network in training.StackedMLP(*initial_arguments(wine)).parameters()]
+    initial = [network.detach() for network in StackedMLP(*initial_arguments(wine)).parameters()]
     bottom, top = (0, 1), (2, 3)
     # epoch 1 trains the top, epoch 2 the bottom, epoch 3 the top
     for layer in bottom:
@@ -119,13 +90,13 @@ def test_adams_step_count_stands_still_while_frozen_and_starts_anew_on_reset(win
     assert [count("reset", layer) for layer in range(4)] == [steps_per_epoch] * 4
 
 
-def plain_loop(X, y, cell, seed):
+def plain_loop(X, y, cell, seed):  # noqa: C901 it is read in one go
     """Train one run in plain PyTorch, written by hand from the documented streams."""
-    key = (cell["study_seed"], cell["dataset"], cell["depth"], seed)
+    key = (cell.study_seed, cell.dataset, cell.depth, seed)
     split = split_of_seed(y, *key)
     features = torch.from_numpy(standardise(X, split.train))
     targets = torch.from_numpy(y)
-    sizes = [X.shape[1], *[cell["width"]] * (cell["depth"] - 1), int(y.max()) + 1]
+    sizes = [X.shape[1], *[cell.width] * (cell.depth - 1), int(y.max()) + 1]
     torch.manual_seed(stream_seed(*key, "initial weights"))
     layers = [nn.Linear(fan_in, fan_out) for fan_in, fan_out in pairwise(sizes)]
     masks = torch.Generator().manual_seed(stream_seed(*key, "dropout"))
@@ -133,7 +104,7 @@ def plain_loop(X, y, cell, seed):
     def forward(x, dropout):
         keep = None
         if dropout:
-            keep = torch.rand((len(layers) - 1, len(x), cell["width"]), generator=masks) >= dropout
+            keep = torch.rand((len(layers) - 1, len(x), cell.width), generator=masks) >= dropout
         for index, layer in enumerate(layers):
             x = layer(x)
             if index < len(layers) - 1:
@@ -142,28 +113,28 @@ def plain_loop(X, y, cell, seed):
                     x = x * keep[index] / (1 - dropout)
         return x
 
-    options = {"lr": cell["learning_rate"], "weight_decay": cell["weight_decay"]}
+    options = {"lr": cell.learning_rate, "weight_decay": cell.weight_decay}
     weights = [parameter for layer in layers for parameter in layer.parameters()]
-    if cell["optimizer"] == "sgd":
-        optimizer = torch.optim.SGD(weights, momentum=cell["momentum"], **options)
+    if cell.optimizer == "sgd":
+        optimizer = torch.optim.SGD(weights, momentum=cell.momentum, **options)
     else:
-        optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[cell["optimizer"]](weights, **options)
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=cell["epochs"])
+        optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[cell.optimizer](weights, **options)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=cell.epochs)
     history = []
-    for epoch in range(cell["epochs"]):
-        alternating = cell["strategy"]["name"] == "alternating"
+    for epoch in range(cell.epochs):
+        alternating = cell.strategy["name"] == "alternating"
         for index, layer in enumerate(layers):
             learns = not alternating or (index >= len(layers) // 2) == (epoch % 2 == 0)
             thaws = learns and not layer.weight.requires_grad
             for parameter in layer.parameters():
                 parameter.requires_grad_(learns)
-                if thaws and cell["state_on_thaw"] == "reset":
+                if thaws and cell.state_on_thaw == "reset":
                     optimizer.state.pop(parameter, None)
         total = 0.0
         order = split.train[batch_order(*key, epoch, len(split.train))]
-        for start in range(0, len(order), cell["batch_size"]):
-            batch = order[start : start + cell["batch_size"]]
-            loss = nn.functional.cross_entropy(forward(features[batch], cell["dropout"]), targets[batch])
+        for start in range(0, len(order), cell.batch_size):
+            batch = order[start : start + cell.batch_size]
+            loss = nn.functional.cross_entropy(forward(features[batch], cell.dropout), targets[batch])
             optimizer.zero_grad()
             loss.backward()
             # gradients that are still there from before a freeze would move the weights
@@ -172,7 +143,7 @@ def plain_loop(X, y, cell, seed):
                     parameter.grad = None
             optimizer.step()
             total += loss.item() * len(batch)
-        if cell["learning_rate_schedule"] == "cosine":
+        if cell.learning_rate_schedule == "cosine":
             scheduler.step()
         with torch.no_grad():
             logits = forward(features[split.validation], 0)
@@ -224,7 +195,7 @@ def test_order_and_company_in_a_pack_do_not_matter(wine):
 
 def test_strategies_of_one_seed_see_the_same_data_in_the_same_order_from_the_same_weights(wine, monkeypatch):
     seen = []
-    original = training.StackedMLP.compute_gradients
+    original = StackedMLP.compute_gradients
 
     def spy(network, x, targets, keep, start):
         if not seen[-1]:
@@ -232,7 +203,7 @@ def test_strategies_of_one_seed_see_the_same_data_in_the_same_order_from_the_sam
         seen[-1] += [x.clone(), targets.clone()]
         return original(network, x, targets, keep, start)
 
-    monkeypatch.setattr(training.StackedMLP, "compute_gradients", spy)
+    monkeypatch.setattr(StackedMLP, "compute_gradients", spy)
     for strategy in ("standard", "alternating-0.5"):
         seen.append([])
         train_pack(*wine, make_cell(strategy), range(2))
@@ -260,13 +231,6 @@ def test_both_groups_learn_within_an_epoch_when_phases_are_counted_in_steps(wine
     rows = train_pack(*wine, make_cell(freeze_unit="step", epochs_alternating=2), [0]).rows
     assert [row["active"] for row in rows] == ["1-4"] * 2
     assert rows[-1]["updates"] == "4 4 4 4"
-
-
-@pytest.mark.parametrize(
-    ("active", "text"), [((1, 1, 1), "1-3"), ((0, 1, 0), "2"), ((1, 0, 1, 1), "1 3-4"), ((True, False, True), "1 3")]
-)
-def test_layer_ranges(active, text):
-    assert training.layer_ranges(active) == text
 
 
 def test_a_control_that_stops_within_an_epoch_is_standard_training_up_to_there(wine):
@@ -298,54 +262,18 @@ def test_the_activation_cache_changes_no_number_but_the_cost(wine, optimizer, st
 
 def test_the_cache_holds_what_the_frozen_layers_give(wine, monkeypatch):
     seen = {"auto": [], "off": []}
-    original = training.StackedMLP.compute_gradients
+    original = StackedMLP.compute_gradients
     for cache, batches in seen.items():
 
         def spy(network, x, targets, keep, start, batches=batches):
             batches.append(x if start else network.hidden(x, 0, 2))
             return original(network, x, targets, keep, start)
 
-        monkeypatch.setattr(training.StackedMLP, "compute_gradients", spy)
+        monkeypatch.setattr(StackedMLP, "compute_gradients", spy)
         train_pack(*wine, make_cell("frozen_bottom-0.5", cache_activations=cache, epochs_alternating=2), range(2))
     assert len(seen["auto"]) == 2 * 4
     for found, expected in zip(*seen.values(), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7)
-
-
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_decayed_state_is_what_zero_gradients_would_have_made(wine, optimizer):
-    cell = make_cell(optimizer=optimizer, weight_decay=0)
-    networks = [training.StackedMLP([5, 8, 8, 8, 3], seeds=[0, 1]) for _ in range(2)]
-    optimizers = [make_optimizer(network, cell) for network in networks]
-    x = torch.randn(2, 7, 5, generator=torch.Generator().manual_seed(0))
-    for network, made in zip(networks, optimizers, strict=True):
-        network(x).square().sum().backward()
-        made.step()
-    switch = PhaseSwitch(networks[0], optimizers[0], "decay")
-    switch.to((False, False, True, True), 1)
-    switch.to((True,) * 4, 8)
-    for parameter in networks[1].parameters():
-        parameter.grad = torch.zeros_like(parameter)
-    for _ in range(7):
-        optimizers[1].step()
-    for decayed, stepped in zip(networks[0].layer(1), networks[1].layer(1), strict=True):
-        found, expected = optimizers[0].state[decayed], optimizers[1].state[stepped]
-        assert found.keys() == expected.keys()
-        for key in found:
-            torch.testing.assert_close(found[key], expected[key], rtol=1e-5, atol=0)
-    top = networks[0].layer(3)[0]
-    assert all(
-        torch.equal(optimizers[0].state[top][key], value) for key, value in kept(networks[0], x, cell)[3].items()
-    )
-
-
-def kept(network, x, cell):
-    """Return each layer's optimizer state after one step from the initial weights of `network`."""
-    fresh = training.StackedMLP([5, 8, 8, 8, 3], seeds=[0, 1])
-    made = make_optimizer(fresh, cell)
-    fresh(x).square().sum().backward()
-    made.step()
-    return [made.state[fresh.layer(index)[0]] for index in range(network.depth)]
 
 
 def test_a_diverged_seed_is_marked_from_its_epoch_on_and_harms_no_other(wine, monkeypatch):
@@ -353,7 +281,7 @@ def test_a_diverged_seed_is_marked_from_its_epoch_on_and_harms_no_other(wine, mo
     sound = train_pack(*wine, cell, range(3))
     made = []
 
-    class Recorded(training.StackedMLP):
+    class Recorded(StackedMLP):
         def __init__(self, *arguments):
             super().__init__(*arguments)
             made.append(self)
@@ -362,63 +290,21 @@ def test_a_diverged_seed_is_marked_from_its_epoch_on_and_harms_no_other(wine, mo
         if number == 2:
             made[0].weights[0].detach()[1, 0, 0] = math.inf
 
-    monkeypatch.setattr(training, "StackedMLP", Recorded)
+    monkeypatch.setattr(trainer, "StackedMLP", Recorded)
     trained = train_pack(*wine, cell, range(3), progress=poison)
     assert trained.diverged == {1: 3}
     for row, expected in zip(without_clock(trained.rows), without_clock(sound.rows), strict=True):
         if row["seed"] == 1 and row["epoch"] >= 3:
             assert row["status"] == "diverged"
-            assert all(math.isnan(row[name]) for name in LOG_COLUMNS[3:7])
+            assert all(math.isnan(row[name]) for name in row if name.endswith(("_loss", "_accuracy")))
         else:
             assert row == expected
             assert row["status"] == "ok"
 
 
-@pytest.mark.parametrize("epochs", [1, 7])
-def test_cosine_is_pytorchs_over_the_strategys_own_epochs(epochs):
-    cell = make_cell("standard", learning_rate_schedule="cosine", epochs_standard=epochs)
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=cell["learning_rate"])
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs)
-    for epoch in range(epochs):
-        assert learning_rate(cell, epoch / epochs) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-12)
-        optimizer.step()
-        scheduler.step()
-
-
-def switched():
-    cell = make_cell(optimizer="sgd")
-    network = training.StackedMLP([5, 8, 8, 8, 3], seeds=[0, 1])
-    optimizer = make_optimizer(network, cell)
-    network(torch.randn(2, 7, 5)).sum().backward()
-    optimizer.step()
-    switch = PhaseSwitch(network, optimizer, "keep")
-    switch.remember((False, False, True, True))
-    switch.to((False, False, True, True), 1)
-    switch.check()
-    switch.confirm()
-    return switch
-
-
-@pytest.mark.parametrize("kind", ["weight", "state", "gradient", "flag"])
-def test_the_check_at_a_switch_sees_a_frozen_layer_that_was_touched(kind):
-    switch = switched()
-    weight = switch.network.weights[0]
-    if kind == "weight":
-        weight.detach()[1, 2, 3] += 1e-3
-    elif kind == "state":
-        switch.optimizer.state[weight]["momentum_buffer"][0, 0, 0] += 1e-3
-    elif kind == "gradient":
-        weight.grad = torch.zeros_like(weight)
-    else:
-        weight.requires_grad_()
-    with pytest.raises(RuntimeError, match="frozen"):
-        switch.check()
-        switch.confirm()
-
-
 @pytest.mark.parametrize("touched", ["at the first step", "at the last"])
 def test_an_epoch_in_which_a_frozen_layer_changed_ends_the_training(wine, monkeypatch, touched):
-    steps, original = [], training.StackedMLP.compute_gradients
+    steps, original = [], StackedMLP.compute_gradients
 
     def touch(network, *arguments):
         steps.append(1)
@@ -427,7 +313,7 @@ def test_an_epoch_in_which_a_frozen_layer_changed_ends_the_training(wine, monkey
             frozen.detach()[0, 0, 0] += 1e-3
         return original(network, *arguments)
 
-    monkeypatch.setattr(training.StackedMLP, "compute_gradients", touch)
+    monkeypatch.setattr(StackedMLP, "compute_gradients", touch)
     cell = make_cell(freeze_unit="step", epochs_alternating=3)
     with pytest.raises(RuntimeError, match="changed during a phase"):
         train_pack(*wine, cell, range(2))
@@ -437,12 +323,12 @@ def test_an_epoch_in_which_a_frozen_layer_changed_ends_the_training(wine, monkey
 def test_switches_within_an_epoch_do_not_wait_for_the_device(wine, monkeypatch):
     waits = []
 
-    class Counted(training.Clock):
+    class Counted(trainer.Clock):
         def __init__(self, device):
             super().__init__(device)
             self.wait = lambda: waits.append(1)
 
-    monkeypatch.setattr(training, "Clock", Counted)
+    monkeypatch.setattr(trainer, "Clock", Counted)
     train_pack(*wine, make_cell(freeze_unit="step", epochs_alternating=3), range(2))
     assert len(waits) == 3 * 2, "one before and one after each epoch"
     asked = []
@@ -451,82 +337,46 @@ def test_switches_within_an_epoch_do_not_wait_for_the_device(wine, monkeypatch):
     assert len(asked) == 3 + 1, "the frozen layers' checks, once per epoch and at the end"
 
 
-@pytest.fixture
-def stored(wine, tmp_path):
-    path = tmp_path / "wine.npz"
-    np.savez(path, X=wine[0], y=wine[1])
-    return path
+class OnlyTheInterface:
+    """A network that has what `StackedNetwork` names and nothing else."""
+
+    def __init__(self, network):
+        for name in get_protocol_members(StackedNetwork) - {"__call__"}:
+            setattr(self, name, getattr(network, name))
+        self._call = network.__call__
+
+    def __call__(self, x):
+        return self._call(x)
 
 
-def test_a_job_writes_a_log_and_a_manifest_that_agree(stored, tmp_path):
-    cell, log, manifest = make_cell(epochs_alternating=2), tmp_path / "a" / "log.csv", tmp_path / "a" / "log.json"
-    training.run(stored, cell, range(3, 6), "cpu", torch.get_num_threads(), log, manifest)
-    said = json.loads(manifest.read_text())
-    with log.open() as file:
-        rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == LOG_COLUMNS
-    assert [(row["seed"], row["epoch"]) for row in rows] == [(str(s), e) for e in "12" for s in (3, 4, 5)]
-    assert said["rows"] == len(rows)
-    assert said["cell"] == cell
-    assert said["seeds"] == [3, 4, 5]
-    assert said["log_sha256"] == hashlib.sha256(log.read_bytes()).hexdigest()
-    assert said["data_sha256"] == hashlib.sha256(stored.read_bytes()).hexdigest()
-    assert said["status"] == "ok"
-    assert said["diverged"] == {}
-    assert sorted(path.name for path in log.parent.iterdir()) == ["log.csv", "log.json"]
+@pytest.mark.parametrize("strategy", ["alternating-0.5", "frozen_bottom-0.5"])
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_the_trainer_asks_a_network_for_nothing_but_its_interface(wine, strategy, dropout):
+    cell = make_cell(strategy, freeze_period=2, dropout=dropout)
+    expected = train_pack(*wine, cell, range(2))
+    keys = [cell.run_key(seed) for seed in range(2)]
+    parts = stack_parts(*wine, keys, torch.device("cpu"))
+    seeds = [stream_seed(*key, "initial weights") for key in keys]
+    network = StackedMLP(expected.workload.sizes, seeds, dropout)
+    plan = cell.plan(expected.workload)
+    made = trainer.Trainer(OnlyTheInterface(network), cell, plan, expected.workload, range(2), parts, GradientFlow())
+    for epoch in plan:
+        made.clock.start()
+        made.begin_epoch(epoch)
+        for step in epoch.steps:
+            made.step(step)
+        made.clock.stop()
+        made.end_epoch()
+        made.record()
+    assert without_clock(made.records) == without_clock(expected.rows)
+    assert all(map(torch.equal, network.parameters(), expected.network.parameters()))
 
 
-def test_the_log_holds_float32_exactly(wine, tmp_path):
-    trained = train_pack(*wine, make_cell(), range(2))
-    write_csv(tmp_path / "log.csv", LOG_COLUMNS, ([row[column] for column in LOG_COLUMNS] for row in trained.rows))
-    with (tmp_path / "log.csv").open() as file:
-        for read, row in zip(csv.DictReader(file), trained.rows, strict=True):
-            for column in ("train_loss", "validation_loss"):
-                assert np.float32(read[column]) == np.float32(row[column])
-
-
-def test_cuda_that_is_not_there_is_one_line(stored, tmp_path):
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
-    with pytest.raises(InputError, match="allowed here: auto, cpu"):
-        training.run(stored, make_cell(), [0], "cuda", 1, tmp_path / "a.csv", tmp_path / "a.json")
-
-
-def test_the_training_process_imports_nothing_heavy_and_sets_its_threads_first(stored, tmp_path):
-    arguments = ["train", "--data", stored, "--cell", json.dumps(make_cell(epochs_alternating=2)), "--seeds", "0-1"]
-    arguments += ["--device", "cpu", "--threads", 3, "--output", tmp_path / "a.csv", "--manifest", tmp_path / "a.json"]
-    program = f"""
-import sys, os
-from altfreeze.cli import main
-main({list(map(str, arguments))})
-import torch
-heavy = {{"sklearn", "pandas", "scipy", "matplotlib", "sympy", "torch._dynamo", "torch._inductor"}} & set(sys.modules)
-print(heavy or "light", os.environ["OMP_NUM_THREADS"], torch.get_num_threads())
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["light", "3", "3"]
-    assert "epoch 2/2" in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"--cell": "["}, "is not JSON"),
-        ({"--cell": "{}"}, "is missing; required"),
-        ({"--cell": '{"depht": 4}'}, "depht: unknown key; did you mean depth?"),
-        ({"--seeds": "3-1"}, "allowed: FIRST-LAST"),
-        ({"--seeds": "all"}, "allowed: FIRST-LAST"),
-        ({"--threads": "0"}, "allowed: 1 to 9999"),
-        ({"--device": "tpu"}, "invalid choice: 'tpu'"),
-        ({"--data": "nowhere.npz"}, "nowhere.npz: not a stored data set"),
-    ],
-)
-def test_a_wrong_argument_is_one_line(change, words, stored, tmp_path):
-    arguments = {"--data": stored, "--cell": json.dumps(make_cell()), "--seeds": "0-1", "--device": "cpu"}
-    arguments |= {"--output": tmp_path / "a.csv", "--manifest": tmp_path / "a.json"} | change
-    command = [sys.executable, "-m", "altfreeze", "train", *(str(part) for item in arguments.items() for part in item)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert words in done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["wine.npz"]
+def test_nothing_that_decides_a_number_prints_writes_or_tries_again():
+    deciding = closure("altfreeze.training.trainer", "altfreeze.training.log")
+    assert {"altfreeze.training.batches", "altfreeze.freezing.switch", "altfreeze.data.split"} <= {*deciding}
+    for name in ("support.files", "support.provenance", "training.job", "training.stacks", "training.checkpoints"):
+        assert f"altfreeze.{name}" not in deciding
+    for name in deciding:
+        source = inspect.getsource(importlib.import_module(name))
+        assert not re.search(r"\bprint\(|\btqdm\b|sys\.std|\bopen\(|write_text", source), name

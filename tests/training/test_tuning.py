@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 from altfreeze.cli import main
-from altfreeze.study import grid as config
 from altfreeze.support.errors import InputError
-from altfreeze.training.trainer import train_pack, tuning
+from altfreeze.training import tuning
+from altfreeze.training.trainer import train_pack
+from builders import cell_options, make_study
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_iris
@@ -56,35 +57,37 @@ def stored(tmp_path):
     return tmp_path / "iris.npz"
 
 
+def tuned_study(**keys):
+    small = {"datasets": ["iris"], "depths": [3], "primary_depth": 3, "epochs_alternating": 3, "width": 8}
+    return make_study(**(small | {"optimizer": "sgd", "tune": [0.0001, 0.01, 1e30], "calibration_seeds": 3} | keys))
+
+
 def cell():
-    keys = {"datasets": ["iris"], "depths": [3], "primary_depth": 3, "epochs_alternating": 3, "width": 8}
-    keys["optimizer"] = "sgd"
-    return config.cell(config.validate(keys), "iris", 3, "alternating-0.5")
+    return tuned_study().cell("iris", 3, "alternating-0.5")
 
 
 def test_a_tuning_is_one_training_per_rate_and_the_job_trains_at_its_choice(stored, tmp_path):
     chosen = tmp_path / "tuned.json"
-    common = ["--data", str(stored), "--cell", json.dumps(cell()), "--device", "cpu"]
-    rates = ["0.0001", "0.01", "1e30"]
-    main(["tune", *common, "--learning-rates", *rates, "--seeds", "1000000-1000002", "--output", str(chosen)])
+    common = cell_options(tmp_path, tuned_study(), "alternating-0.5", stored)
+    main(["tune", *common, "--output", str(chosen)])
     said = json.loads(chosen.read_text())
-    assert [found["learning_rate"] for found in said["trials"]] == [0.0001, 0.01, 1e30]
+    assert [trial["learning_rate"] for trial in said["trials"]] == [0.0001, 0.01, 1e30]
     assert said["trials"][2]["diverged"] == 3
     assert said["trials"][2]["validation_accuracy"] == 0
-    expected = train_pack(*load_iris(return_X_y=True), cell() | {"learning_rate": 0.01}, range(1000000, 1000003))
+    expected = train_pack(*load_iris(return_X_y=True), cell().at(0.01), range(1000000, 1000003))
     accuracies = sorted(row["validation_accuracy"] for row in expected.rows[-3:])
     assert said["trials"][1]["validation_accuracy"] == accuracies[1]
     assert said["learning_rate"] == 0.01
     log, manifest = tmp_path / "a.csv", tmp_path / "a.json"
-    outputs = ["--output", str(log), "--manifest", str(manifest)]
+    outputs = ["--output", str(log), "--manifest", str(manifest), "--recipe", "tuned"]
     main(["train", *common, "--seeds", "0-1", *outputs, "--tuning", str(chosen), "--gradient-flow"])
-    assert json.loads(manifest.read_text())["cell"] == cell() | {"learning_rate": 0.01}
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.json", "iris.npz", "tuned.json"]
+    assert json.loads(manifest.read_text())["cell"] == cell().at(0.01).as_dict()
+    assert not list(tmp_path.glob("*.flow.csv"))
 
 
 def test_a_choice_for_another_cell_or_no_choice_is_one_line(tmp_path):
     path = tmp_path / "tuned.json"
-    path.write_text(json.dumps({"cell": cell() | {"width": 9}, "learning_rate": 0.1}))
+    path.write_text(json.dumps({"cell": cell().as_dict() | {"width": 9}, "learning_rate": 0.1}))
     with pytest.raises(InputError, match="another cell"):
         tuning.read_learning_rate(path, cell())
     path.write_text("[]")
@@ -92,10 +95,9 @@ def test_a_choice_for_another_cell_or_no_choice_is_one_line(tmp_path):
         tuning.read_learning_rate(path, cell())
 
 
-@pytest.mark.parametrize("rates", [["0"], ["a"], ["inf"], []])
-def test_a_wrong_rate_is_one_line(rates, stored, tmp_path, capsys):
-    arguments = ["tune", "--data", str(stored), "--cell", json.dumps(cell()), "--device", "cpu", "--seeds", "0-1"]
+def test_a_study_without_rates_to_try_is_one_line(stored, tmp_path, capsys):
+    options = cell_options(tmp_path, tuned_study(tune=[]), "alternating-0.5", stored)
     with pytest.raises(SystemExit) as stopped:
-        main([*arguments, "--output", str(tmp_path / "t.json"), "--learning-rates", *rates])
+        main(["tune", *options, "--output", str(tmp_path / "t.json")])
     assert stopped.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1

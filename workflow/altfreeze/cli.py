@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from altfreeze.study.cell import Cell
 from altfreeze.study.grid import FIRST_CALIBRATION_SEED, Study
 from altfreeze.study.mistakes import meant, quoted
+from altfreeze.study.reading import read_study
 from altfreeze.support.errors import InputError
 from altfreeze.training.gpu import claim_gpu
 
@@ -47,7 +48,7 @@ def _refuse_foreign(study: Study, arguments: Namespace) -> None:
 def _prepare(arguments: Namespace) -> tuple[Study, Cell]:
     """Return what a job trains, with its threads and its GPU set before torch is imported."""
     _limit_threads(arguments.threads)
-    study = Study.read(arguments.study)
+    study = read_study(arguments.study)
     _refuse_foreign(study, arguments)
     claim_gpu(arguments.device)
     return study, study.cell(arguments.dataset, arguments.depth, arguments.strategy)
@@ -63,7 +64,7 @@ def _data(arguments: Namespace) -> None:
     from altfreeze.data.dataset import save_dataset
     from altfreeze.data.sources import load_dataset
 
-    study = Study.read(arguments.study)
+    study = read_study(arguments.study)
     _refuse_foreign(study, arguments)
     source = study.sources[arguments.name]
     dataset = load_dataset(arguments.name, source, study.seed)
@@ -97,7 +98,7 @@ def _tune(arguments: Namespace) -> None:
 
 def _timing(arguments: Namespace) -> None:
     _limit_threads(arguments.threads)
-    study = Study.read(arguments.study)
+    study = read_study(arguments.study)
     claim_gpu(arguments.device)
     from altfreeze.training.job import run_timing
 
@@ -108,7 +109,7 @@ def _collect(arguments: Namespace) -> None:
     _limit_threads(1)
     from altfreeze.tables.collect import collect
 
-    study = Study.read(arguments.study)
+    study = read_study(arguments.study)
     collect(study, arguments.results, arguments.tables, arguments.threads, arguments.missing)
 
 
@@ -116,7 +117,7 @@ def _compare(arguments: Namespace) -> None:
     _limit_threads(1)
     from altfreeze.comparison.compare import compare
 
-    compare(Study.read(arguments.study), arguments.tables, arguments.threads)
+    compare(read_study(arguments.study), arguments.tables, arguments.threads)
 
 
 def _notebook(arguments: Namespace) -> None:
@@ -140,13 +141,13 @@ def _page(arguments: Namespace) -> None:
 def _report(arguments: Namespace) -> None:
     from altfreeze.report.page import write_report
 
-    write_report(Study.read(arguments.study), arguments.tables, arguments.pages, arguments.output)
+    write_report(read_study(arguments.study), arguments.tables, arguments.pages, arguments.output)
 
 
 def _crate(arguments: Namespace) -> None:
     from altfreeze.report.crate import write_crate
 
-    write_crate(Study.read(arguments.study), arguments.results, arguments.files, arguments.checkout)
+    write_crate(read_study(arguments.study), arguments.results, arguments.files, arguments.checkout)
 
 
 def _schema(arguments: Namespace) -> None:

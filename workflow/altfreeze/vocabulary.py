@@ -115,9 +115,3 @@ QUANTITIES = {
     "validation_accuracy": "Validation accuracy (%)",
     "train_loss": "Training loss (nat)",
 }
-# what a run logs after each epoch: columns of the table epochs, and their words as titles of axes
-QUANTITIES = {
-    "test_accuracy": "Test accuracy (%)",
-    "validation_accuracy": "Validation accuracy (%)",
-    "train_loss": "Training loss (nat)",
-}

@@ -154,8 +154,8 @@ def page_parameters(wildcards, input):
     folders = {
         name: str(Path(files[0]).parent) for name, files in (("tables", input.tables), ("data", input.data)) if files
     }
-    page = PAGES[wildcards.page]
-    return as_json(page.get("values", {}) | ({"study_file": STUDY_FILE} if "study" in page else {}) | folders)
+    study_file = {"study_file": STUDY_FILE} if "study" in PAGES[wildcards.page] else {}
+    return as_json(PAGES[wildcards.page].get("values", {}) | study_file | folders)
 
 
 def code_of_the_workflow(wildcards):

@@ -86,7 +86,7 @@ rule page:
         notebook=1,
     params:
         # a param that is a function of the input hides a changed value, so what decides stands in params of its own
-        study=lambda wildcards: PAGES[wildcards.page].get("study", ""),
+        configuration=lambda wildcards: PAGES[wildcards.page].get("study", ""),
         values=lambda wildcards: as_json(PAGES[wildcards.page].get("values", {})),
         code=lambda wildcards: fingerprint(page_notebook(wildcards), "altfreeze.report.notebook_pages"),
         parameters=page_parameters,

@@ -5,9 +5,10 @@ A multiplication and an addition count as one operation each, as in
 """
 
 import itertools
+from collections.abc import Sequence
 
 
-def layer_flops(sizes, batch):
+def layer_flops(sizes: Sequence[int], batch: int) -> list[int]:
     """Return the operations of one product with each layer's weight.
 
     Parameters
@@ -25,7 +26,7 @@ def layer_flops(sizes, batch):
     return [2 * batch * fan_in * fan_out for fan_in, fan_out in itertools.pairwise(sizes)]
 
 
-def step_flops(sizes, batch, active, cached=0):
+def step_flops(sizes: Sequence[int], batch: int, active: Sequence[bool], cached: int = 0) -> int:
     """Return the operations of one training step of one network.
 
     FLOPs = sum of f_l over the layers that are not cached (forward)
@@ -70,7 +71,7 @@ def step_flops(sizes, batch, active, cached=0):
     return sum(flops[cached:]) + weight_gradients + sum(flops[lowest + 1 :])
 
 
-def fill_flops(sizes, rows, start, stop):
+def fill_flops(sizes: Sequence[int], rows: int, start: int, stop: int) -> int:
     """Return the operations of computing the output of some layers for a whole train part.
 
     Parameters

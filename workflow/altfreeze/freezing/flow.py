@@ -51,10 +51,10 @@ class GradientFlow:
         depth = network.depth
         self.network = network
         self.before = [self._flat(index) for index in range(depth)]
-        self.last_change = [None] * depth
-        self.last_step = [None] * depth
+        self.last_change: list[torch.Tensor | None] = [None] * depth
+        self.last_step: list[int | None] = [None] * depth
         self.active = (True,) * depth
-        self.gradients = [None] * depth
+        self.gradients: list[torch.Tensor | None] = [None] * depth
         self.ages = [math.nan] * depth
         self.epoch_start = 0
 
@@ -88,8 +88,9 @@ class GradientFlow:
         """
         self._note(step)
         for index, (learns, learned) in enumerate(zip(active, self.active, strict=True)):
-            if learns and not learned and self.last_step[index] is not None and math.isnan(self.ages[index]):
-                self.ages[index] = step - self.last_step[index]
+            last = self.last_step[index]
+            if learns and not learned and last is not None and math.isnan(self.ages[index]):
+                self.ages[index] = step - last
         self.active = tuple(active)
 
     def end_epoch(self, epoch: float, step: int, seeds: Sequence[int]) -> None:
@@ -132,7 +133,7 @@ class GradientFlow:
             # these gradients are those of the epoch before
             return
         for index, parameters in enumerate(map(self.network.layer, range(self.network.depth))):
-            if parameters[0].grad is not None:
-                gradient = torch.cat([parameter.grad.flatten(1) for parameter in parameters], 1)
-                self.gradients[index] = gradient.norm(dim=1)
+            gradients = [parameter.grad.flatten(1) for parameter in parameters if parameter.grad is not None]
+            if gradients:
+                self.gradients[index] = torch.cat(gradients, 1).norm(dim=1)
                 self.last_step[index] = step

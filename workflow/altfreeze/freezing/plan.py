@@ -21,17 +21,17 @@ _FLOAT_BYTES = 4
 class Workload(NamedTuple):
     """What a run's steps work on: ``sizes`` of the network, ``rows`` of the train part, rows in a batch."""
 
-    sizes: tuple
+    sizes: tuple[int, ...]
     rows: int
     batch_size: int
 
     @property
-    def depth(self):
+    def depth(self) -> int:
         """Number of weight layers."""
         return len(self.sizes) - 1
 
     @property
-    def batches(self):
+    def batches(self) -> list[int]:
         """Rows of each batch of an epoch; the last may have fewer."""
         whole, rest = divmod(self.rows, self.batch_size)
         return [self.batch_size] * whole + [rest] * (rest > 0)
@@ -45,12 +45,12 @@ class Step(NamedTuple):
     the batch.
     """
 
-    factors: tuple
+    factors: tuple[float, ...]
     progress: float
     rows: int
 
     @property
-    def active(self):
+    def active(self) -> tuple[bool, ...]:
         """Which layers learn, bottom first."""
         return tuple(factor > 0 for factor in self.factors)
 
@@ -97,12 +97,12 @@ class Epoch(NamedTuple):
     whether layers have learning rates of their own, in any step of the training.
     """
 
-    steps: list
+    steps: list[Step]
     cached: int
-    fill: tuple | None
+    fill: tuple[int, int] | None
     by_layer: bool
 
-    def flops(self, workload):
+    def flops(self, workload: Workload) -> int:
         """Return the epoch's operations; see `altfreeze.freezing.cost`."""
         filled = fill_flops(workload.sizes, workload.rows, *self.fill) if self.fill else 0
         return filled + sum(
@@ -110,11 +110,11 @@ class Epoch(NamedTuple):
             for (active, rows), count in self._counted().items()
         )
 
-    def _counted(self):
+    def _counted(self) -> Counter[tuple[tuple[bool, ...], int]]:
         """Return how many steps have the same active layers and rows."""
         return Counter((step.active, step.rows) for step in self.steps)
 
-    def work(self, workload):
+    def work(self, workload: Workload) -> Counter[Work]:
         """Return how often each kind of work is done: Counter of Work."""
         counts = Counter({Work("epoch", 0, 0, 0, 0, self.cached, workload.rows): 1})
         if self.fill:
@@ -125,7 +125,7 @@ class Epoch(NamedTuple):
             counts[Work("step", lowest, first, sum(inner), last, self.cached, rows, int(self.by_layer))] += count
         return counts
 
-    def updates(self):
+    def updates(self) -> list[int]:
         """Return how many of the steps update each layer: list of int, length depth."""
         return [sum(layer) for layer in zip(*(step.active for step in self.steps), strict=True)]
 
@@ -199,7 +199,7 @@ def plan_work(epochs: list[Epoch], workload: Workload) -> Counter[Work]:
     return sum((epoch.work(workload) for epoch in epochs), Counter())
 
 
-def layer_ranges(active: Sequence[bool]) -> str:
+def layer_ranges(active: Sequence[int]) -> str:
     """Return the numbers of the active layers as text, counted from 1.
 
     Parameters
@@ -218,7 +218,7 @@ def layer_ranges(active: Sequence[bool]) -> str:
 
 
 @functools.lru_cache(maxsize=256)
-def _plan(named, duration, workload, seed, cache):
+def _plan(named: str, duration: int, workload: Workload, seed: int, cache: bool) -> list[Epoch]:
     strategy, depth, batches = json.loads(named), workload.depth, workload.batches
     end = horizon(strategy, duration, workload, seed, cache)
     epochs = []
@@ -232,17 +232,18 @@ def _plan(named, duration, workload, seed, cache):
         epochs.append(steps)
     caches = _caches(epochs, workload) if cache else [(0, None)] * len(epochs)
     by_layer = any(factor not in (0, 1) for steps in epochs for step in steps for factor in step.factors)
-    return [Epoch(steps, *cache, by_layer) for steps, cache in zip(epochs, caches, strict=True)]
+    return [Epoch(steps, *cached, by_layer) for steps, cached in zip(epochs, caches, strict=True)]
 
 
-def _caches(epochs, workload):
+def _caches(epochs: list[list[Step]], workload: Workload) -> list[tuple[int, tuple[int, int] | None]]:
     """Decide for each epoch how many of its frozen lowest layers are cached, and which of them are filled in.
 
     A fill costs a forward pass over the train part, as much as it saves in one epoch, so
     a cache is made or deepened only where the following epoch uses it too.
     """
     frozen = [min(step.active.index(True) for step in steps) for steps in epochs]
-    decided, held = [], 0
+    decided: list[tuple[int, tuple[int, int] | None]] = []
+    held = 0
     for here, following in zip(frozen, [*frozen[1:], 0], strict=True):
         # a layer that learns ends the cache of its output and of all above it
         held = held if held <= here else 0

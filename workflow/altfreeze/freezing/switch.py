@@ -53,7 +53,7 @@ class PhaseSwitch:
         self.network = network
         self.optimizer = optimizer
         self.state_on_thaw = state_on_thaw
-        self.active = (True,) * network.depth
+        self.active: Sequence[bool] = (True,) * network.depth
         self.frozen_since = [0] * network.depth
         device = network.layer(0)[0].device
         self.frozen_checksum = torch.zeros((), dtype=torch.int64, device=device)
@@ -106,7 +106,7 @@ class PhaseSwitch:
                 if self.optimizer.defaults.get("momentum") and not self.optimizer.state.get(parameter):
                     # a fused step refuses momenta of which only some are there; the first one starts from zero
                     self.optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-        self.active = active
+        self.active = tuple(active)
 
     def remember(self, active: Sequence[bool]) -> None:
         """Note what the layers are that are frozen in the phase to come, for the next `check`.

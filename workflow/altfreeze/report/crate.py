@@ -120,7 +120,6 @@ def _made(study: Study, results: Path, files: Sequence[Path]) -> list[Path]:
     tuned = {(pack.dataset, pack.depth, pack.strategy) for pack in study.packs if pack.recipe == "tuned"}
     expected = [
         *files,
-        results / "study.json",
         *(results / "data" / f"{dataset}{suffix}" for dataset in study.datasets for suffix in (".npz", ".json")),
         *(results / "runs" / f"{pack.stem}{suffix}" for pack in study.packs for suffix in logs),
         *(results / "tuning" / dataset / f"depth{depth}" / f"{label}.json" for dataset, depth, label in tuned),
@@ -211,7 +210,7 @@ def _parameters(crate: ROCrate, workflow: ComputationalWorkflow, study: Study) -
         )
         parameter = crate.add_formal_parameter(
             key,
-            _TYPES.get(part.get("type"), "Text"),
+            _TYPES.get(str(part.get("type")), "Text"),
             f"#parameter-{key}",
             description=part["description"],
         )

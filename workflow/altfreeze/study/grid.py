@@ -1,18 +1,13 @@
 """The study as an object: its strategies, cells, packs and primary comparison, computed once."""
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from altfreeze.freezing.schedules import split_index
 from altfreeze.freezing.strategy import STRATEGIES, defaults
 from altfreeze.study.cell import Cell
 from altfreeze.study.entries import labelled
-from altfreeze.study.reading import complete
-from altfreeze.study.schema import keys
-from altfreeze.support.errors import InputError
 
 # seeds of calibration are no seeds of the comparison: these are below
 FIRST_CALIBRATION_SEED = 1_000_000
@@ -76,30 +71,6 @@ class Study:
         if name in ("config", "study") or name not in self.config:
             raise AttributeError(f"a study has no {name}")
         return self.config[name]
-
-    @classmethod
-    def of(cls, config: dict[str, Any], origin: str = "--config") -> "Study":
-        """Return the study of a configuration, checked and completed; see `altfreeze.study.reading.complete`."""
-        return cls(complete(config, origin=origin))
-
-    @classmethod
-    def read(cls, path: Path | str) -> "Study":
-        """Return the study of a file: its configuration, or the ``study.json`` that stands beside the tables.
-
-        Raises
-        ------
-        InputError
-            If it cannot be read, lacks a key or is no configuration.
-        """
-        try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise InputError(f"{path}: not the study's record: {type(error).__name__}: {error}") from None
-        config = content.get("config", content) if isinstance(content, dict) else content
-        absent = [key for key in keys() if isinstance(config, dict) and key not in config]
-        if absent:
-            raise InputError(f"{path}: {', '.join(absent)} is missing; allowed: the file that the workflow writes")
-        return cls.of(config, origin=str(path))
 
     @property
     def name(self) -> str:

@@ -13,8 +13,8 @@ from altfreeze.study.schema import json_schema
 from altfreeze.study.values import NAME_IN_WORDS
 
 # path of a key into the configuration
-Path = tuple[Any, ...]
-Mistake = tuple[Path, str]
+KeyPath = tuple[Any, ...]
+Mistake = tuple[KeyPath, str]
 
 _TYPES = {
     "integer": "a whole number",
@@ -42,7 +42,7 @@ def quoted(value: Any) -> str:
     return text
 
 
-def key_of(path: Path) -> str:
+def key_of(path: KeyPath) -> str:
     """Return a path into the configuration as text: ``sources.iris.kind``, ``depths[0]``."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return text.removeprefix(".") or "top level"
@@ -100,7 +100,7 @@ def in_words(schema: dict[str, Any]) -> str:
     return " ".join(words)
 
 
-def _located(place: tuple[Any, ...]) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+def _located(place: tuple[Any, ...]) -> tuple[KeyPath, dict[str, Any], dict[str, Any]]:
     """Return the path of the key that an error is about, the schema of its value, and that of what it stands in.
 
     Between the keys, pydantic's place of an error holds the names of the alternatives that it tried.

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from altfreeze.study import mistakes
 from altfreeze.study.consistency import contradictions
+from altfreeze.study.grid import Study
 from altfreeze.study.mistakes import key_of, quoted
-from altfreeze.study.schema import Configuration
+from altfreeze.study.schema import Configuration, keys
 from altfreeze.support.errors import InputError
 
 # no value of the configuration has as many levels of lists and keys; anchors of YAML can make endless ones
@@ -104,7 +105,7 @@ def whole_sources(config: Any, layers: Iterable[Any]) -> Any:
     return config | {"sources": config["sources"] | given}
 
 
-def _at(value: Any, path: mistakes.Path) -> Any:
+def _at(value: Any, path: mistakes.KeyPath) -> Any:
     """Return the value at a path into nested mappings and lists, or None."""
     for part in path:
         try:
@@ -114,7 +115,7 @@ def _at(value: Any, path: mistakes.Path) -> Any:
     return value
 
 
-def _origin(path: mistakes.Path, config: Any, layers: dict[str, Any], otherwise: str) -> str:
+def _origin(path: mistakes.KeyPath, config: Any, layers: dict[str, Any], otherwise: str) -> str:
     """Return the last file that sets the key at a path as it stands, or else another origin."""
     for file, content in reversed(layers.items()):
         if _at(content, path[:-1]) is not None and quoted(_at(content, path)) == quoted(_at(config, path)):
@@ -152,8 +153,8 @@ def complete(config: Any, files: Sequence[Path | str] = (), origin: str = "--con
         wrong: list[mistakes.Mistake] = []
     except ValidationError as error:
         wrong = list(mistakes.sentences(error))
-        keys = {path[0] for path, _ in wrong}
-        values = dict(Configuration.model_validate({key: value for key, value in given.items() if key not in keys}))
+        at_fault = {path[0] for path, _ in wrong}
+        values = dict(Configuration.model_validate({key: given[key] for key in given if key not in at_fault}))
     wrong += contradictions(values, {path[0] for path, _ in wrong})
     if wrong:
         raise InputError(
@@ -213,3 +214,35 @@ def load(*files: Path | str) -> dict[str, Any]:
     for layer in layers:
         merged |= layer
     return complete(whole_sources(merged, layers), files)
+
+
+def study_of(config: Any, origin: str = "--config") -> Study:
+    """Return the study of a configuration, checked and completed; see `complete`."""
+    return Study(complete(config, origin=origin))
+
+
+def read_study(path: Path | str) -> Study:
+    """Return the study of a file: its configuration, or the ``study.json`` that stands beside the tables.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    altfreeze.study.grid.Study
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, lacks a key or is no configuration.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not the study's record: {type(error).__name__}: {error}") from None
+    config = content.get("config", content) if isinstance(content, dict) else content
+    absent = [key for key in keys() if isinstance(config, dict) and key not in config]
+    if absent:
+        raise InputError(f"{path}: {', '.join(absent)} is missing; allowed: the file that the workflow writes")
+    return study_of(config, origin=str(path))

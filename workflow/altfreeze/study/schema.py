@@ -20,6 +20,7 @@ from altfreeze.study.values import (
     ShareAboveZero,
     ShareBelowOne,
 )
+from altfreeze.vocabulary import EQUAL_BUDGETS
 
 _StudyName = Annotated[
     str,
@@ -141,8 +142,9 @@ goes on from it to the same numbers; it is removed when the pack is whole. `0`: 
     """depth of the comparison that the report's first sentence is about; one of `depths`"""
     primary_freeze_ratio: Share = 0.5
     """its freeze ratio; one of `freeze_ratios`"""
-    primary_budget: Literal["epochs", "updates", "flops", "seconds"] = "flops"
-    """what both have spent when they are read: `epochs`, `updates`, `flops` or `seconds` (reference seconds)"""
+    primary_budget: Literal[tuple(EQUAL_BUDGETS)] = "flops"  # type: ignore[valid-type]
+    """what both have spent when they are read: `epochs`, `updates` (per parameter), `flops` (operations) or `seconds` \
+(measured alone)"""
     family: Annotated[list[str], *EachOnce] = []
     """labels of strategies that are tested together with the primary one, at its depth and budget: their p-values are \
 adjusted by Holm's method. All other comparisons are secondary"""

@@ -95,8 +95,7 @@ def draw_batches(
     x : Tensor, shape (S, rows, features)
     targets : Tensor, shape (S, rows)
     """
-    order = np.stack([batch_order(*key, epoch, x.shape[1]) for key in keys])
-    order = torch.from_numpy(order).to(x.device)
+    order = torch.from_numpy(np.stack([batch_order(*key, epoch, x.shape[1]) for key in keys])).to(x.device)
     members = torch.arange(len(keys), device=x.device).unsqueeze(1)
     return x[members, order], targets[members, order]
 

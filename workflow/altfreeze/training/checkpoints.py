@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, cast
 
 import torch
 
@@ -16,12 +16,14 @@ from altfreeze.support.files import atomic_output, remove_leftovers
 
 # bytes of a SHA-256
 _DIGEST = 32
+# to write into a folder that others remove
+_TRIES = 100
 
 
 class _Hashed:
     """A file that is only written to, and the SHA-256 of what was."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self.file = file
         self.digest = hashlib.sha256()
         self.flush = file.flush
@@ -31,7 +33,7 @@ class _Hashed:
         return self.file.write(content)
 
 
-def write_state(file: BinaryIO, state: dict[str, Any]) -> None:
+def write_state(file: IO[bytes], state: dict[str, Any]) -> None:
     """Write a state to a file, without a second copy of it in memory.
 
     What `torch.save` writes has no checksum of its own, so its SHA-256 follows it.
@@ -43,7 +45,7 @@ def write_state(file: BinaryIO, state: dict[str, Any]) -> None:
         Of tensors and Python's own plain values, nested at will.
     """
     hashed = _Hashed(file)
-    torch.save(state, hashed)
+    torch.save(state, cast(IO[bytes], hashed))
     file.write(hashed.digest.digest())
 
 
@@ -103,20 +105,20 @@ class Checkpoint:
         if self.path is None:
             return 1
         name = hashlib.sha256(json.dumps(self.job, sort_keys=True).encode()).hexdigest()
-        while True:
+        reason: OSError | None = None
+        # other jobs that are done remove the folder while it is empty
+        for _ in range(_TRIES):
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                with open(self._starts(), "a+", encoding="utf-8") as file:
+                with open(self._starts(self.path), "a+", encoding="utf-8") as file:
                     file.write(f"{name}\n")
                     file.seek(0)
                     # starts of another job that was never done are of no account
                     return file.read().split().count(name)
-            except FileNotFoundError:
-                # another job that is done removed the folder, empty as it was, meanwhile
-                continue
             except OSError as error:
-                self._say(f"keeps no count of starts: {error}")
-                return 1
+                reason = error
+        self._say(f"keeps no count of starts: {reason}")
+        return 1
 
     def load(self) -> dict[str, Any] | None:
         """Return the state that was saved last, or None where there is none that can be used."""
@@ -144,6 +146,8 @@ class Checkpoint:
 
     def save(self, state: dict[str, Any]) -> None:
         """Keep a state in the place of the one before, or leave that where it cannot be written."""
+        if self.path is None:
+            return
         try:
             with atomic_output(self.path, "wb") as file:
                 write_state(file, {"job": self.job, "state": state})
@@ -157,16 +161,20 @@ class Checkpoint:
             return
         try:
             self.path.unlink(missing_ok=True)
-            self._starts().unlink(missing_ok=True)
+            self._starts(self.path).unlink(missing_ok=True)
             remove_leftovers(self.path)
+        except FileNotFoundError:
+            # another job has removed the folder, empty as it was
+            return
         except OSError as error:
             self._say(f"not removed: {error}")
         with contextlib.suppress(OSError):
             os.removedirs(self.path.parent)
 
-    def _starts(self) -> Path:
+    @staticmethod
+    def _starts(path: Path) -> Path:
         """Return the file with one line for each start of a job."""
-        return self.path.with_suffix(".starts")
+        return path.with_suffix(".starts")
 
     def _say(self, sentence: str) -> None:
         print(" ".join(f"checkpoint {self.path} {sentence}".split()), file=sys.stderr)

@@ -6,16 +6,18 @@ import re
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from altfreeze.support.errors import InputError
 
 SECONDS_BETWEEN_TRIES = 0.5
 # open files whose locks hold until this process ends, however it ends
-_claimed = []
+_claimed: list[IO[str]] = []
 
 
-def visible_gpus(environment=os.environ, folder="/dev"):
+def visible_gpus(environment: Mapping[str, str] = os.environ, folder: str | Path = "/dev") -> list[str]:
     """Return the names of the GPUs that this process may use.
 
     Parameters
@@ -41,7 +43,7 @@ def visible_gpus(environment=os.environ, folder="/dev"):
     return names
 
 
-def lock_folder(environment=os.environ):
+def lock_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """Return the folder of the lock files, which is this user's own.
 
     The GPUs of a Slurm job are its own and may be numbered from 0 in each job, so the locks
@@ -69,7 +71,7 @@ def lock_folder(environment=os.environ):
     return folder
 
 
-def claim(names, folder):
+def claim(names: Sequence[str], folder: str | Path) -> str:
     """Take one of several devices for this process alone; wait while all are taken.
 
     Parameters
@@ -102,7 +104,7 @@ def claim(names, folder):
         time.sleep(SECONDS_BETWEEN_TRIES)
 
 
-def claim_gpu(device):
+def claim_gpu(device: str) -> None:
     """Let this process see one GPU that no other job of this user computes on; call it before torch is imported.
 
     Parameters

@@ -1,4 +1,4 @@
-"""The log of a pack: its columns, the digits of its numbers, and how stacks of seeds become one log."""
+"""The log of a pack: the digits of its numbers, and how stacks of seeds become one log."""
 
 import csv
 import io
@@ -7,23 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
-
-LOG_COLUMNS = (
-    "seed",
-    "epoch",
-    "status",
-    "train_loss",
-    "validation_loss",
-    "validation_accuracy",
-    "test_accuracy",
-    "active",
-    "learning_rate",
-    "flops",
-    "updates",
-    "updates_mean",
-    "updates_minimum",
-    "seconds",
-)
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -53,19 +36,19 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return file.getvalue()
 
 
-def log_text(records: Iterable[dict[str, Any]]) -> str:
+def log_text(records: Sequence[dict[str, Any]]) -> str:
     """Return the log of a pack as CSV.
 
     Parameters
     ----------
-    records : iterable of dict
-        With the keys `LOG_COLUMNS`; see `altfreeze.training.trainer.train_pack`.
+    records : sequence of dict
+        Not empty; their keys are the columns. See `altfreeze.training.trainer.train_pack`.
 
     Returns
     -------
     str
     """
-    return csv_text(LOG_COLUMNS, ([record[column] for column in LOG_COLUMNS] for record in records))
+    return csv_text(list(records[0]), (list(record.values()) for record in records))
 
 
 def join_records(
@@ -80,7 +63,7 @@ def join_records(
     stacks : sequence of sequence of int
         Seeds of each stack.
     records : sequence of list of dict
-        Those of each stack, with the keys `LOG_COLUMNS`.
+        Those of each stack.
 
     Returns
     -------
@@ -96,7 +79,7 @@ def join_records(
     return sorted(joined, key=lambda record: (record["epoch"], position[record["seed"]]))
 
 
-def join_flow(seeds: Sequence[int], rows: Sequence[list[tuple]]) -> list[tuple]:
+def join_flow(seeds: Sequence[int], rows: Iterable[Sequence[Any]]) -> list[Any]:
     """Return the gradient flow of stacks as that of one pack.
 
     Parameters

@@ -306,7 +306,8 @@ class StackedMLP(nn.Module):
         """
         modules = []
         for weight, bias in zip(self.weights, self.biases, strict=True):
-            linear = nn.Linear(*weight.shape[1:], device=weight.device)
+            fan_in, fan_out = weight.shape[1:]
+            linear = nn.Linear(fan_in, fan_out, device=weight.device)
             with torch.no_grad():
                 linear.weight.copy_(weight[index].t())
                 linear.bias.copy_(bias[index, 0])

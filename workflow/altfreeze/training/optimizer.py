@@ -38,7 +38,7 @@ def make_optimizer(network: StackedNetwork, cell: Cell, by_layer: bool = False) 
         parameters = [{"params": network.layer(index)} for index in range(network.depth)]
     common: dict[str, Any] = {"lr": cell.learning_rate, "weight_decay": cell.weight_decay, "fused": True}
     if cell.optimizer == "sgd":
-        return torch.optim.SGD(parameters, momentum=cell.momentum, **common)
+        return torch.optim.SGD(parameters, momentum=cell.momentum or 0.0, **common)
     return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[cell.optimizer](parameters, **common)
 
 

@@ -51,13 +51,12 @@ def limit_memory(limit: int) -> None:
     ----------
     limit : int
         Bytes of the host's memory that this process may take in all. Where the system
-        knows no such limit, none is set.
+        does not say what it takes, as only Linux does, none is set.
     """
-    # what is mapped from files, as libraries are, counts for whoever kills but not for this limit
+    # the system limits what is reserved, not what is taken: that may grow by as much as there is left
     with contextlib.suppress(OSError, ValueError):
-        pages = int(Path("/proc/self/statm").read_text().split()[2])
-        limit = max(0, limit - pages * resource.getpagesize())
-    with contextlib.suppress(OSError, ValueError):
+        _, resident, _, _, _, reserved, _ = map(int, Path("/proc/self/statm").read_text().split())
+        limit = max(0, limit + (reserved - resident) * resource.getpagesize())
         resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
@@ -161,13 +160,13 @@ def train_seeds(
             checkpoint.save(job)
 
     # all stacks as one pack
-    stacks, records, diverged, seconds, flow_rows = map(list, zip(*job["trained"], strict=True))
+    stacks, records, diverged, seconds, flows = zip(*job["trained"], strict=True)
     if flow is not None:
-        flow.rows = join_flow(seeds, flow_rows)
+        flow.rows = join_flow(seeds, flows)
     all_diverged = {seed: epoch for of_stack in diverged for seed, epoch in of_stack.items()}
     rows = join_records(seeds, stacks, records)
     workload = workload_of(X, y, cell)
-    return TrainedSeeds(rows, all_diverged, sum(seconds), workload, stacks, job["too_large"], job["resumed_at"])
+    return TrainedSeeds(rows, all_diverged, sum(seconds), workload, list(stacks), job["too_large"], job["resumed_at"])
 
 
 def _resume(checkpoint: Checkpoint, seeds: Sequence[int]) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from altfreeze.freezing.switch import PhaseSwitch
 from altfreeze.study.cell import Cell
 from altfreeze.support.randomness import stream_seed
 from altfreeze.training.batches import Parts, draw_batches, evaluate, fill, stack_parts, to_device, workload_of
-from altfreeze.training.log import LOG_COLUMNS
 from altfreeze.training.network import StackedMLP, StackedNetwork
 from altfreeze.training.optimizer import learning_rate, make_optimizer, update_of
 
@@ -88,15 +87,13 @@ class Trainer:
     Attributes
     ----------
     epochs : int
-        Epochs made so far; ``steps`` likewise.
+        Made so far, as are ``steps``.
     clock : Clock
         The caller starts it before an epoch's start and stops it after the last step.
     cache : Tensor, shape (S, rows of the train part, width)
         Output of frozen lowest layers for the whole train part, where the plan keeps it.
     records : list of dict
-        What `record` returned so far.
-    diverged : dict of int to float
-        Seed to the first epoch whose loss was not finite.
+        Of all epochs.
     """
 
     def __init__(
@@ -157,11 +154,6 @@ class Trainer:
         Parameters
         ----------
         step : altfreeze.freezing.plan.Step
-
-        Raises
-        ------
-        RuntimeError
-            See `altfreeze.freezing.switch.PhaseSwitch.check`.
         """
         # where a phase begins, layers freeze and thaw
         active = step.active
@@ -223,38 +215,39 @@ class Trainer:
         Returns
         -------
         list of dict
-            With the keys `altfreeze.training.log.LOG_COLUMNS`.
+            Their keys are the columns of the log.
         """
         # what is measured of each member: the losses at the weights that each batch met, and the parts kept aside
-        train_loss = (self.loss_sum / self.rows).tolist()
         losses, correct = evaluate(self.network, *self.parts.validation)
-        validation_loss = losses.mean(1).tolist()
-        validation_accuracy = correct.double().mean(1).tolist()
-        test_accuracy = evaluate(self.network, *self.parts.test)[1].double().mean(1).tolist()
+        measured = {
+            "train_loss": (self.loss_sum / self.rows).tolist(),
+            "validation_loss": losses.mean(1).tolist(),
+            "validation_accuracy": correct.double().mean(1).tolist(),
+            "test_accuracy": evaluate(self.network, *self.parts.test)[1].double().mean(1).tolist(),
+        }
 
         # what is the same for all of them
         made, last = self._epochs_made(), self.epoch.steps[-1]
         layers = map(self.network.layer, range(self.network.depth))
         parameter_counts = [sum(parameter[0].numel() for parameter in layer) for layer in layers]
-        counted = (
-            layer_ranges(self.epoch.updates()),
-            learning_rate(self.cell, last.progress) * max(last.factors),
-            self.flops,
-            " ".join(map(str, self.updates)),
-            float(np.average(self.updates, weights=parameter_counts)),
-            min(self.updates),
-            self.clock.seconds,
-        )
+        counted = {
+            "active": layer_ranges(self.epoch.updates()),
+            "learning_rate": learning_rate(self.cell, last.progress) * max(last.factors),
+            "flops": self.flops,
+            "updates": " ".join(map(str, self.updates)),
+            "updates_mean": float(np.average(self.updates, weights=parameter_counts)),
+            "updates_minimum": min(self.updates),
+            "seconds": self.clock.seconds,
+        }
 
         # a seed whose loss is not finite has diverged, and stays so
         records = []
         for index, seed in enumerate(self.seeds):
-            if not (math.isfinite(train_loss[index]) and math.isfinite(validation_loss[index])):
+            if not all(math.isfinite(measured[loss][index]) for loss in ("train_loss", "validation_loss")):
                 self.diverged.setdefault(seed, made)
             status = "diverged" if seed in self.diverged else "ok"
-            measured = (train_loss, validation_loss, validation_accuracy, test_accuracy)
-            values = [of_all[index] if status == "ok" else math.nan for of_all in measured]
-            records.append(dict(zip(LOG_COLUMNS, (seed, made, status, *values, *counted), strict=True)))
+            values = {name: of_all[index] if status == "ok" else math.nan for name, of_all in measured.items()}
+            records.append({"seed": seed, "epoch": made, "status": status, **values, **counted})
         self.records += records
         return records
 
@@ -289,6 +282,8 @@ class Trainer:
         for generator, its_state in zip(self.generators, state["generators"], strict=True):
             generator.set_state(its_state)
         if self.flow is not None:
+            # of the weights as they are now
+            self.flow.begin(self.network)
             self.flow.load_state_dict(state["flow"])
         self.clock.seconds = state["seconds"]
         for name in _COUNTS:
@@ -349,7 +344,7 @@ def train_pack(
     Returns
     -------
     TrainedPack
-        ``rows``: one dict per epoch and seed with the keys `altfreeze.training.log.LOG_COLUMNS`.
+        ``rows``: one dict per epoch and seed, whose keys are the columns of the log.
         ``epoch`` is the number of epochs made so far, not whole at the end where the
         strategy's budget ends within one. ``train_loss`` is the mean over the epoch's rows,
         each at the weights its batch met; ``flops`` (cost model) and updates are cumulative
@@ -366,7 +361,7 @@ def train_pack(
     RuntimeError
         If a frozen layer changed (a defect of this program or of its libraries).
     """
-    # the data, the plan and the initial weights of each seed
+    # data, plan and the initial weights of each seed
     keys = [cell.run_key(seed) for seed in seeds]
     parts = stack_parts(X, y, keys, torch.device(device))
     workload = workload_of(X, y, cell)

@@ -2,6 +2,7 @@
 
 import itertools
 import textwrap
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -92,7 +93,7 @@ def _numbers_at_the_right(axes: Axes, rows: pd.DataFrame) -> None:
     right.spines[:].set_visible(False)
 
 
-def _ends_in_brackets(row) -> str:
+def _ends_in_brackets(row: Any) -> str:
     return "" if np.isnan(row.low) else f" [{signed_points(row.low)}, {signed_points(row.high)}]"
 
 

@@ -72,7 +72,7 @@ def palette(strategies: Iterable[str]) -> dict[str, dict[str, Any]]:
     dict of str to dict
         Keyword arguments of `matplotlib.axes.Axes.plot`: ``color`` and ``linestyle``.
     """
-    looks = {"standard": {"color": "black", "linestyle": "-"}}
+    looks: dict[str, dict[str, Any]] = {"standard": {"color": "black", "linestyle": "-"}}
     for position, label in enumerate(label for label in strategies if label != "standard"):
         cycle, place = divmod(position, len(COLORS))
         looks[label] = {"color": COLORS[place], "linestyle": DASHES[(place + cycle) % len(DASHES)]}

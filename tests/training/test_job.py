@@ -1,0 +1,83 @@
+"""The job around a training: what it writes, what it imports, and what it refuses."""
+
+import csv
+import hashlib
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from altfreeze.support.errors import InputError
+from altfreeze.training import job
+from altfreeze.training.trainer import train_pack
+from builders import cell_options, make_cell, make_wine_study
+
+
+def test_a_job_writes_a_log_and_a_manifest_that_agree(wine, stored_wine, tmp_path):
+    cell, log, manifest = make_cell(epochs_alternating=2), tmp_path / "a" / "log.csv", tmp_path / "a" / "log.json"
+    job.run(stored_wine, cell, range(3, 6), "cpu", torch.get_num_threads(), log, manifest)
+    said = json.loads(manifest.read_text())
+    with log.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [*rows[0]] == [*train_pack(*wine, cell, range(3, 6)).rows[0]]
+    assert [(row["seed"], row["epoch"]) for row in rows] == [(str(s), e) for e in "12" for s in (3, 4, 5)]
+    assert said["rows"] == len(rows)
+    assert said["cell"] == cell.as_dict()
+    assert said["seeds"] == [3, 4, 5]
+    assert said["log_sha256"] == hashlib.sha256(log.read_bytes()).hexdigest()
+    assert said["data_sha256"] == hashlib.sha256(stored_wine.read_bytes()).hexdigest()
+    assert said["status"] == "ok"
+    assert said["diverged"] == {}
+    assert sorted(path.name for path in log.parent.iterdir()) == ["log.csv", "log.json"]
+
+
+def test_cuda_that_is_not_there_is_one_line(stored_wine, tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(InputError, match="allowed here: auto, cpu"):
+        job.run(stored_wine, make_cell(), [0], "cuda", 1, tmp_path / "a.csv", tmp_path / "a.json")
+
+
+def test_the_training_process_imports_nothing_heavy_and_sets_its_threads_first(stored_wine, tmp_path):
+    study = make_wine_study(epochs_alternating=2)
+    arguments = ["train", *cell_options(tmp_path, study, "alternating-0.5", stored_wine), "--recipe", "configured"]
+    arguments += ["--seeds", "0-1", "--threads", 3, "--output", tmp_path / "a.csv", "--manifest", tmp_path / "a.json"]
+    program = f"""
+import sys, os
+from altfreeze.cli import main
+main({list(map(str, arguments))})
+import torch
+heavy = {{"sklearn", "pandas", "scipy", "matplotlib", "sympy", "torch._dynamo", "torch._inductor"}} & set(sys.modules)
+print(heavy or "light", os.environ["OMP_NUM_THREADS"], torch.get_num_threads())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["light", "3", "3"]
+    assert "epoch 2/2" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"--study": "nowhere.json"}, "nowhere.json: "),
+        ({"--dataset": "iris"}, "is not of the study"),
+        ({"--depth": "5"}, "--depth: 5 is not of the study"),
+        ({"--strategy": "alternating-0.6"}, "did you mean"),
+        ({"--recipe": "tuned"}, "--tuning: is needed for the recipe tuned"),
+        ({"--seeds": "3-1"}, "allowed: FIRST-LAST"),
+        ({"--seeds": "all"}, "allowed: FIRST-LAST"),
+        ({"--threads": "0"}, "allowed: 1 to 9999"),
+        ({"--device": "tpu"}, "invalid choice: 'tpu'"),
+        ({"--data": "nowhere.npz"}, "nowhere.npz: not a stored data set"),
+    ],
+)
+def test_a_wrong_argument_is_one_line(change, words, stored_wine, tmp_path):
+    options = cell_options(tmp_path, make_wine_study(), "alternating-0.5", stored_wine)
+    options += ["--recipe", "configured", "--seeds", "0-1", "--output", tmp_path / "a.csv"]
+    options += ["--manifest", tmp_path / "a.json", *(part for item in change.items() for part in item)]
+    command = [sys.executable, "-m", "altfreeze", "train", *map(str, options)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert words in done.stderr
+    assert not list(tmp_path.glob("a.*"))
