@@ -309,6 +309,7 @@ def commands(results):
     pack = pack_of(results, "standard", "0-1")
     files.write_json(results / "tuned.json", make_study(**GIVEN | {"tune": [0.1]}).config)
     cell = [f"--study={results}/tuned.json", *pack[2 : pack.index("--recipe")]]
+    data = [f"--output={results}/data/iris.npz", f"--manifest={results}/data/iris.json"]
     notebook = results / "page.ipynb"
     shutil.copy(ROOT / "workflow" / "notebooks" / "budgets.ipynb", notebook)
     return {

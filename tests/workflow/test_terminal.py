@@ -20,8 +20,8 @@ import pandas as pd
 import pytest
 import yaml
 from altfreeze.report.words import signed_points
-from altfreeze.study.grid import Study
 from altfreeze.support.errors import InputError
+from builders import make_study
 from progress import Progress, duration, excerpt
 
 STUDY = {
@@ -79,7 +79,7 @@ def test_a_call_without_a_terminal_prints_few_lines_with_right_counts_and_the_an
     assert "Job stats" in clone.planned
     results = clone.folder / "results/terminal"
     assert len(list(results.glob("runs/**/seeds*.json"))) == packs
-    planned = Study.of(STUDY).packs
+    planned = make_study(**STUDY).packs
     assert packs == len(planned)
     runs = sum(pack.last_seed - pack.first_seed + 1 for pack in planned)
     lines = clone.printed.splitlines()

@@ -14,11 +14,12 @@ import pandas as pd
 import pytest
 import yaml
 from altfreeze.study.grid import Study
+from altfreeze.study.reading import load
 from altfreeze.support.provenance import fingerprint
 from builders import AXE, REPORT_SCRIPTS, ROOT, assert_loads_nothing, emulate, open_page
 
 SMOKE = "config/studies/smoke.yaml"
-STUDY = Study.of(yaml.safe_load((ROOT / "config/config.yaml").read_text()) | yaml.safe_load((ROOT / SMOKE).read_text()))
+STUDY = Study(load(ROOT / "config/config.yaml", ROOT / SMOKE))
 # standard and six strategies, two blocks of seeds
 PACKS = len(STUDY.packs)
 COMPARED = sum(not pack.calibrates for pack in STUDY.packs)
