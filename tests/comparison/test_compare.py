@@ -123,8 +123,13 @@ def test_a_strategy_does_not_differ_from_its_copy_at_any_budget(found):
     rows = comparison(found["comparisons"], "again", "standard")
     assert len(rows) == 3 * (len(METRICS) + len(EQUAL_BUDGETS))
     assert (rows[["difference", "low", "high"]] == 0).all(axis=None)
-    assert (rows["verdict"] == "equivalent").all()
-    assert (rows[["equivalence_p", "minimum_detectable_difference"]] == 0).all(axis=None)
+    # that no seed differs says nothing of the next one; costs are computed
+    costs = rows.index.get_level_values("metric").isin(["flops_ratio", "seconds_ratio"])
+    assert (rows.loc[costs, "verdict"] == "equivalent").all()
+    assert (rows.loc[~costs, "verdict"] == "undecided").all()
+    assert (rows.loc[costs, "equivalence_p"] == 0).all()
+    assert rows.loc[~costs, "equivalence_p"].isna().all()
+    assert (rows["minimum_detectable_difference"] == 0).all()
     assert (rows["probability_of_improvement"] == 0.5).all()
     finals = rows.index.get_level_values("metric") != "best_test_accuracy"
     assert (rows.loc[finals, ["read_reference", "read_strategy"]] == 1).all(axis=None)
@@ -369,13 +374,15 @@ def test_the_digits_of_the_logs_decide_no_verdict(tmp_path):
     study = make_study(**RESULTS_CONFIG | {"datasets": ["iris"], "strategies": ["alternating"]})
 
     def better_by_the_margin(dataset, strategy, seed, epoch):
-        return 0.5, 2 / 3 + (study.equivalence_margin if strategy != "standard" else 0)
+        # by less on every other seed
+        less = 1e-3 * (seed % 2)
+        return 0.5, 2 / 3 + (study.equivalence_margin - less if strategy != "standard" else 0)
 
     row = comparison(compare_results(tmp_path, study, accuracies=better_by_the_margin)["comparisons"]).loc[
         ("iris", *FINAL)
     ]
     assert row["high"] > study.equivalence_margin
-    assert (row["verdict"], row["equivalence_p"]) == ("equivalent", 0)
+    assert row["verdict"] == "equivalent"
 
 
 def test_the_digits_of_the_logs_break_no_tie(tmp_path):

@@ -249,7 +249,7 @@ def _comparison(study: Study, readings: list[Reading], figures: PairedComparison
     measure = METRICS[metric]
     margin = study.cost_margin if measure.is_ratio else study.equivalence_margin
     # the last digits of the logs decide nothing
-    said = verdict(round(figures.low, DIGITS), round(figures.high, DIGITS), margin)
+    said = verdict(round(figures.low, DIGITS), round(figures.high, DIGITS), margin, exact=measure.is_ratio)
     differences = [reading.differences for reading in readings]
     counts = [f"{status}_{side}" for status in ("diverged", "missing") for side in ("reference", "strategy")]
     return {
@@ -259,7 +259,7 @@ def _comparison(study: Study, readings: list[Reading], figures: PairedComparison
         "strategy_mean": mean("strategy"),
         "difference": figures.mean_difference,
         **{name: getattr(figures, name) for name in PairedComparison._fields if name != "mean_difference"},
-        "equivalence_p": two_one_sided_tests(differences, margin + 10.0**-DIGITS) if complete else np.nan,
+        "equivalence_p": two_one_sided_tests(differences, margin + 10.0**-DIGITS, measure.is_ratio),
         "read_reference": mean("read_reference"),
         "read_strategy": mean("read_strategy"),
         "verdict": {"better": "higher", "worse": "lower"}.get(said, said) if measure.is_ratio else said,
@@ -280,7 +280,6 @@ def _across(study: Study, readings: list[Reading]) -> dict[str, Any]:
     middle, mean = (estimate(usable, seed) for estimate in (interquartile_mean, cluster_mean))
     margin = study.equivalence_margin
     posterior = bayesian_signed_rank(means, margin, seed)
-    said = verdict(round(result.low, DIGITS), round(result.high, DIGITS), margin)
     return {
         **missing,
         **result._asdict(),
@@ -293,8 +292,7 @@ def _across(study: Study, readings: list[Reading]) -> dict[str, Any]:
         "probability_worse": posterior.left,
         "probability_equivalent": posterior.rope,
         "probability_better": posterior.right,
-        # data sets that all say the same claim nothing of others
-        "verdict": said if result.low < result.high else "undecided",
+        "verdict": verdict(round(result.low, DIGITS), round(result.high, DIGITS), margin),
     }
 
 

@@ -356,6 +356,8 @@ def _by_verdict(study: Study, rows: pd.DataFrame, **sentences: str) -> Finding |
         "equivalent": f"−{margin:g} ≤ {low} and {high} ≤ {margin:g}",
         "undecided": f"{low} ≤ 0 ≤ {high}, and one of them is further than {margin:g} from 0",
     }
+    if points(row.low) == points(row.high):
+        because["undecided"] = f"{low} = {high.partition(' = ')[0]}, an interval without width"
     left_out = f", {row.dropped} left out" if row.dropped else ""
     sentence = f"{sentences[row.verdict]} ({_shown(row)}; {count(row.pairs, 'pair')}{left_out})."
     return Finding(sentence, f"{because[row.verdict]}, in points", pd.DataFrame([row])[_COMPARED])
