@@ -254,6 +254,7 @@ def make_comparisons(study, difference=-0.02, low=-0.03, high=-0.01, pairs=6, dr
                     "diverged_strategy": 0,
                     "missing_reference": 0,
                     "missing_strategy": 0,
+                    "not_above_chance": 0,
                     "reference_mean": 0.9 if accuracy else 1.0,
                     "strategy_mean": 0.9 + difference if accuracy else ratio,
                     "difference": difference if accuracy else ratio - 1,

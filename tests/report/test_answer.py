@@ -184,3 +184,28 @@ def test_answer_without_the_primary_row_is_refused():
         answering.answer(study, table[table["depth"] == 4])
     with pytest.raises(InputError, match="0 rows 'all'"):
         answering.answer(study, table[table["dataset"] != "all"])
+
+
+def by_chance(study, *names):
+    """Return a table of comparisons in which standard training is not above chance on some data sets."""
+    table = make_comparisons(study, difference=0.0, low=0.0, high=0.0)
+    table.loc[table["dataset"].isin(names) & (table["metric"] == "final_test_accuracy"), "verdict"] = "not above chance"
+    return table
+
+
+def test_where_standard_training_is_not_above_chance_the_first_sentence_says_so():
+    study = make_small_study()
+    table = by_chance(study, *study.datasets, "all")
+    assert answering.answer(study, table) == (
+        "No verdict on alternating freezing: standard training of depth-6 networks is not above chance on any of the 2 "
+        "data sets, no better than to always name the largest class, so there is nothing to compare."
+    )
+    assert "not above chance" not in answering.reason(study, table)
+    assert "points" not in answering.reason(study, table)
+
+
+def test_a_data_set_that_says_nothing_is_named_where_the_pairs_are_counted():
+    study = make_small_study()
+    assert answering.answer(study, by_chance(study, "wine")).endswith(
+        "1 data set × 3 seeds, without wine, where standard training is not above chance)."
+    )

@@ -119,7 +119,9 @@ def test_the_interval_is_near_the_normal_one_for_many_pairs():
         (-0.01, 0.01, "equivalent"),
         (0.002, 0.004, "equivalent"),
         (-0.004, -0.002, "equivalent"),
-        (0.0, 0.0, "equivalent"),
+        (0.0, 0.0, "undecided"),
+        (0.02, 0.02, "undecided"),
+        (0.004, 0.004, "undecided"),
         (0.0, 0.02, "undecided"),
         (-0.02, 0.0, "undecided"),
         (-0.011, 0.01, "undecided"),
@@ -135,9 +137,17 @@ def test_a_verdict_follows_from_where_the_interval_lies(low, high, said):
 
 
 @given(st.floats(-1, 1), st.floats(-1, 1))
-def test_without_a_margin_only_certainty_of_no_difference_is_equivalence(one, other):
+def test_without_a_margin_nothing_that_was_drawn_is_equivalent(one, other):
     low, high = sorted((one, other))
-    assert (verdict(low, high, 0) == "equivalent") == (low == high == 0)
+    assert verdict(low, high, 0) != "equivalent"
+    assert (verdict(low, high, 0, exact=True) == "equivalent") == (low == high == 0)
+
+
+@given(st.floats(-1, 1), st.floats(0, 1))
+def test_an_interval_without_width_is_undecided_unless_its_values_were_computed(value, margin):
+    assert verdict(value, value, margin) == "undecided"
+    said = "equivalent" if abs(value) <= margin else "better" if value > 0 else "worse"
+    assert verdict(value, value, margin, exact=True) == said
 
 
 def test_the_ends_of_the_medians_interval_are_the_tabled_order_statistics():
@@ -536,9 +546,12 @@ def test_equivalence_over_data_sets_is_that_of_welch():
     assert two_one_sided_tests([one, other], 0.02) == pytest.approx(max(below, above), abs=1e-12)
 
 
-def test_equal_differences_are_equivalent_within_the_margin():
-    assert two_one_sided_tests([np.full(5, 0.01)], 0.01) == 0
-    assert two_one_sided_tests([np.full(5, -0.01)], 0.01) == 0
-    assert two_one_sided_tests([np.full(5, 0.02)], 0.01) == 1
-    assert two_one_sided_tests([np.array([0.1, 0.2, 0.3]) - np.array([0.0, 0.1, 0.2])], 0.2) == 0
+def test_equal_differences_are_equivalent_within_the_margin_only_where_they_were_computed():
+    assert two_one_sided_tests([np.full(5, 0.01)], 0.01, exact=True) == 0
+    assert two_one_sided_tests([np.full(5, -0.01)], 0.01, exact=True) == 0
+    assert two_one_sided_tests([np.full(5, 0.02)], 0.01, exact=True) == 1
+    equal_but_for_rounding = np.array([0.1, 0.2, 0.3]) - np.array([0.0, 0.1, 0.2])
+    assert two_one_sided_tests([equal_but_for_rounding], 0.2, exact=True) == 0
+    for differences in (np.zeros(5), np.full(5, 0.01), np.full(5, 0.02), equal_but_for_rounding):
+        assert math.isnan(two_one_sided_tests([differences], 0.01))
     assert math.isnan(two_one_sided_tests([np.ones(5), np.ones(1)], 2))

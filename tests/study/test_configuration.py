@@ -13,7 +13,7 @@ from altfreeze.freezing.strategy import STRATEGIES, Count, strategy
 from altfreeze.study import entries
 from altfreeze.study.documents import documents
 from altfreeze.study.grid import Study
-from altfreeze.study.reading import check_files, complete, load, read_study, whole_sources
+from altfreeze.study.reading import check_files, check_schedules, complete, load, read_study, whole_sources
 from altfreeze.study.schema import Configuration, keys
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import write_json
@@ -442,3 +442,60 @@ def test_what_is_timed_depends_on_what_decides_the_work_alone(keys, timed):
 
 def test_momentum_is_timed_where_the_optimizer_reads_it():
     assert make_study(optimizer="sgd", momentum=0.5).timed() != make_study(optimizer="sgd").timed()
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"freeze_period": 50}, ["freeze_period: 50 epochs are a phase as long as the training of 50"]),
+        (
+            {"freeze_ratios": [0.4, 0.5, 0.6], "depths": [4], "primary_depth": 4},
+            [f"freeze_ratios: {pair} both leave 2 of 4" for pair in ("0.4 and 0.5", "0.4 and 0.6", "0.5 and 0.6")],
+        ),
+        (
+            {"freeze_ratios": [0.1, 0.5], "depths": [4], "primary_depth": 4},
+            ["freeze_ratios[0]: 0.1 leaves 0 of 4 layers in the bottom group"],
+        ),
+        ({"freeze_ratios": [0, 0.5], "primary_freeze_ratio": 0}, ["primary_freeze_ratio: 0.0 is standard training"]),
+        (
+            {"strategies": ["alternating", {"name": "frozen_top", "freeze_ratio": 0.99}]},
+            ["strategies[1].freeze_ratio: 0.99 leaves 4 of 4"],
+        ),
+        (
+            {"strategies": ["alternating", {"name": "random_half", "period": 60}]},
+            ["strategies[1].period: 60 epochs are a phase"],
+        ),
+        (
+            {"strategies": ["alternating", {"name": "gradual_unfreezing", "epochs_per_layer": 30}]},
+            ["strategies[1].epochs_per_layer: 30 thaws the lowest of 8 layers after 210 epochs, and training"],
+        ),
+    ],
+)
+def test_a_schedule_that_does_not_do_what_its_name_says_is_refused_in_a_line_each(keys, told):
+    with pytest.raises(InputError) as caught:
+        check_schedules(complete(keys))
+    assert len(caught.value.args) == len(told)
+    for line, words in zip(caught.value.args, told, strict=True):
+        assert words in line
+        assert "; allowed: " in line
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {},
+        {"freeze_ratios": [0, 0.5, 1]},
+        {"freeze_period": 49},
+        # how many steps a training has depends on the data
+        {"freeze_unit": "step", "freeze_period": 1000},
+        {"strategies": ["alternating", "gradual_unfreezing", "chain_thaw"], "epochs_alternating": 8},
+    ],
+)
+def test_a_schedule_that_does_is_not(keys):
+    check_schedules(complete(keys))
+
+
+@pytest.mark.parametrize("study", [[], ["smoke"], ["full"]])
+def test_the_studies_of_the_repository_do_what_their_names_say(study):
+    files = [ROOT / "config" / "config.yaml", *(ROOT / "config" / "studies" / f"{name}.yaml" for name in study)]
+    check_schedules(load(*files), files)

@@ -7,6 +7,7 @@ from altfreeze.study.grid import FIRST_CALIBRATION_SEED
 from altfreeze.tables import schema
 from altfreeze.tables.collect import collect
 from altfreeze.tables.schema import KEY, load_schema
+from altfreeze.tables.targets import above_chance
 from altfreeze.vocabulary import CLOCKS, Clock
 from builders import (
     RESULTS_CONFIG,
@@ -17,6 +18,9 @@ from builders import (
     results_accuracies,
     write_results,
 )
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy import stats
 
 # of the 13 + 7 + 6 + 6 rows in the validation part
 CHANCE = 13 / 32
@@ -85,11 +89,11 @@ def test_a_median_between_a_run_that_reached_the_target_and_one_that_did_not_is_
 
 
 def test_a_run_as_good_as_the_target_reaches_it_whatever_its_digits(tmp_path):
-    study = make_study(**RESULTS_CONFIG | {"datasets": ["iris"], "strategies": ["alternating"], "calibration_seeds": 2})
+    study = make_study(**RESULTS_CONFIG | {"datasets": ["iris"], "strategies": ["alternating"], "calibration_seeds": 4})
 
     def exact(dataset, strategy, seed, epoch):
         # logs say 0.666666667 and 0.583333333
-        return {FIRST_CALIBRATION_SEED: 2 / 3, FIRST_CALIBRATION_SEED + 1: 1 / 2}.get(seed, 7 / 12), 0.5
+        return ((1 / 2, 2 / 3)[seed % 2] if seed >= FIRST_CALIBRATION_SEED else 7 / 12), 0.5
 
     tables = collect_tables(write_results(tmp_path / "results", study, accuracies=exact), study)
     assert tables["targets"]["calibration_accuracy"].max() > tables["runs"]["final_validation_accuracy"].max()
@@ -156,3 +160,50 @@ def test_every_clock_of_the_vocabulary_is_in_the_tables_without_a_word_elsewhere
         ("reached", "by_pack", "epoch"),
     ):
         np.testing.assert_allclose(tables[table][number], 2 * tables[table][epochs], rtol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "said"),
+    [
+        ([0.9, 0.8, 0.85], "yes"),
+        ([0.4, 0.4, 0.4], "no"),
+        ([0.3, 0.2, 0.25], "no"),
+        # what its mean is above chance by, chance explains
+        ([0.41, 0.39, 0.42], "no"),
+        ([0.9, np.nan, 0.85], "yes"),
+        ([0.9, np.nan, 0.45], "no"),
+        ([0.9, np.nan, np.nan], "no"),
+        ([np.nan] * 3, "no"),
+        ([np.nan], "no"),
+        ([0.4], "no"),
+        ([0.9], "unknown"),
+        ([], "unknown"),
+    ],
+)
+def test_runs_are_above_chance_where_the_interval_of_their_mean_is(accuracies, said):
+    assert above_chance(np.array(accuracies, float), 0.4) == said
+    assert above_chance(np.array(accuracies, float), np.nan) == "unknown"
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=12), st.floats(0, 1))
+def test_above_chance_is_what_a_one_sided_t_test_says(accuracies, chance):
+    values = np.array(accuracies)
+    assume(np.ptp(values) > 1e-6)
+    p_value = stats.ttest_1samp(values, chance, alternative="greater").pvalue
+    assume(abs(p_value - 0.025) > 1e-6)
+    assert above_chance(values, chance) == ("yes" if p_value < 0.025 else "no")
+
+
+def test_where_standard_training_is_not_above_chance_there_is_no_target_and_no_run_reaches_one(tmp_path):
+    def by_chance(dataset, strategy, seed, epoch):
+        return (CHANCE if dataset == "iris" else 0.8), 0.5
+
+    tables = collect_tables(write_results(tmp_path / "results", accuracies=by_chance))
+    targets = tables["targets"].set_index("dataset")
+    assert targets.loc["iris", "above_chance"].tolist() == ["no"] * 2
+    assert targets.loc["iris", "target"].isna().all()
+    assert targets.loc["iris", "calibration_accuracy"].notna().all()
+    assert targets.loc["wine", "above_chance"].tolist() == ["yes"] * 2
+    assert targets.loc["wine", "target"].notna().all()
+    reached = tables["reached"].groupby("dataset")["reached"].sum()
+    assert reached["iris"] == 0 < reached["wine"]

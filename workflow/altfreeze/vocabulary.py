@@ -101,6 +101,8 @@ METRICS = _by_name(
     Metric("flops_ratio", "flops", "operations of the whole training", is_ratio=True),
     Metric("seconds_ratio", "reference_seconds", "seconds of the whole training, measured alone", is_ratio=True),
 )
+# of an accuracy where standard training does not beat the largest class's share: there is nothing to compare
+NOT_ABOVE_CHANCE = "not above chance"
 VERDICTS = _by_name(
     Verdict("better", "B", "better"),
     Verdict("worse", "W", "worse"),
@@ -108,6 +110,7 @@ VERDICTS = _by_name(
     Verdict("undecided", "U", "undecided"),
     Verdict("lower", "L", "lower cost"),
     Verdict("higher", "H", "higher cost"),
+    Verdict(NOT_ABOVE_CHANCE, "N", "standard training is not above chance: no verdict"),
 )
 # what a run logs after each epoch: columns of the table epochs, and their words as titles of axes
 QUANTITIES = {

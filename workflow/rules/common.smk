@@ -25,6 +25,7 @@ try:
     layers = [*map(reading.read, config_files), workflow.config_settings.config]
     config = reading.complete(reading.whole_sources(config, layers), config_files)
     reading.check_files(config, config_files)
+    reading.check_schedules(config, config_files)
 except InputError as error:
     # a WorkflowError would print three lines
     sys.exit("\n".join(f"altfreeze: {message}" for message in error.args))

@@ -87,6 +87,7 @@ rule compare:
         epochs="<results>/tables/epochs.parquet",
         runs="<results>/tables/runs.csv",
         calibration="<results>/tables/calibration.csv",
+        targets="<results>/tables/targets.csv",
         times="<results>/tables/times_to_target.csv",
         reached="<results>/tables/reached.csv",
         schema="workflow/schemas/tables.schema.yaml",

@@ -1,6 +1,7 @@
 """Compare the strategies of a study: which with which, on each data set, on all together, and over data sets."""
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,7 +40,7 @@ from altfreeze.tables.schema import (
     read_table,
     write_table,
 )
-from altfreeze.vocabulary import EQUAL_BUDGETS, METRICS
+from altfreeze.vocabulary import EQUAL_BUDGETS, METRICS, NOT_ABOVE_CHANCE
 
 # of a run's rows: each seed draws its own split
 TEST_OVER_TRAIN = TEST_SHARE / (1 - VALIDATION_SHARE - TEST_SHARE)
@@ -82,7 +83,8 @@ def compare(study: Study, tables: Path | str, threads: int = 1) -> None:
 
     Runs are paired by seed. A seed of which a run diverged or is missing is left out of the pairs of
     that comparison and counted in ``dropped``, and so are all seeds where a strategy's
-    first epoch exceeds the common budget.
+    first epoch exceeds the common budget. Where standard training is not above chance accuracies
+    get no verdict, and the data set stands in no mean over data sets.
 
     Parameters
     ----------
@@ -98,20 +100,22 @@ def compare(study: Study, tables: Path | str, threads: int = 1) -> None:
         With one line, if a table is missing or lacks a run of the study.
     """
     tables = Path(tables)
-    runs, times, reached, calibration = (
-        read_table(tables / f"{name}.csv", name) for name in ("runs", "times_to_target", "reached", "calibration")
+    runs, times, reached, calibration, targets = (
+        read_table(tables / f"{name}.csv", name)
+        for name in ("runs", "times_to_target", "reached", "calibration", "targets")
     )
     cells = read_cells(study, tables, runs)
     trained = {key: int((cell.runs["status"] != "missing").sum()) for key, cell in cells.items()}
     _check_levels(study, tables / "times_to_target.csv", times, trained)
     _check_levels(study, tables / "reached.csv", reached, dict.fromkeys(cells, 1))
+    _check_levels(study, tables / "targets.csv", targets, dict.fromkeys(study.places, 1), CELL[:2])
 
     rows: list[dict] = []
     across: list[dict] = []
     primary_differences: dict[int, list[np.ndarray]] = {}
     with atomic_output(tables / "pairs.csv", "wb") as pairs:
         pairs.write(csv_header(columns("pairs")))
-        for result in in_order(_compare_two, _tasks(study, cells), threads):
+        for result in in_order(_compare_two, _tasks(study, cells, targets), threads):
             rows += result.comparisons
             across += result.across
             primary_differences |= result.primary_differences
@@ -119,7 +123,8 @@ def compare(study: Study, tables: Path | str, threads: int = 1) -> None:
     comparisons = _write(tables, "comparisons", rows)
     _write(tables, "across_datasets", _adjusted(pd.DataFrame(across)))
 
-    _write(tables, "trends", secondary.trends(study, comparisons))
+    # where nothing was learned there is nothing to rank
+    _write(tables, "trends", secondary.trends(study, comparisons[comparisons["verdict"] != NOT_ABOVE_CHANCE]))
     _write(tables, "times", secondary.times(study, runs, times, threads))
     _write(tables, "profiles", secondary.profiles(study, reached))
     _write(tables, "matrix", secondary.matrix(study, runs))
@@ -128,10 +133,12 @@ def compare(study: Study, tables: Path | str, threads: int = 1) -> None:
     _write(tables, "seeds_needed", secondary.seeds(study, primary_differences))
 
 
-def _check_levels(study: Study, path: Path, table: pd.DataFrame, counts: dict[tuple, int]) -> None:
+def _check_levels(
+    study: Study, path: Path, table: pd.DataFrame, counts: dict[tuple, int], key: Sequence[str] = CELL
+) -> None:
     """Refuse a table that has not, for each level of the targets, as many rows of each cell as there should be."""
     expected = {key: count * len(study.target_levels) for key, count in counts.items() if count}
-    if table.value_counts(CELL).to_dict() != expected:
+    if table.value_counts(list(key)).to_dict() != expected:
         raise InputError(f"{path}: its rows are not those of the study; run snakemake again")
 
 
@@ -144,7 +151,8 @@ def _write(tables: Path, name: str, rows: pd.DataFrame | list[dict]) -> pd.DataF
 class _Task(NamedTuple):
     """Two strategies that are compared at a depth, under a recipe.
 
-    ``readings`` are budgets with metrics; ``cells`` are by data set, each with those of reference and strategy.
+    ``readings`` are budgets with metrics; ``cells`` are by data set, each with those of reference and strategy;
+    ``by_chance`` are the data sets on which standard training is not above chance at the depth.
     """
 
     study: Study
@@ -154,6 +162,7 @@ class _Task(NamedTuple):
     reference: str
     readings: list[tuple[str, str]]
     cells: dict[str, tuple[CellRuns, CellRuns]]
+    by_chance: list[str]
 
 
 class _Result(NamedTuple):
@@ -165,8 +174,9 @@ class _Result(NamedTuple):
     primary_differences: dict[int, list[np.ndarray]]
 
 
-def _tasks(study: Study, cells: dict[tuple, CellRuns]) -> list[_Task]:
+def _tasks(study: Study, cells: dict[tuple, CellRuns], targets: pd.DataFrame) -> list[_Task]:
     """Return every two strategies to compare, in the order of the tables."""
+    beaten = set(targets.loc[targets["above_chance"] == "no", CELL[:2]].itertuples(index=False, name=None))
     return [
         _Task(
             study,
@@ -179,6 +189,7 @@ def _tasks(study: Study, cells: dict[tuple, CellRuns]) -> list[_Task]:
                 name: (cells[name, depth, reference, recipe], cells[name, depth, strategy, recipe])
                 for name in study.datasets
             },
+            [name for name in study.datasets if (name, depth) in beaten],
         )
         for depth, recipe, (strategy, reference, readings) in itertools.product(
             study.depths, study.recipes, comparisons_of(study)
@@ -197,24 +208,38 @@ def _compare_two(task: _Task) -> _Result:
     for budget, metric in task.readings:
         key = pair | {"budget": budget, "metric": metric}
         both = key | {"freeze_ratio": ratio, "family": _family(task, budget, metric)}
-        readings = [read_pair(*task.cells[name], budget, metric) for name in study.datasets]
-        compared = paired_comparisons(
-            [reading.reference for reading in readings],
-            [reading.strategy for reading in readings],
-            seeds,
-            TEST_OVER_TRAIN,
-        )
-        # each data set alone and, last, all together
-        samples = [*([reading] for reading in readings), readings]
-        for name, sample, figures in zip((*study.datasets, "all"), samples, compared, strict=True):
-            result.comparisons.append({"dataset": name} | both | _comparison(study, sample, figures, metric))
-        for name, reading in zip(study.datasets, readings, strict=True):
+        readings = {name: read_pair(*task.cells[name], budget, metric) for name in study.datasets}
+        # what a training costs is known, whatever it has learned
+        by_chance = [] if METRICS[metric].is_ratio else task.by_chance
+        judged = [name for name in study.datasets if name not in by_chance]
+        # each data set alone and, last, all together; where there is none to judge, all the same
+        samples = {name: [name] for name in study.datasets} | {"all": judged or study.datasets}
+        for (name, sample), figures in zip(samples.items(), _figures(readings, seeds, judged), strict=True):
+            chance = {"not_above_chance": sum(each in by_chance for each in ([name] if name != "all" else readings))}
+            row = _comparison(study, [readings[each] for each in sample], figures, metric)
+            if sample[0] in by_chance:
+                row |= {"equivalence_p": np.nan, "verdict": NOT_ABOVE_CHANCE}
+            result.comparisons.append({"dataset": name} | both | row | chance)
+        for name, reading in readings.items():
             result.pairs.append(csv_rows(_pairs(reading, key | {"dataset": name})))
+        usable = [readings[name] for name in judged]
         if metric == "final_test_accuracy":
-            result.across.append(both | _across(study, readings))
+            result.across.append(both | _across(study, usable) | {"not_above_chance": len(by_chance)})
         if _is_primary(task, budget, metric):
-            result.primary_differences[task.depth] = [reading.differences for reading in readings]
+            result.primary_differences[task.depth] = [reading.differences for reading in usable] or [np.empty(0)]
     return result
+
+
+def _figures(readings: dict[str, Reading], seeds: list[int], judged: list[str]) -> list[PairedComparison]:
+    """Return the statistics of each data set alone and, last, of those together that are judged, if there are any."""
+    of_name = dict(zip(readings, seeds, strict=True))
+
+    def compared(names: Sequence[str]) -> list[PairedComparison]:
+        reference, strategy = ([getattr(readings[name], side) for name in names] for side in ("reference", "strategy"))
+        return paired_comparisons(reference, strategy, [of_name[name] for name in names], TEST_OVER_TRAIN)
+
+    every = compared(list(readings))
+    return [*every[:-1], compared(judged)[-1]] if 0 < len(judged) < len(readings) else every
 
 
 def _is_primary(task: _Task, budget: str, metric: str) -> bool:
@@ -249,7 +274,7 @@ def _comparison(study: Study, readings: list[Reading], figures: PairedComparison
     measure = METRICS[metric]
     margin = study.cost_margin if measure.is_ratio else study.equivalence_margin
     # the last digits of the logs decide nothing
-    said = verdict(round(figures.low, DIGITS), round(figures.high, DIGITS), margin)
+    said = verdict(round(figures.low, DIGITS), round(figures.high, DIGITS), margin, exact=measure.is_ratio)
     differences = [reading.differences for reading in readings]
     counts = [f"{status}_{side}" for status in ("diverged", "missing") for side in ("reference", "strategy")]
     return {
@@ -259,7 +284,7 @@ def _comparison(study: Study, readings: list[Reading], figures: PairedComparison
         "strategy_mean": mean("strategy"),
         "difference": figures.mean_difference,
         **{name: getattr(figures, name) for name in PairedComparison._fields if name != "mean_difference"},
-        "equivalence_p": two_one_sided_tests(differences, margin + 10.0**-DIGITS) if complete else np.nan,
+        "equivalence_p": two_one_sided_tests(differences, margin + 10.0**-DIGITS, measure.is_ratio),
         "read_reference": mean("read_reference"),
         "read_strategy": mean("read_strategy"),
         "verdict": {"better": "higher", "worse": "lower"}.get(said, said) if measure.is_ratio else said,
@@ -267,11 +292,15 @@ def _comparison(study: Study, readings: list[Reading], figures: PairedComparison
 
 
 def _across(study: Study, readings: list[Reading]) -> dict[str, Any]:
-    """Return the columns of a comparison whose unit is the data set; those without a pair are counted."""
+    """Return the columns of a comparison whose unit is the data set; those without a pair are counted.
+
+    Without any reading, no data set is above chance.
+    """
     usable = [reading.differences for reading in readings if len(reading.seeds)]
     missing = {"missing": len(readings) - len(usable)}
     if not usable:
-        counts = {"datasets": 0, "nonzero": 0, "can_be_significant": 0, "verdict": "undecided"}
+        said = "undecided" if readings else NOT_ABOVE_CHANCE
+        counts = {"datasets": 0, "nonzero": 0, "can_be_significant": 0, "verdict": said}
         empty = {*float_columns("across_datasets")} - {"freeze_ratio", "adjusted_p"}
         return dict.fromkeys(empty, np.nan) | missing | counts
     means = [round(differences.mean(), DIGITS) for differences in usable]
@@ -280,7 +309,6 @@ def _across(study: Study, readings: list[Reading]) -> dict[str, Any]:
     middle, mean = (estimate(usable, seed) for estimate in (interquartile_mean, cluster_mean))
     margin = study.equivalence_margin
     posterior = bayesian_signed_rank(means, margin, seed)
-    said = verdict(round(result.low, DIGITS), round(result.high, DIGITS), margin)
     return {
         **missing,
         **result._asdict(),
@@ -293,8 +321,7 @@ def _across(study: Study, readings: list[Reading]) -> dict[str, Any]:
         "probability_worse": posterior.left,
         "probability_equivalent": posterior.rope,
         "probability_better": posterior.right,
-        # data sets that all say the same claim nothing of others
-        "verdict": said if result.low < result.high else "undecided",
+        "verdict": verdict(round(result.low, DIGITS), round(result.high, DIGITS), margin),
     }
 
 

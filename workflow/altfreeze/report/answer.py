@@ -11,12 +11,14 @@ from altfreeze.report.words import (
     count,
     distance,
     interval_of_distances,
+    listed,
     margin_in_words,
     points,
     reference_in_words,
     side,
 )
 from altfreeze.study.grid import Study
+from altfreeze.vocabulary import NOT_ABOVE_CHANCE
 
 
 def answer(study: Study, comparisons: pd.DataFrame) -> str:
@@ -42,7 +44,14 @@ def answer(study: Study, comparisons: pd.DataFrame) -> str:
     strategy, reference, budget = study.primary
     row = overall(comparisons, "final_test_accuracy", depth, strategy, budget, reference)
     subject = f"{_frozen(depth, ratio)}, depth-{depth} networks"
-    against, pairs = reference_in_words(study.strategies[reference]["name"], budget), _pairs(study, row)
+    by_chance = _by_chance(comparisons)
+    if row.verdict == NOT_ABOVE_CHANCE:
+        where = f"any of the {len(by_chance)} data sets" if len(by_chance) > 1 else by_chance[0]
+        return (
+            f"No verdict on alternating freezing: standard training of depth-{depth} networks is not above chance on "
+            f"{where}, no better than to always name the largest class, so there is nothing to compare."
+        )
+    against, pairs = reference_in_words(study.strategies[reference]["name"], budget), _pairs(study, row, by_chance)
     if math.isnan(row.difference):
         return (
             f"Undecided: {subject} cannot be compared with {against}, "
@@ -78,7 +87,7 @@ def reason(study: Study, comparisons: pd.DataFrame) -> str:
         if not compared.any() or (strategy, reference, budget) == study.primary:
             continue
         row = overall(comparisons, "final_test_accuracy", depth, strategy, budget, reference)
-        if not math.isnan(row.difference):
+        if not math.isnan(row.difference) and row.verdict != NOT_ABOVE_CHANCE:
             against = reference_in_words(study.strategies[reference]["name"], budget)
             parts.append(f"{distance(row.difference, 'points')} {against} ({_in_brackets(row)}: {row.verdict})")
     operations = overall(comparisons, "flops_ratio", depth, strategy, "own").strategy_mean
@@ -183,8 +192,16 @@ def _frozen(depth: int, freeze_ratio: float) -> str:
     return f"with the lower {bottom} and the upper {depth - bottom} layers frozen in turn"
 
 
-def _pairs(study: Study, row: Any) -> str:
-    grid = f"{count(len(study.datasets), 'data set')} × {count(study.seeds, 'seed')}"
+def _by_chance(comparisons: pd.DataFrame) -> list[str]:
+    """Return the data sets on which standard training is not above chance where the primary comparison is made."""
+    primary = comparisons[(comparisons["family"] == "primary") & (comparisons["dataset"] != "all")]
+    return list(primary.loc[primary["verdict"] == NOT_ABOVE_CHANCE, "dataset"])
+
+
+def _pairs(study: Study, row: Any, by_chance: list[str]) -> str:
+    grid = f"{count(len(study.datasets) - len(by_chance), 'data set')} × {count(study.seeds, 'seed')}"
+    if by_chance:
+        grid += f", without {listed(by_chance)}, where standard training is not above chance"
     if row.dropped:
         missing = row.missing_reference + row.missing_strategy
         whose = f", {count(missing, 'run')} missing" if missing else ""

@@ -17,7 +17,7 @@ from altfreeze.freezing.schedules import split_index
 from altfreeze.report.words import CONTROLS, count, interval, listed, margin_in_words, points, side
 from altfreeze.statistics import mean_difference
 from altfreeze.study.grid import Study
-from altfreeze.vocabulary import EQUAL_BUDGETS
+from altfreeze.vocabulary import EQUAL_BUDGETS, NOT_ABOVE_CHANCE
 
 Tables = Mapping[str, pd.DataFrame]
 SIGNIFICANT = 0.05
@@ -328,8 +328,9 @@ def _select(study: Study, table: pd.DataFrame, **values: Any) -> pd.DataFrame:
 def _rows(
     study: Study, tables: Tables, references: list[str] | None = None, dataset: str | None = "all", **values: Any
 ) -> pd.DataFrame:
-    """Return rows of the table comparisons; a value None asks for all."""
-    rows = _select(study, tables["comparisons"], dataset=dataset, **values)
+    """Return rows of the table comparisons that say something; a value None asks for all."""
+    known = tables["comparisons"][tables["comparisons"]["verdict"] != NOT_ABOVE_CHANCE]
+    rows = _select(study, known, dataset=dataset, **values)
     return rows if references is None else rows[rows["reference"].isin(references)]
 
 
@@ -354,7 +355,9 @@ def _by_verdict(study: Study, rows: pd.DataFrame, **sentences: str) -> Finding |
         "better": f"{low} > 0 and {high} > {margin:g}",
         "worse": f"{high} < 0 and {low} < −{margin:g}",
         "equivalent": f"−{margin:g} ≤ {low} and {high} ≤ {margin:g}",
-        "undecided": f"{low} ≤ 0 ≤ {high}, and one of them is further than {margin:g} from 0",
+        "undecided": f"{low} ≤ 0 ≤ {high}, and one of them is further than {margin:g} from 0"
+        if row.low < row.high
+        else f"{low} and {high}: an interval without width",
     }
     left_out = f", {row.dropped} left out" if row.dropped else ""
     sentence = f"{sentences[row.verdict]} ({_shown(row)}; {count(row.pairs, 'pair')}{left_out})."
@@ -388,10 +391,8 @@ def _shown(row: Any) -> str:
 def _of(holds: pd.Series, rows: pd.DataFrame) -> str:
     """Return on how many of the data sets something holds, as text."""
     every, number = len(rows), int(holds.sum())
-    if number == 0:
-        return "no data set"
     if number < every:
-        return f"{number} of {every} data sets"
+        return f"{number} of {every} data sets" if number else "no data set"
     return {1: rows["dataset"].iloc[0], 2: "both data sets"}.get(every, f"all {every} data sets")
 
 

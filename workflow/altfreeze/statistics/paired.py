@@ -380,7 +380,7 @@ def _together(samples: list[_Sample]) -> PairedComparison:
     )
 
 
-def two_one_sided_tests(differences: Sequence[np.ndarray], margin: float) -> float:
+def two_one_sided_tests(differences: Sequence[np.ndarray], margin: float, exact: bool = False) -> float:
     """Return the p-value of the claim that the mean difference lies within a margin.
 
     The larger p of the two one-sided paired t tests that the mean is not above -margin and
@@ -395,19 +395,22 @@ def two_one_sided_tests(differences: Sequence[np.ndarray], margin: float) -> flo
         One array of paired differences per data set, every data set of the same weight.
     margin : float
         Above 0, in units of the differences.
+    exact : bool
+        As in `verdict`.
 
     Returns
     -------
     float
-        Between 0 and 1; NaN where a data set has fewer than 2 pairs. Where the differences of every
-        data set are all equal: 0 within the margin, its ends included, else 1.
+        Between 0 and 1; NaN where a data set has fewer than 2 pairs, and where the differences of every
+        data set are all equal: no spread, no test. Of exact values these give 0 within the margin, its
+        ends included, else 1.
     """
     if min(map(len, differences)) < 2:
         return np.nan
     estimate = _mean_of_means(differences)
     error, freedom = _standard_error(differences)
     if error <= ROUNDING * abs(estimate):
-        return 0.0 if abs(estimate) <= margin else 1.0
+        return float(abs(estimate) > margin) if exact else np.nan
     return float(special.stdtr(freedom, (abs(estimate) - margin) / error))
 
 
@@ -442,7 +445,7 @@ def median_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interv
     return Interval(float(np.median(ordered)), float(low), float(high))
 
 
-def verdict(low: float, high: float, margin: float) -> str:
+def verdict(low: float, high: float, margin: float, exact: bool = False) -> str:
     """Return what an interval of a difference says.
 
     Parameters
@@ -451,6 +454,8 @@ def verdict(low: float, high: float, margin: float) -> str:
         Ends of the interval; NaN where there is none.
     margin : float
         Differences within plus or minus this count as none.
+    exact : bool
+        Whether the values were computed, as costs are from plans, and not drawn: of them one is enough.
 
     Returns
     -------
@@ -458,8 +463,12 @@ def verdict(low: float, high: float, margin: float) -> str:
         ``equivalent`` where the interval lies within the margin, its ends included, be it
         on one side of 0 or not (two one-sided tests: D. J. Schuirmann, 1987,
         https://doi.org/10.1007/BF01068419, at half of one minus the confidence each);
-        else ``better`` or ``worse`` where it lies wholly above or below 0.
+        else ``better`` or ``worse`` where it lies wholly above or below 0. An interval without width
+        is ``undecided`` wherever it lies, but of exact values: draws that all say the same, or
+        one alone, do not say how far the next would be.
     """
+    if low == high and not exact:
+        return "undecided"
     if -margin <= low and high <= margin:
         return "equivalent"
     if low > 0:

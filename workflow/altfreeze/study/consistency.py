@@ -1,15 +1,17 @@
 """What the keys of a configuration demand of one another, and of the folder that the workflow is called in."""
 
 import inspect
+import itertools
 import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from altfreeze.freezing.strategy import STRATEGIES
+from altfreeze.freezing.schedules import split_index
+from altfreeze.freezing.strategy import STRATEGIES, defaults
 from altfreeze.study.entries import labelled
-from altfreeze.study.mistakes import Mistake, quoted
+from altfreeze.study.mistakes import KeyPath, Mistake, quoted
 
 _LONGEST_FILE_NAME = 255
 _CHECKS: list[Callable[..., Iterator[Mistake]]] = []
@@ -109,6 +111,74 @@ def _family_is_trained(
         if label not in labels:
             sentence = f"is not the label of a strategy; allowed: {', '.join(labels)}"
             yield ("family", position), f"{quoted(label)} {sentence}"
+
+
+def _ratios(config: dict[str, Any]) -> Iterator[Mistake]:
+    """Yield the ratios that split no network, or one as another does; 0 and 1 are standard training on purpose."""
+    entries = [{"name": entry} if isinstance(entry, str) else entry for entry in config["strategies"]]
+    takes = {
+        place: entry for place, entry in enumerate(entries) if "freeze_ratio" in STRATEGIES[entry["name"]].parameters
+    }
+    stated = {("strategies", place, "freeze_ratio"): entry.get("freeze_ratio") for place, entry in takes.items()}
+    used: dict[KeyPath, Any] = {path: ratio for path, ratio in stated.items() if ratio not in (None, "primary")}
+    if None in stated.values():
+        used |= {("freeze_ratios", place): ratio for place, ratio in enumerate(config["freeze_ratios"])}
+    for path, ratio in used.items():
+        for depth in config["depths"]:
+            bottom = split_index(ratio, depth)
+            if bottom in (0, depth) and ratio not in (0, 1):
+                sentence = f"leaves {bottom} of {depth} layers in the bottom group, so nothing would be frozen in turn"
+                yield path, f"{quoted(ratio)} {sentence}; allowed: 0 or 1, or a ratio that splits every depth"
+                break
+    if config["primary_freeze_ratio"] in (0, 1):
+        sentence = "is standard training, which the primary comparison is with; allowed: a ratio between 0 and 1"
+        yield ("primary_freeze_ratio",), f"{quoted(config['primary_freeze_ratio'])} {sentence}"
+    listed = [used[path] for path in used if path[0] == "freeze_ratios" and used[path] not in (0, 1)]
+    for one, other in itertools.combinations(listed, 2):
+        same = [depth for depth in config["depths"] if split_index(one, depth) == split_index(other, depth)]
+        if same:
+            sentence = f"both leave {split_index(one, same[0])} of {same[0]} layers in the bottom group"
+            yield (
+                ("freeze_ratios",),
+                f"{one:g} and {other:g} {sentence}; allowed: ratios that split every depth otherwise",
+            )
+
+
+def _phases(config: dict[str, Any]) -> Iterator[Mistake]:
+    """Yield the periods and unfreezings that the training ends before; the steps of an epoch are not known here."""
+    epochs, deepest = config["epochs_alternating"], max(config["depths"])
+    for place, entry in enumerate(config["strategies"]):
+        given = {"name": entry} if isinstance(entry, str) else entry
+        path: KeyPath = ("strategies", place)
+        if given["name"] in ("alternating", "random_half"):
+            period, unit = given.get("period", config["freeze_period"]), given.get("unit", config["freeze_unit"])
+            if unit == "epoch" and period >= epochs:
+                sentence = (
+                    f"epochs are a phase as long as the training of {epochs}, so the other group would never learn"
+                )
+                where: KeyPath = (*path, "period") if "period" in given else ("freeze_period",)
+                yield where, f"{quoted(period)} {sentence}; allowed: fewer than epochs_alternating"
+        if given["name"] == "gradual_unfreezing":
+            each = (defaults("gradual_unfreezing") | given)["epochs_per_layer"]
+            last = each * (deepest - 1)
+            if last >= epochs:
+                sentence = f"thaws the lowest of {deepest} layers after {last} epochs, and training ends at {epochs}"
+                where = (*path, "epochs_per_layer") if "epochs_per_layer" in given else path
+                yield (
+                    where,
+                    f"{quoted(given.get('epochs_per_layer', given['name']))} {sentence}; allowed: an earlier thaw",
+                )
+
+
+def idle_schedules(config: dict[str, Any]) -> Iterator[Mistake]:
+    """Yield the path of each key by which a strategy would not do what its name says, with a sentence on it.
+
+    Parameters
+    ----------
+    config : dict
+        Complete configuration without contradictions.
+    """
+    yield from dict.fromkeys([*_ratios(config), *_phases(config)])
 
 
 def contradictions(config: dict[str, Any], wrong: set[str]) -> Iterator[Mistake]:

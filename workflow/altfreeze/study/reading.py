@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from altfreeze.study import mistakes
-from altfreeze.study.consistency import contradictions
+from altfreeze.study.consistency import contradictions, idle_schedules
 from altfreeze.study.grid import Study
 from altfreeze.study.mistakes import key_of, quoted
 from altfreeze.study.schema import Configuration, keys
@@ -189,6 +189,28 @@ def check_files(config: dict[str, Any], files: Sequence[Path | str] = ()) -> Non
             missing.append(f"{_origin(key, config, layers, '--config')}: {key_of(key)}: {sentence}")
     if missing:
         raise InputError(*missing)
+
+
+def check_schedules(config: dict[str, Any], files: Sequence[Path | str] = ()) -> None:
+    """Check that every strategy freezes what its name says within the training.
+
+    Parameters
+    ----------
+    config, files
+        See `check_files`.
+
+    Raises
+    ------
+    InputError
+        With a line for each key by which it would not.
+    """
+    layers = {str(file): read(file) for file in files}
+    idle = [
+        f"{_origin(path, config, layers, '--config')}: {key_of(path)}: {sentence}"
+        for path, sentence in idle_schedules(config)
+    ]
+    if idle:
+        raise InputError(*idle)
 
 
 def load(*files: Path | str) -> dict[str, Any]:

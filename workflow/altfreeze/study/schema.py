@@ -68,7 +68,8 @@ folder of its own"""
     depths: Annotated[list[_Depth], _SOME, *EachOnce] = [4, 6, 8]
     """numbers of weight layers, the output layer included"""
     freeze_ratios: Annotated[list[Share], _SOME, *EachOnce] = [0.3, 0.5, 0.7]
-    """shares of the layers in the bottom group: its first round(ratio × depth) layers; 0 and 1 are standard training"""
+    """shares of the layers in the bottom group: its first round(ratio × depth) layers, which must differ at \
+every depth; 0 and 1 are standard training"""
     strategies: Annotated[list[Entry], _SOME] = [
         "alternating",
         "standard_half_updates",
@@ -106,7 +107,7 @@ depend on it"""
     """added to the gradient by sgd and adam, decoupled by adamw"""
 
     freeze_period: LargeCount = 1
-    """length of a phase, in `freeze_unit`"""
+    """length of a phase, in `freeze_unit`; fewer epochs than the training has"""
     freeze_unit: Literal["epoch", "step"] = "epoch"
     """what a phase is counted in: `epoch` or `step`"""
     first_to_learn: Literal["bottom", "top"] = "top"

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from scipy import special
 
 from altfreeze.data.split import split_of_seed
+from altfreeze.statistics.paired import CONFIDENCE
 from altfreeze.study.grid import Study
 from altfreeze.tables.schema import CELL, arrow_rows, columns, conform
 from altfreeze.vocabulary import CLOCKS
@@ -28,12 +30,45 @@ def _median_accuracy(accuracies: np.ndarray) -> float:
     return median if np.isfinite(median) else np.nan
 
 
+def above_chance(accuracies: np.ndarray, chance: float) -> str:
+    """Return whether runs beat the share of the largest class, which takes no training.
+
+    They do where the lower end of the 95 % t interval of their mean, over seeds, lies above it (Student, The
+    probable error of a mean, 1908, https://doi.org/10.2307/2331554). Runs that diverged are left out, as they are
+    of comparisons, unless they are so many that the median is one.
+
+    Parameters
+    ----------
+    accuracies : ndarray, shape (runs,)
+        NaN of a run that diverged.
+    chance : float
+        NaN where it is not known.
+
+    Returns
+    -------
+    {'yes', 'no', 'unknown'}
+        A run alone has no interval: it is ``no`` if it is not above chance itself, else ``unknown``.
+    """
+    ended = accuracies[~np.isnan(accuracies)]
+    if not len(accuracies) or np.isnan(chance):
+        return "unknown"
+    if np.isnan(_median_accuracy(accuracies)):
+        return "no"
+    half = 0.0
+    if len(ended) > 1:
+        half = special.stdtrit(len(ended) - 1, (1 + CONFIDENCE) / 2) * ended.std(ddof=1) / np.sqrt(len(ended))
+    if ended.mean() - half <= chance + SHARE_ROUNDING:
+        return "no"
+    return "yes" if len(ended) > 1 else "unknown"
+
+
 def calibrated_targets(
     study: Study, calibration: pd.DataFrame, classes: Mapping[str, np.ndarray | None]
 ) -> pd.DataFrame:
     """Return the targets that the final validation accuracies of the calibration runs give.
 
-    Of a missing run nobody knows how good it was: without it there is no median, and no target.
+    Of a missing run nobody knows how good it was: without it there is no median, and no target. Nor is there one
+    where standard training is not above chance: its share of the way from there to there is nothing.
 
     Parameters
     ----------
@@ -55,10 +90,12 @@ def calibrated_targets(
         chance = np.nan if y is None else _chance(study, dataset, depth, y)
         there = (runs["status"] != "missing").sum()
         whole = there == len(runs)
-        accuracy = _median_accuracy(runs["final_validation_accuracy"].to_numpy()) if whole else np.nan
+        accuracies = runs["final_validation_accuracy"].to_numpy()
+        accuracy = _median_accuracy(accuracies) if whole else np.nan
+        above = above_chance(accuracies, chance) if whole else "unknown"
         for level in study.target_levels:
-            target = chance + level * (accuracy - chance)
-            rows.append((dataset, depth, level, there, chance, accuracy, target))
+            target = np.nan if above == "no" else chance + level * (accuracy - chance)
+            rows.append((dataset, depth, level, there, chance, accuracy, above, target))
     return conform(pd.DataFrame(rows, columns=list(columns("targets"))), "targets", "targets")
 
 

@@ -19,7 +19,7 @@ from altfreeze.report.blocks.cells import (
 from altfreeze.report.selection import compared_rows, overall
 from altfreeze.report.words import count, interval, margin_in_words, percent, points
 from altfreeze.study.grid import Study
-from altfreeze.vocabulary import CLOCKS, EQUAL_BUDGETS
+from altfreeze.vocabulary import CLOCKS, EQUAL_BUDGETS, NOT_ABOVE_CHANCE
 
 # what each control of alternating training asks, by the name of its strategy
 QUESTIONS = {
@@ -56,6 +56,7 @@ def beyond_fewer_updates(study: Study, comparisons: pd.DataFrame) -> str:
         "worse": "Yes, but it ends worse than its updates explain.",
         "equivalent": f"No: within {margin}, it ends where half as many steps of standard training end.",
         "undecided": "Undecided.",
+        NOT_ABOVE_CHANCE: "No verdict: standard training is not above chance.",
     }
     halves = controls(study, comparisons)["standard_half_updates"]
     sentences = []

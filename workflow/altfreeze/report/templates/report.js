@@ -162,7 +162,7 @@
     const verdict = verdictOf(row);
     const letter = data.letters[verdict] + (row.dropped === "0" ? "" : data.letters["left out"]);
     const about = `${nameOf(key[0])}, depth ${key[1]}, ${key[2]}: ${inWords(row)}`;
-    const look = { class: `verdict ${verdict.replace(" ", "-")}`, title: about };
+    const look = { class: `verdict ${verdict.replaceAll(" ", "-")}`, title: about };
     const open = JSON.stringify(view.cell) === JSON.stringify(key);
     // one stop of the tabulator for the whole matrix; arrows move in it
     const state = { type: "button", "aria-label": about, "aria-pressed": open, tabindex: -1 };
