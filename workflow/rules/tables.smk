@@ -89,6 +89,7 @@ rule compare:
         calibration="<results>/tables/calibration.csv",
         times="<results>/tables/times_to_target.csv",
         reached="<results>/tables/reached.csv",
+        study="<results>/tables/study.json",
         schema="workflow/schemas/tables.schema.yaml",
     output:
         comparisons=report(
@@ -113,6 +114,7 @@ rule compare:
             )
             for table in ["trends", "times", "profiles", "matrix", "self_comparison", "variance", "seeds_needed"]
         ],
+        seals="<results>/tables/comparisons.json",
     log:
         "<logs>/compare.log",
     benchmark:
