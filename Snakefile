@@ -43,13 +43,12 @@ onstart:
 
 onsuccess:
     print(progress.success(), file=sys.stderr)
-    if Path(config["results"], "report.html").exists():
-        forget_partial_report()
-        print(Path(config["results"], "answer.txt").read_text(), file=sys.stderr)
-        print(f"The report: {Path(config['results'], 'report.html').resolve()}", file=sys.stderr)
+    forget_partial_report()
+    print(ending(), end="", file=sys.stderr)
 
 
 onerror:
-    print(progress.failure(log, workflow.execution_settings.keep_going), file=sys.stderr)
+    print(failed(log), file=sys.stderr)
     if workflow.execution_settings.keep_going:
         print(partial_report(), file=sys.stderr)
+    print(ending(), end="", file=sys.stderr)

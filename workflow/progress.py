@@ -7,19 +7,22 @@ workflow registers it in the process that a person called, never in a job's.
 import dataclasses
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
+from closing import why_silent
 from tqdm import tqdm
 
+_NOTHING = "Nothing to be done"
 # what Snakemake says beside events that a person must know
 _TOLD = (
     "Building DAG",
     "SLURM run ID",
-    "Nothing to be done",
+    _NOTHING,
     "Trying to restart",
     "Terminating processes",
     "Will exit after",
@@ -100,7 +103,7 @@ class _Failure:
     logs: list[str]
 
     def __post_init__(self) -> None:
-        self.said = excerpt(self.logs) or "(its log is empty: it was killed, or could not start)"
+        self.said = excerpt(self.logs) or why_silent(self.logs)
 
 
 class _FailureFormatter(logging.Formatter):
@@ -136,14 +139,25 @@ class Progress(logging.Handler):
         Snakemake's output settings: ``printshellcmds``, ``verbose``, ``debug_dag``, ``quiet``.
     jobs : callable
         Returns the jobs that are still to do, each with ``jobid`` and ``wildcards_dict``; called once that is known.
+    touches : callable
+        Returns whether jobs only make their outputs look new; called once that is known.
+    ending : callable
+        Returns what is printed where nothing is to be done, for which Snakemake has no hook.
     """
 
     # logging makes one for every handler
     lock: threading.RLock
 
-    def __init__(self, logger: logging.Logger, settings: Any, jobs: Callable[[], Iterable[Any]]) -> None:
+    def __init__(
+        self,
+        logger: logging.Logger,
+        settings: Any,
+        jobs: Callable[[], Iterable[Any]],
+        touches: Callable[[], bool] = lambda: False,
+        ending: Callable[[], str] = str,
+    ) -> None:
         super().__init__()
-        self._jobs = jobs
+        self._jobs, self._touches, self._ending = jobs, touches, ending
         # by job: its runs, its message, its rule and start, its failure
         self._runs: dict[int, int] = {}
         self._said: dict[int, str] = {}
@@ -154,7 +168,7 @@ class Progress(logging.Handler):
         self._seconds: dict[str, list[float]] = {}
         self._total = self._runs_total = self._done = self._runs_done = self._tenths = 0
         self._called = self._started = self._printed = time.monotonic()
-        self._working, self._ended = False, threading.Event()
+        self._working, self._stopping, self._ended = False, False, threading.Event()
         self._bar: tqdm | None = None
         self._stream: TextIO | None = None
         handlers: list[Any] = [handler for handler in logger.handlers if handler.name == "DefaultStreamHandler"]
@@ -177,12 +191,15 @@ class Progress(logging.Handler):
         """
         event = getattr(record, "event", None)
         note = getattr(self, f"_note_{event}", None)
+        self._stopping |= event is None and str(record.msg).startswith("Terminating processes")
         try:
             if note:
                 note(record)
             if self._usual and self._is_told(record, event):
                 self._hide()
                 self._usual.handle(record)
+            if event is None and str(record.msg).startswith(_NOTHING):
+                print(self._ending(), end="", file=sys.stderr, flush=True)
             if event in {"job_finished", "job_error", "group_error"}:
                 self._show()
         except Exception:
@@ -213,7 +230,8 @@ class Progress(logging.Handler):
         self._started = self._printed = time.monotonic()
         self._count_of = {rule: count for rule, count in record.stats.items() if rule != "total"}
         self._total = record.stats["total"]
-        for job in self._jobs():
+        # to touch is not to train
+        for job in () if self._touches() else self._jobs():
             first, _, last = job.wildcards_dict.get("seeds", "").partition("-")
             if last:
                 self._runs[job.jobid] = int(last) - int(first) + 1
@@ -257,8 +275,9 @@ class Progress(logging.Handler):
 
     def _note_failures(self, record: Any, jobs: list[dict[str, Any]]) -> None:
         failures = [_Failure(job["jobid"], self._describe(job), list(job["log"])) for job in jobs]
-        # Ctrl-C reaches the jobs too
-        record.failures = [failure for failure in failures if not failure.said.endswith("KeyboardInterrupt")]
+        # Ctrl-C reaches the jobs too, whatever they say of it
+        interrupted = [failure for failure in failures if self._stopping or failure.said.endswith("KeyboardInterrupt")]
+        record.failures = [failure for failure in failures if failure not in interrupted]
         for failure in record.failures:
             self._begun.pop(failure.job, None)
             self._failed[failure.job] = failure
@@ -331,6 +350,7 @@ class Progress(logging.Handler):
         left = {job.jobid for job in self._jobs()}
         trained = sum(runs for job, runs in self._runs.items() if job not in left)
         done = f"{self._total - len(left):,} of {_count(self._total, 'job')}"
+        done += " touched, nothing run" if self._touches() else ""
         done += f", {_count(trained, 'run')} trained" if self._runs_total else ""
         return f"{done}, {duration(time.monotonic() - self._called)}"
 
@@ -344,7 +364,7 @@ class Progress(logging.Handler):
         self._end()
         return f"Done: {self._so_far()}."
 
-    def failure(self, logs: Iterable[str], keep_going: bool) -> str:
+    def failure(self, logs: Iterable[str], keep_going: bool, heal: str = "") -> str:
         """Take the line away and return what was done, what failed and what to do next.
 
         Parameters
@@ -353,6 +373,8 @@ class Progress(logging.Handler):
             Log files of Snakemake.
         keep_going : bool
             Whether the jobs that do not need a failed one were done all the same.
+        heal : str
+            What must be done first, if anything.
 
         Returns
         -------
@@ -362,6 +384,7 @@ class Progress(logging.Handler):
         self._end()
         lines = [f"Stopped: {self._so_far()}."]
         advice = "give the same command again: what is done stays done."
+        advice = f"{heal}; then {advice}" if heal else advice
         if self._failed:
             lines[0] = f"Stopped: {self._so_far()}; {_count(len(self._failed), 'job')} failed:"
             named = list(self._failed.values())[:_NAMED]

@@ -832,6 +832,12 @@ def by_snakemake(clone, *arguments):
         (["--config", "learning_rate=nan"], None, "--config: learning_rate: NaN"),
         (["--config", "study=$(touch x)"], None, '--config: study: "$(touch x)"'),
         (["--config", "datasets=iris"], None, '--config: datasets: "iris"'),
+        (["--config", "results=.git"], None, '--config: results: ".git" lies in .git, a folder of other'),
+        (
+            ["--config", "results=.venv/x"],
+            None,
+            '--config: results: ".venv/x" lies in .venv, a folder of other programs',
+        ),
         (["--config", "results=workflow"], None, '--config: results: "workflow" holds the workflow itself'),
     ],
     ids=lambda value: str(value)[:30],

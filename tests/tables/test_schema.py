@@ -16,6 +16,7 @@ from altfreeze.tables.schema import (
     csv_header,
     csv_rows,
     load_schema,
+    read_categories,
     read_table,
     table_csv,
     write_table,
@@ -61,7 +62,8 @@ def test_columns_are_described_in_the_words_of_the_vocabulary():
 def test_every_column_has_a_type_and_a_meaning():
     for table in load_schema():
         for name, column in columns(table).items():
-            assert column.keys() == {"type", "description"}, (table, name)
+            assert column.keys() - {"min", "max"} == {"type", "description"}, (table, name)
+            assert column["type"] != "str" or column.keys() == {"type", "description"}
             assert column["type"] in ("int", "float", "str")
 
 
@@ -90,6 +92,38 @@ def test_tables_survive_reading_bitwise(whole, tables, tmp_path):
     for name in set(tables) - {"epochs"}:
         write_table(tables[name], tmp_path / "again.csv")
         assert (tmp_path / "again.csv").read_bytes() == (whole / "tables" / f"{name}.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("final_test_accuracy", 1.7, r"1\.7 in row 2; allowed: 0 to 1$"),
+        ("best_validation_accuracy", -0.1, r"-0\.1 in row 2; allowed: 0 to 1$"),
+        ("seconds", float("inf"), "inf in row 2; allowed: 0 or more$"),
+        ("flops", -1, "-1 in row 2; allowed: 0 or more$"),
+        ("epochs", -2.5, r"-2\.5 in row 2; allowed: 0 or more$"),
+    ],
+)
+def test_a_number_out_of_its_range_is_one_line_with_column_and_row(tables, tmp_path, column, value, words):
+    frame = tables["runs"].copy()
+    frame.loc[1, column] = value
+    write_table(frame, tmp_path / "runs.csv")
+    with pytest.raises(InputError, match=rf"runs\.csv: column {column}: {words}") as caught:
+        read_table(tmp_path / "runs.csv", "runs")
+    assert len(caught.value.args) == 1
+
+
+def test_infinity_stands_only_where_a_column_allows_it(tables, tmp_path):
+    frame = tables["epochs"].copy()
+    frame.loc[1, "train_loss"] = float("inf")
+    assert conform(frame, "epochs", "epochs").loc[1, "train_loss"] == float("inf")
+    frame.loc[1, "validation_accuracy"] = 1.7
+    frame.to_parquet(tmp_path / "epochs.parquet", index=False)
+    with pytest.raises(InputError, match=r"validation_accuracy: 1\.7 in row 2; allowed: 0 to 1"):
+        read_categories(tmp_path / "epochs.parquet", "epochs", ["seed", "validation_accuracy"])
+    compared = pd.DataFrame([dict.fromkeys(columns("pairs"), 0) | {"difference": -float("inf")}])
+    with pytest.raises(InputError, match="difference: -inf in row 1; allowed: finite numbers"):
+        conform(compared, "pairs", "pairs")
 
 
 texts = st.text(st.sampled_from('a ",\n\r|é'), min_size=1, max_size=4)

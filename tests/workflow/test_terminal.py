@@ -8,8 +8,11 @@ import os
 import pty
 import re
 import select
+import shutil
+import signal
 import struct
 import subprocess
+import sys
 import termios
 import time
 from pathlib import Path
@@ -21,7 +24,13 @@ import pytest
 import yaml
 from altfreeze.report.words import signed_points
 from altfreeze.support.errors import InputError
+<<<<<<< HEAD
 from builders import make_study
+=======
+from builders import ROOT, make_study
+from closing import clock_advice, last_lines, why_silent
+from guard import hold, unusable_place
+>>>>>>> faults
 from progress import Progress, duration, excerpt
 
 STUDY = {
@@ -38,6 +47,7 @@ STUDY = {
     "calibration_seeds": 3,
     "timing_rounds": 6,
 }
+WORKFLOW = str(ROOT / "workflow")
 COMMAND = ["snakemake", "--cores", "2", "--configfile", "study.yaml"]
 
 
@@ -170,8 +180,130 @@ def test_on_a_terminal_one_line_is_redrawn_and_gone_at_the_end(clone):
     assert not re.search(r"\d of \d+ runs trained[^\r\n]*\r?\n", written)
     left = [line for line in screen(written) if line]
     assert not [line for line in left if re.search(r"\d of \d+ runs trained", line)]
-    assert left[-1].startswith("The report: ")
-    assert re.match(r"Done: (\d+) of \1 jobs, \d+ runs trained, ", left[-3])
+    assert left[-1].startswith("The report is older than what it is made of: ")
+    assert re.match(r"Done: (\d+) of \1 jobs, \d+ runs trained, ", left[-2])
+
+
+def test_the_answer_of_another_configuration_is_not_printed_and_nothing_is_trained_that_was_not(clone, tmp_path):
+    assert call(clone.folder).returncode == 0
+    # what is touched counts as made of its configuration
+    folder = shutil.copytree(clone.folder, tmp_path / "clone")
+    (folder / "more.yaml").write_text(yaml.safe_dump(STUDY | {"seeds": 6, "learning_rate": 0.05}))
+    results = folder / "results/terminal"
+    answer = (results / "answer.txt").read_text().strip()
+    nothing = call(folder)
+    assert f"Nothing to be done (all requested files are present and up to date).\n{answer}" in nothing.stdout
+    assert nothing.stdout.endswith(f"\n\nThe report: {results / 'report.html'}\n")
+    for arguments in (["--until", "data"], ["--touch"]):
+        done = call(folder, "--configfile", "more.yaml", *arguments)
+        assert done.returncode == 0, done.stdout
+        assert answer not in done.stdout
+        assert "trained" not in done.stdout
+        said = "The report is of another configuration than this one (after --touch, --forceall makes it anew): "
+        assert done.stdout.endswith(f"{said}{results / 'report.html'}\n")
+    assert re.search(r"^Done: (\d+) of \1 jobs touched, nothing run, ", done.stdout, flags=re.M)
+
+
+def test_the_answer_is_of_the_newest_tables_and_runs(clone, tmp_path):
+    config = make_study(**STUDY).config | {"results": str(tmp_path)}
+    packs = [pack.stem for pack in make_study(**STUDY).packs]
+    assert last_lines(config, packs) == ""
+    shutil.copytree(clone.folder / "results/terminal", tmp_path, dirs_exist_ok=True)
+    record = tmp_path / "tables" / "study.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"config": config}))
+    report = tmp_path / "report.html"
+    now = time.time()
+    in_order = [*(tmp_path / "runs" / f"{pack}.json" for pack in packs), *tmp_path.glob("tables/*"), report]
+    for place, path in enumerate(sorted(in_order, key=in_order.index)):
+        os.utime(path, (now + place, now + place))
+    os.utime(record, (now + len(packs), now + len(packs)))
+    current = f"{(tmp_path / 'answer.txt').read_text().strip()}\n\nThe report: {report}"
+    assert last_lines(config | {"checkpoint_seconds": 7.0}, packs) == current
+    assert "another configuration" in last_lines(config | {"seeds": 5}, packs)
+    for path in (tmp_path / "tables" / "pairs.csv", tmp_path / "runs" / f"{packs[-1]}.json"):
+        before = path.stat()
+        os.utime(path, (now + 9999, now + 9999))
+        assert last_lines(config, packs) == f"The report is older than what it is made of: {report}"
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert last_lines(config, packs) == current
+    path.unlink()
+    assert last_lines(config, packs) == f"The report is older than what it is made of: {report}"
+
+
+def test_on_a_terminal_the_answer_is_broken_at_words(clone):
+    written, status = on_a_terminal(clone.folder, "--forcerun", "compare")
+    assert status == 0, written
+    answer = (clone.folder / "results/terminal/answer.txt").read_text()
+    lines = screen(written)
+    first = next(place for place, line in enumerate(lines) if answer.startswith(line) and line)
+    said = lines[first : lines.index("", first)]
+    assert " ".join(said) == answer.strip()
+    assert 80 < max(map(len, said)) <= 100
+
+
+def start(folder, *arguments):
+    """Start a call in a session of its own."""
+    command = [*COMMAND, *map(str, arguments)]
+    where = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}
+    return subprocess.Popen(command, cwd=folder, **where)
+
+
+def holder(folder):
+    """Start a process that locks a folder of results, and return when it did."""
+    code = f"import guard, time; guard.hold({str(folder)!r}); print('held', flush=True); time.sleep(600)"
+    environment = os.environ | {"PYTHONPATH": WORKFLOW}
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_folder_of_results_has_one_call_at_a_time_until_that_dies(clone):
+    forced = ("--forcerun", "data", "--until", "data")
+    process = holder(clone.folder / "results/terminal")
+    try:
+        before = (clone.folder / "results/terminal/data/iris.npz").stat().st_mtime_ns
+        refused = call(clone.folder, *forced)
+        (said,) = [line for line in refused.stdout.splitlines() if line.startswith("altfreeze: ")]
+        assert refused.returncode != 0
+        assert said.startswith("altfreeze: results/terminal: another call works on this folder of results (process ")
+        assert f"(process {process.pid} on " in said
+        assert "Traceback" not in refused.stdout
+        assert (clone.folder / "results/terminal/data/iris.npz").stat().st_mtime_ns == before
+        # what writes nothing may look on
+        assert call(clone.folder, "--summary").returncode == 0
+        assert call(clone.folder, *forced, "--dry-run").returncode == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert call(clone.folder, *forced).returncode == 0
+
+
+def test_two_studies_run_beside_each_other_in_one_clone(clone):
+    (clone.folder / "beside.yaml").write_text(yaml.safe_dump(STUDY | {"results": "results/beside"}))
+    forced = ("--forcerun", "data", "--until", "data")
+    others = [start(clone.folder, *forced), start(clone.folder, "--configfile", "beside.yaml", *forced)]
+    assert [(other.communicate()[0], other.returncode)[1] for other in others] == [0, 0]
+    # nothing is left behind that another call would have to unlock
+    assert not list((clone.folder / ".snakemake").glob("locks/*"))
+
+
+def test_a_second_interruption_is_a_line(clone):
+    process = start(clone.folder, "--forcerun", "train", "--until", "train")
+    printed = ""
+    while "runs to train" not in printed:
+        printed += process.stdout.readline()
+    time.sleep(5)
+    for _ in range(2):
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.3)
+    printed += process.communicate(timeout=60)[0]
+    assert process.returncode == 1
+    assert printed.count("The jobs that run are being ended; once more, and this call ends") == 1
+    assert "Traceback" not in printed
+    assert "{" not in printed
+    assert "failed" not in printed
+    assert "Give the same command again: what is done stays done." in printed
+    assert call(clone.folder).returncode == 0
 
 
 def test_a_failed_job_is_told_once_with_its_log_and_what_to_do(clone):
@@ -252,6 +384,50 @@ def test_snakemakes_usual_output_can_be_had_back(clone):
 def test_durations_in_words(seconds, words):
     assert duration(seconds) == words
     assert duration(seconds, 1) == " ".join(words.split()[:2])
+
+
+def test_a_place_where_snakemake_cannot_work_is_one_line(tmp_path, monkeypatch):
+    assert unusable_place("/home/me/altfreeze", tmp_path) == ""
+    assert unusable_place("/home/{b}/altfreeze", tmp_path).startswith("/home/{b}/altfreeze: its name has a brace, ")
+    monkeypatch.setattr(os, "access", lambda path, _: False)
+    said = unusable_place("/home/me/altfreeze", tmp_path)
+    assert said.startswith(f"{tmp_path / '.snakemake'}: this user may not write there")
+
+
+def test_the_folder_of_a_killed_call_that_sent_jobs_is_free_only_when_its_lock_is_deleted(tmp_path):
+    """Jobs in a queue outlive the call that waits for them."""
+    code = f"import guard; guard.hold({str(tmp_path)!r}, True); {{}}"
+    for ending, left in (("print()", False), ("import os; os.kill(os.getpid(), 9)", True)):
+        subprocess.run([sys.executable, "-c", code.format(ending)], env=os.environ | {"PYTHONPATH": WORKFLOW})
+        assert bool((tmp_path / ".lock").read_text()) == left
+    with pytest.raises(InputError, match=r"\.lock: a call that was killed \(process \d+ on .*\) may have left jobs"):
+        hold(tmp_path)
+    (tmp_path / ".lock").unlink()
+    code = f"import guard; guard.hold({str(tmp_path)!r})"
+    subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": WORKFLOW}, check=True)
+
+
+def test_files_of_the_future_are_told_with_the_command_that_heals(tmp_path):
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    (folder / "now.csv").write_text("")
+    assert clock_advice(folder) == ""
+    (folder / "later.csv").write_text("")
+    os.utime(folder / "later.csv", (time.time() + 86400, time.time() + 86400))
+    said = clock_advice(folder)
+    assert said.startswith(f"1 file is newer than now, as the clock went back: {folder / 'later.csv'}; ")
+    command = said.partition("make them old by ")[2]
+    subprocess.run(command, shell=True, check=True)
+    assert clock_advice(folder) == ""
+
+
+def test_a_job_without_a_word_is_said_to_lack_room_where_the_disk_is_full(tmp_path, monkeypatch):
+    log = tmp_path / "logs" / "train.log"
+    assert why_silent([log]) == "(its log is empty: it was killed, or could not start)"
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
+    assert why_silent([log]) == (
+        f"(its log is empty, and the disk of {tmp_path} is full: 1 MiB are left; make room there)"
+    )
 
 
 def test_an_excerpt_is_the_known_mistake_or_the_end_of_each_log(tmp_path):

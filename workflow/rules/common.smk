@@ -10,6 +10,12 @@ from pathlib import Path
 # jobs run the package of this checkout, installed or not, and notebooks a kernel of its environment
 PACKAGE_ROOT = str(Path(workflow.basedir) / "workflow")
 sys.path.insert(0, PACKAGE_ROOT)
+
+from guard import hold, interrupt_once, unusable_place
+
+if told := unusable_place(PACKAGE_ROOT):
+    sys.exit(f"altfreeze: {told}")
+
 shell.prefix(
     f"set -euo pipefail; export JUPYTER_PREFER_ENV_PATH=1 PYTHONPATH={shlex.quote(PACKAGE_ROOT)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
 )
@@ -33,9 +39,16 @@ except InputError as error:
 
 # one line of progress for the person who called; a job's process and a dry run print as Snakemake does
 if workflow.is_main_process and not workflow.output_settings.dryrun:
+    from closing import clock_advice, last_lines
     from progress import Progress
 
-    progress = Progress(workflow.logger_manager.logger, workflow.output_settings, lambda: workflow.dag.needrun_jobs())
+    progress = Progress(
+        workflow.logger_manager.logger,
+        workflow.output_settings,
+        jobs=lambda: workflow.dag.needrun_jobs(),
+        touches=lambda: workflow.touch,
+        ending=lambda: ending(),
+    )
 
 
 study = Study(config)
@@ -72,9 +85,13 @@ wildcard_constraints:
 
 
 def write_study():
-    """Write the study where jobs read it."""
+    """Write the study where jobs read it, once no other call works there."""
     try:
+        hold(config["results"], workflow.non_local_exec)
+        interrupt_once()
         write_json(STUDY_FILE, config)
+    except InputError as error:
+        sys.exit(f"altfreeze: {error}")
     except OSError as error:
         sys.exit(f"altfreeze: {error.filename}: {error.strerror}")
 
@@ -141,8 +158,19 @@ def partial_report():
 def forget_partial_report():
     """Remove the partial report of a study that is whole by now."""
     whole, partial = Path(config["results"], "report.html"), Path(config["results"], "partial", "report.html")
-    if partial.exists() and whole.stat().st_mtime > partial.stat().st_mtime:
+    if partial.exists() and whole.exists() and whole.stat().st_mtime > partial.stat().st_mtime:
         shutil.rmtree(partial.parent)
+
+
+def failed(logs):
+    """Return what a call that failed did and what to do next."""
+    return progress.failure(logs, workflow.execution_settings.keep_going, clock_advice(config["results"]))
+
+
+def ending():
+    """Return the last lines of a call, each with its end."""
+    lines = last_lines(config, [pack.stem for pack in PACKS])
+    return f"{lines}\n" if lines else ""
 
 
 def page_notebook(wildcards):

@@ -113,6 +113,7 @@ rule report:
         trends="<results>/tables/trends.csv",
         speedups="<results>/tables/speedups.csv",
         study="<results>/tables/study.json",
+        seals="<results>/tables/comparisons.json",
         pages=expand("<results>/notebooks/{page}.html", page=PAGES),
         templates=[
             "workflow/altfreeze/report/templates/methods.html.j2",

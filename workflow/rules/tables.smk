@@ -90,6 +90,7 @@ rule compare:
         targets="<results>/tables/targets.csv",
         times="<results>/tables/times_to_target.csv",
         reached="<results>/tables/reached.csv",
+        study="<results>/tables/study.json",
         schema="workflow/schemas/tables.schema.yaml",
     output:
         comparisons=report(
@@ -114,6 +115,7 @@ rule compare:
             )
             for table in ["trends", "times", "profiles", "matrix", "self_comparison", "variance", "seeds_needed"]
         ],
+        seals="<results>/tables/comparisons.json",
     log:
         "<logs>/compare.log",
     benchmark:

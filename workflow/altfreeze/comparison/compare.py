@@ -25,7 +25,7 @@ from altfreeze.statistics import (
 )
 from altfreeze.study.grid import Study, share_parameters
 from altfreeze.support.errors import InputError
-from altfreeze.support.files import atomic_output
+from altfreeze.support.files import atomic_output, write_json
 from altfreeze.support.parallel import in_order
 from altfreeze.support.randomness import stream_seed
 from altfreeze.tables.schema import (
@@ -40,7 +40,12 @@ from altfreeze.tables.schema import (
     read_table,
     write_table,
 )
+<<<<<<< HEAD
 from altfreeze.vocabulary import EQUAL_BUDGETS, METRICS, NOT_ABOVE_CHANCE
+=======
+from altfreeze.tables.seals import seals
+from altfreeze.vocabulary import EQUAL_BUDGETS, METRICS
+>>>>>>> faults
 
 # of a run's rows: each seed draws its own split
 TEST_OVER_TRAIN = TEST_SHARE / (1 - VALIDATION_SHARE - TEST_SHARE)
@@ -79,7 +84,8 @@ def comparisons_of(study: Study) -> list[tuple[str, str, list[tuple[str, str]]]]
 def compare(study: Study, tables: Path | str, threads: int = 1) -> None:
     """Write every table that compares.
 
-    These are ``comparisons.csv``, ``pairs.csv``, ``across_datasets.csv`` and those of `altfreeze.comparison.secondary`.
+    These are ``comparisons.csv``, ``pairs.csv``, ``across_datasets.csv`` and those of `altfreeze.comparison.secondary`;
+    ``comparisons.json`` holds their seals.
 
     Runs are paired by seed. A seed of which a run diverged or is missing is left out of the pairs of
     that comparison and counted in ``dropped``, and so are all seeds where a strategy's
@@ -97,7 +103,7 @@ def compare(study: Study, tables: Path | str, threads: int = 1) -> None:
     Raises
     ------
     InputError
-        With one line, if a table is missing or lacks a run of the study.
+        With one line, if a table is missing, was changed or lacks a run of the study.
     """
     tables = Path(tables)
     runs, times, reached, calibration, targets = (
@@ -121,6 +127,7 @@ def compare(study: Study, tables: Path | str, threads: int = 1) -> None:
             primary_differences |= result.primary_differences
             pairs.writelines(result.pairs)
     comparisons = _write(tables, "comparisons", rows)
+<<<<<<< HEAD
     _write(tables, "across_datasets", _adjusted(pd.DataFrame(across)))
 
     # where nothing was learned there is nothing to rank
@@ -131,6 +138,22 @@ def compare(study: Study, tables: Path | str, threads: int = 1) -> None:
     _write(tables, "self_comparison", secondary.self_comparison(study, runs, calibration))
     _write(tables, "variance", secondary.variance(study, runs))
     _write(tables, "seeds_needed", secondary.seeds(study, primary_differences))
+=======
+    compared = {
+        "across_datasets": _adjusted(pd.DataFrame(across)),
+        "trends": secondary.trends(study, comparisons),
+        "times": secondary.times(study, runs, times, threads),
+        "profiles": secondary.profiles(study, reached),
+        "matrix": secondary.matrix(study, runs),
+        "self_comparison": secondary.self_comparison(study, runs, calibration),
+        "variance": secondary.variance(study, runs),
+        "seeds_needed": secondary.seeds(study, primary_differences),
+    }
+    for name, table in compared.items():
+        _write(tables, name, table)
+    sealed = seals(tables, [f"{name}.csv" for name in ("comparisons", "pairs", *compared)])
+    write_json(tables / "comparisons.json", {"tables": sealed})
+>>>>>>> faults
 
 
 def _check_levels(

@@ -14,6 +14,8 @@ from altfreeze.study.entries import labelled
 from altfreeze.study.mistakes import KeyPath, Mistake, quoted
 
 _LONGEST_FILE_NAME = 255
+# folders of git, of environments and of Snakemake itself
+_NOT_FOR_RESULTS = (".git", ".venv", ".snakemake", ".conda", "__pycache__")
 _CHECKS: list[Callable[..., Iterator[Mistake]]] = []
 
 
@@ -32,6 +34,8 @@ def _results_are_apart(results: str) -> Iterator[Mistake]:
         mistake = "is the folder of the workflow, or one around it; allowed: another folder"
     elif folder.is_relative_to(here / "workflow"):
         mistake = "holds the workflow itself; allowed: another folder"
+    elif used := [part for part in folder.parts if part in _NOT_FOR_RESULTS]:
+        mistake = f"lies in {used[0]}, a folder of other programs; allowed: another folder"
     elif any(len(os.fsencode(part)) > _LONGEST_FILE_NAME for part in folder.parts):
         mistake = f"has a name of more than {_LONGEST_FILE_NAME} bytes; allowed: shorter names"
     if mistake:

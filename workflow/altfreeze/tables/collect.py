@@ -28,6 +28,7 @@ from altfreeze.tables.schema import (
     read_table,
     write_table,
 )
+from altfreeze.tables.seals import seals
 from altfreeze.tables.targets import calibrated_targets, reached_targets
 
 # mistakes of one study that are named; more are counted
@@ -35,7 +36,7 @@ MOST_NAMED = 20
 
 
 def collect(study: Study, results: Path | str, tables: Path | str, threads: int = 1, missing: str = "refuse") -> None:
-    """Write the tables of the runs, and ``study.json``.
+    """Write the tables of the runs, and ``study.json``: the study, where it was run and the tables' seals.
 
     These are ``epochs.parquet``, ``runs.csv``, ``packs.csv``, ``calibration.csv``, ``targets.csv``,
     ``times_to_target.csv``, ``reached.csv``, ``tuning.csv``, ``speedups.csv`` and
@@ -89,7 +90,7 @@ def collect(study: Study, results: Path | str, tables: Path | str, threads: int 
             [*given.mistakes, *packs.mistakes, *untimed] if missing == "refuse" else [],
         )
         times_to_target = frame_of("times_to_target", times, origin)
-        for name, table in {
+        collected = {
             "runs": frame_of("runs", runs, origin),
             "packs": packs.table(origin),
             "calibration": calibration,
@@ -98,9 +99,12 @@ def collect(study: Study, results: Path | str, tables: Path | str, threads: int 
             "reached": reached_targets(times_to_target, _levels(study)),
             "tuning": given.tuning,
             "speedups": speed,
-        }.items():
+        }
+        for name, table in collected.items():
             write_table(table, tables / f"{name}.csv")
-        write_json(tables / "study.json", {"config": study.config, "provenance": packs.provenance()})
+    sealed = seals(tables, ["epochs.parquet", "gradient_flow.parquet", *(f"{name}.csv" for name in collected)])
+    record = {"config": study.config, "provenance": packs.provenance(), "tables": sealed}
+    write_json(tables / "study.json", record)
 
 
 # ---- what the packs are read with

@@ -15,6 +15,7 @@ from pyarrow import compute, csv, parquet
 
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import atomic_output
+from altfreeze.tables.seals import check_seal
 
 SCHEMA_PATH = Path(__file__).parents[2] / "schemas" / "tables.schema.yaml"
 CELL = ["dataset", "depth", "strategy", "recipe"]
@@ -26,15 +27,17 @@ GROUP_ROWS = 2**18
 ROUNDING = 1e-8
 # of a difference of shares, what the digits of the logs leave
 DIGITS = 8
+# by which a number may leave its range: sums of shares are not exact
+SLACK = 1e-6
 
 
 @functools.cache
-def load_schema() -> dict[str, dict[str, dict[str, str]]]:
-    """Return table to column to its ``type`` and ``description``."""
+def load_schema() -> dict[str, dict[str, dict[str, Any]]]:
+    """Return table to column to its ``type``, ``description`` and, where it has a range, ``min`` and ``max``."""
     return yaml.safe_load(SCHEMA_PATH.read_text(encoding="utf-8"))
 
 
-def columns(table: str) -> dict[str, dict[str, str]]:
+def columns(table: str) -> dict[str, dict[str, Any]]:
     """Return the columns of a table in their order.
 
     Parameters
@@ -45,7 +48,7 @@ def columns(table: str) -> dict[str, dict[str, str]]:
     Returns
     -------
     dict of str to dict
-        Column to its ``type`` and ``description``.
+        Column to its ``type``, ``description`` and, where it has a range, ``min`` and ``max``.
     """
     return load_schema()[table]
 
@@ -74,7 +77,7 @@ def conform(frame: pd.DataFrame, table: str, origin: str) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If a column is missing or unknown, or a value is not of its type.
+        If a column is missing or unknown, or a value is not of its type or out of its range.
     """
     schema = columns(table)
     if frame.shape == (0, 0):
@@ -87,9 +90,29 @@ def conform(frame: pd.DataFrame, table: str, origin: str) -> pd.DataFrame:
         if column["type"] != "float" and missing.any():
             raise InputError(f"{origin}: column {name}: a value is missing in row {int(missing.argmax()) + 1}")
     try:
-        return frame[list(schema)].astype({name: types[column["type"]] for name, column in schema.items()})
+        frame = frame[list(schema)].astype({name: types[column["type"]] for name, column in schema.items()})
     except (ValueError, TypeError) as error:
         raise InputError(f"{origin}: a value is not of its column's type: {error}") from None
+    _check_ranges(frame, table, origin)
+    return frame
+
+
+def _check_ranges(frame: pd.DataFrame, table: str, origin: str) -> None:
+    """Refuse numbers out of the range of their column; infinity is in none but where ``max`` says so."""
+    for name in frame.columns:
+        column = columns(table)[name]
+        if column["type"] == "str":
+            continue
+        low, high = column.get("min", -np.inf), column.get("max", np.inf)
+        values = frame[name].to_numpy()
+        outside = (values < low - SLACK) | (values > high + SLACK)
+        if column["type"] == "float" and "max" not in column:
+            outside |= np.isinf(values)
+        if outside.any():
+            row = int(outside.argmax())
+            allowed = f"{low:g} or more" if np.isinf(high) else f"{low:g} to {high:g}"
+            allowed = "finite numbers" if np.isinf(low) else allowed
+            raise InputError(f"{origin}: column {name}: {values[row]:g} in row {row + 1}; allowed: {allowed}")
 
 
 def _other_columns(origin: str, table: str, names: Iterable[str]) -> InputError:
@@ -101,6 +124,13 @@ def _not_a_table(path: Path | str, error: Exception) -> InputError:
 
 
 # ---- reading
+
+
+def _check_seal(path: Path | str) -> None:
+    try:
+        check_seal(Path(path))
+    except OSError as error:
+        raise _not_a_table(path, error) from None
 
 
 def read_categories(path: Path | str, table: str, names: Sequence[str]) -> pd.DataFrame:
@@ -121,9 +151,11 @@ def read_categories(path: Path | str, table: str, names: Sequence[str]) -> pd.Da
     Raises
     ------
     InputError
-        If the file is no Parquet table or has not all these columns.
+        If the file is no Parquet table, has not all these columns or values out of their range, or was changed after
+        it was written.
     """
     names = list(names)
+    _check_seal(path)
     texts = [name for name in names if columns(table)[name]["type"] == "str"]
     try:
         rows = parquet.read_table(path, columns=names, read_dictionary=texts)
@@ -132,11 +164,13 @@ def read_categories(path: Path | str, table: str, names: Sequence[str]) -> pd.Da
         raise _not_a_table(path, error) from None
     if missing := set(names) - set(frame.columns):
         raise _other_columns(str(path), table, missing)
+    _check_ranges(frame[names], table, str(path))
     return frame[names].astype(dict.fromkeys(texts, "category"))
 
 
 def read_table(path: Path | str, table: str) -> pd.DataFrame:
-    """Read a table, CSV or Parquet by its suffix, and check it against its schema; see `conform`."""
+    """Read a table, CSV or Parquet by its suffix, and check it against its seal and its schema; see `conform`."""
+    _check_seal(path)
     types = {name: "str" for name, column in columns(table).items() if column["type"] == "str"}
     try:
         if Path(path).suffix == ".parquet":

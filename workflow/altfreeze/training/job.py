@@ -190,6 +190,9 @@ def _manifest(job: dict[str, Any], trained: TrainedSeeds, device: str) -> dict[s
         "workload": trained.workload._asdict(),
         "git": git_state(),
         "host": os.uname().nodename,
+        # which kernels the products were made by: numbers are the same bits under the same ones alone
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "mkl_cbwr": os.environ.get("MKL_CBWR"),
         "stacks": [f"{stack[0]}-{stack[-1]}" for stack in trained.stacks],
         "too_large_stacks": trained.too_large,
         "resumed_at_epochs": trained.resumed_at,

@@ -14,6 +14,7 @@ from altfreeze.report.blocks.budgets import QUESTIONS
 from altfreeze.report.figures.curves import SMALLEST_LOSS
 from altfreeze.report.words import count
 from altfreeze.study.grid import Study
+from altfreeze.tables.seals import check_seal
 
 
 def read_dynamics(folder: Path | str, study: Study, dataset: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -32,6 +33,8 @@ def read_dynamics(folder: Path | str, study: Study, dataset: str) -> tuple[pd.Da
         Without rows of `flow` where gradient flow was not observed.
     """
     wanted = [("dataset", "==", dataset), ("recipe", "==", "configured")]
+    for name in ("epochs", "gradient_flow"):
+        check_seal(Path(folder) / f"{name}.parquet")
     epochs = pd.read_parquet(Path(folder) / "epochs.parquet", filters=wanted)
     at_depth = [*wanted, ("depth", "==", study.primary_depth)]
     return epochs, pd.read_parquet(Path(folder) / "gradient_flow.parquet", filters=at_depth)
