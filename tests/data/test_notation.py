@@ -37,6 +37,11 @@ def test_all_marks_are_named_and_most_values_may_be_marks(tmp_path):
     assert load_tree_csv(tmp_path, content, missing=["?", "-"]).notes["missing"] == {"width": 10}
 
 
+def test_blanks_around_a_mark_do_not_count(tmp_path):
+    dataset = load_tree_csv(tmp_path, tree_csv(width=with_marks(" ?", "?  ", "  ")), missing=["?", " "])
+    assert dataset.notes["missing"] == {"width": 3}
+
+
 def test_a_number_can_be_a_mark(tmp_path):
     dataset = load_tree_csv(tmp_path, tree_csv(width=with_marks("-999", "-999.0")), missing=[-999])
     assert np.isnan(dataset.X[7:9, 0]).all()
@@ -63,7 +68,8 @@ def test_a_number_can_be_a_mark(tmp_path):
 def test_numbers_in_another_notation_are_refused_with_the_key_that_reads_them(tmp_path, value, way):
     with pytest.raises(InputError) as error:
         load_tree_csv(tmp_path, tree_csv(";", width=[value] * 11 + [value.replace("2", "3")]), separator=";")
-    assert_one_line(error, "column 'width' holds", "in data row 1 among numbers", way, "`drop`", "`keep`")
+    told = f"; say {way}, or list it under `drop`, or under `keep`" if way.startswith("`") else way
+    assert_one_line(error, "column 'width' holds", "in data row 1 among numbers", told)
 
 
 @pytest.mark.parametrize(
@@ -81,10 +87,10 @@ def test_numbers_are_read_as_the_source_says(tmp_path, written, keys, numbers):
 
 
 def test_the_wrong_notation_is_refused_too(tmp_path):
-    # pandas takes 0,14 for 14
+    # pandas takes 0,140 for 140
     with pytest.raises(InputError) as error:
-        load_tree_csv(tmp_path, tree_csv(width=["0,14", "0,28", "1.5"] * 4), thousands=",")
-    assert_one_line(error, "'0,14' in data row 1 among numbers")
+        load_tree_csv(tmp_path, tree_csv(width=["0,140", "0,280", "1.5"] * 4), thousands=",")
+    assert_one_line(error, "'0,140' in data row 1 among numbers")
     with pytest.raises(InputError) as error:
         load_tree_csv(tmp_path, tree_csv(width=["0.14", "0.28", "15"] * 4), decimal=",")
     assert_one_line(error, "'0.14' in data row 1 among numbers", "say no `decimal`")

@@ -254,11 +254,13 @@ def test_durations_in_words(seconds, words):
     assert duration(seconds, 1) == " ".join(words.split()[:2])
 
 
-def test_an_excerpt_is_the_known_mistake_or_the_end_of_each_log(tmp_path):
+def test_an_excerpt_is_the_known_mistakes_or_the_end_of_each_log(tmp_path):
     known, crash = tmp_path / "known.log", tmp_path / "crash.log"
     known.write_text("Executing\nTraceback ...\naltfreeze: seeds: wrong\n")
     crash.write_text("".join(f"line {number}\n" for number in range(100)))
     assert excerpt([known, crash]) == "altfreeze: seeds: wrong"
+    known.write_text("altfreeze: earlier\nTraceback ...\naltfreeze: seeds: wrong\naltfreeze: depths: wrong\n")
+    assert excerpt([known, crash]) == "altfreeze: seeds: wrong\naltfreeze: depths: wrong"
     lines = excerpt([tmp_path / "missing.log", crash]).splitlines()
     assert lines[-1] == "line 99"
     assert len(lines) < 30

@@ -125,8 +125,9 @@ def _frame_of_csv(source: dict[str, Any], path: str, content: bytes, where: str)
     columns = source.get("columns")
     names = _column_names(text, separator, where, columns)
     refuse_duplicates(names, where, "columns")
+    marks = [str(mark) for mark in source.get("missing", [])]
     try:
-        return pd.read_csv(
+        frame = pd.read_csv(
             io.StringIO(text, newline=None),
             sep=separator,
             header=None if columns else 0,
@@ -134,10 +135,13 @@ def _frame_of_csv(source: dict[str, Any], path: str, content: bytes, where: str)
             dtype=str,
             # words such as NA, None and nan may be classes
             keep_default_na=False,
-            na_values=["", *map(str, source.get("missing", []))],
+            na_values=["", *marks],
         )
     except ValueError as error:
         raise InputError(f"{where} is not a CSV file: {reason(error)}") from error
+    # pandas knows a mark that is a number, as -999.0 for -999, but none with blanks around it
+    around = [mark.strip() for mark in marks]
+    return frame.mask(frame.apply(lambda column: column.str.strip().isin(around))) if marks else frame
 
 
 def _column_names(text: str, separator: str, where: str, columns: Sequence[str] | None) -> list[str]:
