@@ -5,6 +5,7 @@ workflow registers it in the process that a person called, never in a job's.
 """
 
 import dataclasses
+import itertools
 import logging
 import os
 import sys
@@ -75,8 +76,8 @@ def excerpt(logs: Iterable[str | Path]) -> str:
     Returns
     -------
     str
-        The one line that the package ends with on a mistake that it knows, or else the
-        last lines of each log; empty if all are.
+        The lines that the package ends with on mistakes that it knows, or else the last
+        lines of each log; empty if all are.
     """
     ends = []
     for path in logs:
@@ -85,8 +86,9 @@ def excerpt(logs: Iterable[str | Path]) -> str:
         except OSError:
             continue
         lines = [line.rstrip() for line in text.splitlines() if line.strip()]
-        if lines and lines[-1].startswith("altfreeze: "):
-            return lines[-1]
+        mistakes = list(itertools.takewhile(lambda line: line.startswith("altfreeze: "), reversed(lines)))
+        if mistakes:
+            return "\n".join(reversed(mistakes))
         ends += lines[-_EXCERPT:]
     return "\n".join(ends)
 

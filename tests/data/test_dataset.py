@@ -24,7 +24,7 @@ def stored(folder, dataset, source=None):
 
 def test_a_stored_set_loads_without_pickle_and_is_described(tmp_path):
     source = {"kind": "csv", "path": "trees.csv", "target": "species"}
-    dataset = load_tree_csv(tmp_path, tree_csv(count=15, width=[None, *range(14)], species=[9, 10, 10] * 5))
+    dataset = load_tree_csv(tmp_path, tree_csv(count=15, width=[None, *range(13), 0.5], species=[9, 10, 10] * 5))
     npz, manifest = stored(tmp_path, dataset, source)
     with np.load(npz, allow_pickle=False) as arrays:
         assert sorted(arrays) == ["X", "class_names", "feature_names", "y"]
@@ -46,7 +46,7 @@ def test_a_stored_set_loads_without_pickle_and_is_described(tmp_path):
 
 
 def test_equal_sets_give_equal_bytes_at_any_time(tmp_path, monkeypatch):
-    dataset = load_tree_csv(tmp_path, tree_csv(width=[None, *range(11)]))
+    dataset = load_tree_csv(tmp_path, tree_csv(width=[None, *range(10), 0.5]))
     npz, manifest = stored(tmp_path, dataset)
     first = npz.read_bytes(), manifest.read_bytes()
     transposed = Dataset(
@@ -61,7 +61,7 @@ def test_equal_sets_give_equal_bytes_at_any_time(tmp_path, monkeypatch):
 @settings(max_examples=20, deadline=None)
 @given(mixed_frames(), st.lists(names, min_size=2, max_size=4, unique=True))
 def test_stored_bytes_repeat(tmp_path_factory, frame, class_names):
-    X, feature_names, notes = encode_features(frame, "here", constant_allowed=True)
+    X, feature_names, notes = encode_features(frame, "here", kept=list(frame.columns))
     y = np.arange(len(X)) % len(class_names)
     folders = [tmp_path_factory.mktemp("stored") for _ in range(2)]
     files = [stored(folder, Dataset(X, y, class_names, feature_names, notes)) for folder in folders]
@@ -92,7 +92,7 @@ def test_arrays_that_are_no_data_set_are_refused(tmp_path, arrays, words):
 
 
 def test_a_stored_set_is_read_as_it_was(tmp_path):
-    dataset = load_tree_csv(tmp_path, tree_csv(width=[None, *range(11)]))
+    dataset = load_tree_csv(tmp_path, tree_csv(width=[None, *range(10), 0.5]))
     X, y = read_dataset(stored(tmp_path, dataset)[0])
     np.testing.assert_array_equal(X, dataset.X)
     np.testing.assert_array_equal(y, dataset.y)

@@ -86,7 +86,7 @@ def test_missing_values_stay_missing(tmp_path):
 
 
 def test_missing_numbers_alone_bring_no_note_on_categories(tmp_path):
-    dataset = load_tree_csv(tmp_path, tree_csv(width=[None, *range(11)]))
+    dataset = load_tree_csv(tmp_path, tree_csv(width=[None, *range(10), 0.5]))
     assert dataset.notes["imputation"] == "train mean, per seed"
     assert "missing_categories" not in dataset.notes
 
@@ -102,7 +102,7 @@ def test_parquet_types(tmp_path):
             "species": ["oak", "ash"] * 6,
         }
     )
-    dataset = load_tree_parquet(tmp_path, frame)
+    dataset = load_tree_parquet(tmp_path, frame, keep=["short", "half", "nullable"])
     assert dataset.feature_names == [
         "short",
         "half",
@@ -182,16 +182,18 @@ BAD_CSV = {
     "small classes": (tree_csv(species=NUMBERS), {}, ["class '0' has 1 row (11 more"]),
     "regression": (tree_csv(species=[0.5, 1.5] * 6), {}, ["'species'", "0.5", "row 1", "classification study"]),
     "infinite target": (tree_csv(species=[1, math.inf] * 6), {}, ["inf", "row 2", "classification study"]),
-    "constant number": (tree_csv(width=[2] * 12), {}, ["column 'width' is constant", "'2'", "`drop`"]),
-    "constant text": (tree_csv(colour=["red"] * 12), {}, ["column 'colour' is constant", "'red'", "`drop`"]),
-    "constant but missing": (tree_csv(width=[None] + [2] * 11), {}, ["column 'width' is constant"]),
+    "constants": (
+        tree_csv(width=[2] * 12, colour=["red"] * 12),
+        {},
+        ["no feature columns", "(constant are 'width', 'colour')"],
+    ),
     "all missing": (tree_csv(width=[None] * 12), {}, ["column 'width' has no values", "12 rows", "`drop`"]),
     "infinite": (tree_csv(width=[*range(9), math.inf, 1, -math.inf]), {}, ["'width'", "2 infinite values", "row 10"]),
-    "huge integer": (tree_csv(width=[*range(11), 10**400]), {}, ["'width'", "1.8e308"]),
+    "huge integer": (tree_csv(width=[*range(11), 10**400]), {}, ["'width'", "1 infinite value,", "row 12"]),
     "dates": (tree_csv(width=[f"2024-01-{day:02}" for day in range(1, 13)]), {}, ["'width' holds dates", "`drop`"]),
     "times": (tree_csv(width=[f"2024-01-01 {hour:02}:00" for hour in range(12)]), {}, ["'width' holds dates"]),
     "many categories": (
-        pd.DataFrame({"code": [f"c{i}" for i in range(101)], "species": [i % 2 for i in range(101)]})
+        pd.DataFrame({"code": [f"c{i % 101}" for i in range(102)], "species": [i % 2 for i in range(102)]})
         .to_csv(index=False)
         .encode(),
         {},
@@ -199,7 +201,7 @@ BAD_CSV = {
     ),
     "one name twice": (
         tree_csv(**{"colour=red": NUMBERS}),
-        {},
+        {"keep": ["colour=red"]},
         ["features", "share a name: 'colour=red'"],
     ),
 }
@@ -214,10 +216,10 @@ def test_csv_files_that_cannot_be_used(tmp_path, case):
 
 
 def test_as_many_categories_and_as_small_classes_as_allowed(tmp_path):
-    table = pd.DataFrame({"code": [f"c{i}" for i in range(100)], "species": ["oak"] * 5 + ["ash"] * 95})
+    table = pd.DataFrame({"code": [f"c{i % 100}" for i in range(101)], "species": ["oak"] * 5 + ["ash"] * 96})
     dataset = load_tree_csv(tmp_path, table.to_csv(index=False).encode())
-    assert dataset.X.shape == (100, 100)
-    assert np.bincount(dataset.y).tolist() == [95, 5]
+    assert dataset.X.shape == (101, 100)
+    assert np.bincount(dataset.y).tolist() == [96, 5]
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -283,7 +285,7 @@ def test_duplicate_parquet_columns_are_refused(tmp_path):
 @settings(max_examples=60, deadline=None)
 @given(mixed_frames())
 def test_encoded_frames_can_be_read_back(frame):
-    X, feature_names, notes = encode_features(frame, "here", constant_allowed=True)
+    X, feature_names, notes = encode_features(frame, "here", kept=list(frame.columns))
     assert X.shape == (len(frame), len(feature_names))
     position = 0
     for name in frame.columns:
@@ -303,3 +305,83 @@ def test_encoded_frames_can_be_read_back(frame):
         assert decoded == [str(value) for value in frame[name][~absent]]
         position += len(categories)
     assert position == X.shape[1]
+
+
+# columns that are read, and should not be in silence
+
+
+@pytest.mark.parametrize("name", ["id", "PassengerId", "Unnamed: 0", "index", "population"])
+@pytest.mark.parametrize("start", [0, 1, 1000])
+def test_whole_numbers_that_differ_in_each_row_are_refused_unless_kept(tmp_path, name, start):
+    content = tree_csv(**{name: range(start, start + 12)})
+    with pytest.raises(InputError) as error:
+        load_tree_csv(tmp_path, content)
+    assert_one_line(error, f"column {name!r}", f"{start} in data row 1", "`drop`", "`keep` if it is a measurement")
+    assert name in load_tree_csv(tmp_path, content, keep=[name]).feature_names
+    assert name not in load_tree_csv(tmp_path, content, drop=[name]).feature_names
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [None, *range(11)],
+        [3.0, *range(100, 111)],
+        [f"person {number}" for number in range(12)],
+        [None, *(f"k{number}" for number in range(11))],
+    ],
+)
+def test_keys_are_refused_as_text_with_missing_values_and_in_any_order(tmp_path, values):
+    with pytest.raises(InputError) as error:
+        load_tree_csv(tmp_path, tree_csv(width=values))
+    assert_one_line(error, "column 'width' holds another", "in each row", "`drop`", "`keep`")
+
+
+@pytest.mark.parametrize("values", [[*range(11), 0], [index / 8 for index in range(12)], ["a", "b", "c"] * 4])
+def test_values_that_repeat_or_have_fractions_are_features(tmp_path, values):
+    assert load_tree_csv(tmp_path, tree_csv(width=values)).X.shape[0] == 12
+
+
+def test_constant_columns_are_left_out_and_noted(tmp_path):
+    content = tree_csv(same=[7] * 12, word=["x"] * 12, gap=[None, *[2.5] * 11])
+    dataset = load_tree_csv(tmp_path, content)
+    assert dataset.feature_names == ["width", "colour=blue", "colour=red"]
+    assert dataset.notes["constant"] == {"same": "7", "word": "x", "gap": "2.5"}
+    assert "missing" not in dataset.notes
+    assert "same" in load_tree_csv(tmp_path, content, keep=["same"]).feature_names
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("oak", "oak "), ("oak", "Oak"), ("oak", "oak."), ("a  b", "a b"), ("<=5", " <=5.")]
+)
+def test_labels_that_differ_by_a_trifle_are_refused_unless_kept(tmp_path, one, other):
+    content = tree_csv(count=20, species=[one, other, "ash", "ash"] * 5)
+    with pytest.raises(InputError) as error:
+        load_tree_csv(tmp_path, content)
+    assert_one_line(
+        error, "target column 'species'", "data row 1", "data row 2", "differ only by blanks, case or a last dot"
+    )
+    assert len(load_tree_csv(tmp_path, content, keep=["species"]).class_names) == 3
+    with pytest.raises(InputError) as error:
+        load_tree_csv(tmp_path, tree_csv(colour=[one, other, "red"] * 4))
+    assert_one_line(error, "column 'colour'", "differ only by")
+
+
+def test_every_column_at_fault_is_told_at_once(tmp_path):
+    content = tree_csv(
+        same=[1] * 12,
+        id=NUMBERS,
+        size=["?", *range(11)],
+        day=["2024-01-01"] * 6 + ["2024-01-02"] * 6,
+        grade=["a", "A"] * 6,
+        huge=[1e200, *range(11)],
+        empty=[None] * 12,
+        species=["oak", "oak "] * 6,
+    )
+    with pytest.raises(InputError) as error:
+        load_tree_csv(tmp_path, content)
+    columns = [message.split("column ")[1].split("'")[1] for message in error.value.args]
+    assert columns == ["species", "id", "size", "day", "grade", "huge", "empty"]
+    assert all(message.isprintable() and "trees.csv" in message for message in error.value.args)
+    with pytest.raises(InputError) as error:
+        load_tree_csv(tmp_path, content, target="kind", drop=["x", "id"], keep=["y", "id"])
+    assert len(error.value.args) == 4

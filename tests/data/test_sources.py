@@ -247,21 +247,20 @@ def openml_cache(tmp_path, monkeypatch):
 @pytest.mark.parametrize("which", [{"id": 77}, {"name": "Trees", "version": 3}])
 def test_openml(openml_cache, which):
     dataset = load_dataset("trees", {"kind": "openml", **which}, 0)
-    assert dataset.feature_names == ["width", "colour=blue", "colour=red", "same"]
-    np.testing.assert_array_equal(
-        dataset.X[:4], [[0, 0, 1, 1], [np.nan, 1, 0, 1], [0.25, np.nan, np.nan, 1], [0.375, 0, 1, 1]]
-    )
-    assert dataset.X.shape == (12, 4)
+    assert dataset.feature_names == ["width", "colour=blue", "colour=red"]
+    np.testing.assert_array_equal(dataset.X[:4], [[0, 0, 1], [np.nan, 1, 0], [0.25, np.nan, np.nan], [0.375, 0, 1]])
+    assert dataset.X.shape == (12, 3)
     assert dataset.class_names == ["ash", "oak"]
     assert dataset.y.tolist() == [1, 0] * 6
     assert dataset.notes["one_hot"] == {"colour": ["blue", "red"]}
     assert dataset.notes["missing"] == {"width": 1, "colour": 1}
+    assert dataset.notes["constant"] == {"same": "1"}
     assert "warnings" not in dataset.notes
 
 
 def test_openml_columns_can_be_dropped(openml_cache):
     dataset = load_dataset("trees", {"kind": "openml", "id": 77, "drop": ["colour"]}, 0)
-    assert dataset.feature_names == ["width", "same"]
+    assert dataset.feature_names == ["width"]
 
 
 def rewrite(cache, path, change):

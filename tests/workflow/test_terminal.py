@@ -386,6 +386,7 @@ def test_durations_in_words(seconds, words):
     assert duration(seconds, 1) == " ".join(words.split()[:2])
 
 
+<<<<<<< HEAD
 def test_a_place_where_snakemake_cannot_work_is_one_line(tmp_path, monkeypatch):
     assert unusable_place("/home/me/altfreeze", tmp_path) == ""
     assert unusable_place("/home/{b}/altfreeze", tmp_path).startswith("/home/{b}/altfreeze: its name has a brace, ")
@@ -431,10 +432,15 @@ def test_a_job_without_a_word_is_said_to_lack_room_where_the_disk_is_full(tmp_pa
 
 
 def test_an_excerpt_is_the_known_mistake_or_the_end_of_each_log(tmp_path):
+=======
+def test_an_excerpt_is_the_known_mistakes_or_the_end_of_each_log(tmp_path):
+>>>>>>> reads
     known, crash = tmp_path / "known.log", tmp_path / "crash.log"
     known.write_text("Executing\nTraceback ...\naltfreeze: seeds: wrong\n")
     crash.write_text("".join(f"line {number}\n" for number in range(100)))
     assert excerpt([known, crash]) == "altfreeze: seeds: wrong"
+    known.write_text("altfreeze: earlier\nTraceback ...\naltfreeze: seeds: wrong\naltfreeze: depths: wrong\n")
+    assert excerpt([known, crash]) == "altfreeze: seeds: wrong\naltfreeze: depths: wrong"
     lines = excerpt([tmp_path / "missing.log", crash]).splitlines()
     assert lines[-1] == "line 99"
     assert len(lines) < 30

@@ -22,6 +22,7 @@ shell.prefix(
 
 from altfreeze.study import reading
 from altfreeze.study.grid import Study
+from altfreeze.study.sources import paths_of
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import write_json
 from altfreeze.support.provenance import fingerprint, gpu_is_here
@@ -96,9 +97,9 @@ def write_study():
         sys.exit(f"altfreeze: {error.filename}: {error.strerror}")
 
 
-def source_file(wildcards):
-    """Return the user's file that a data set is read from, if there is one."""
-    return config["sources"][wildcards.dataset].get("path", [])
+def source_files(wildcards):
+    """Return the user's files that a data set is read from, if there are some."""
+    return paths_of(config["sources"][wildcards.dataset])
 
 
 @functools.cache

@@ -7,7 +7,7 @@ rule crate:
         data=expand("<results>/data/{dataset}.{suffix}", dataset=config["datasets"], suffix=["npz", "json"]),
         packs=pack_files(".csv") + pack_files(".json") + (pack_files(".flow.csv") if GRADIENT_FLOW else []),
         tuning=tuning_files(),
-        sources=[config["sources"][name]["path"] for name in config["datasets"] if "path" in config["sources"][name]],
+        sources=[path for name in config["datasets"] for path in paths_of(config["sources"][name])],
         code=code_of_the_workflow,
     output:
         metadata="<results>/ro-crate-metadata.json",

@@ -1,6 +1,6 @@
 rule data:
     input:
-        source_file,
+        source_files,
     output:
         data="<results>/data/{dataset}.npz",
         manifest="<results>/data/{dataset}.json",

@@ -31,9 +31,10 @@ class Dataset:
     feature_names : list of str
         Name of each column of `X`.
     notes : dict
-        What was done to the source, as JSON values. A key is there only where it applies: ``file_sha256``,
-        ``dropped`` (columns left out), ``one_hot`` (column → categories), ``missing`` (column → rows without a
-        value), ``imputation``, ``missing_categories``, ``warnings`` (of OpenML).
+        What was done to the source, as JSON values. A key is there only where it applies: ``file_sha256`` (of
+        each file where there are several), ``index_left_out`` (names of a Parquet file's index), ``dropped`` (columns
+        left out), ``constant`` (column left out → its value), ``one_hot`` (column → categories), ``missing`` (column →
+        rows without a value), ``imputation``, ``missing_categories``, ``warnings`` (of OpenML).
     """
 
     X: np.ndarray

@@ -1,27 +1,24 @@
 """Tables of users, from files and of OpenML: they are checked, and their columns become features and classes."""
 
-import csv
+import contextlib
 import datetime
-import hashlib
-import io
-import re
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from altfreeze.data.dataset import SMALLEST_CLASS, Dataset, check_classes
+from altfreeze.data.notation import Notation, fault_of_text
 from altfreeze.support.errors import InputError
-from altfreeze.support.messages import listing, plural, quoted, reason
+from altfreeze.support.messages import listing, plural, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MOST_CATEGORIES = 100
 LARGEST_NUMBER = 1e100
-_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
+_TAKE = "or under `keep` to take it"
 
 
 class Table(NamedTuple):
@@ -36,15 +33,18 @@ class Table(NamedTuple):
         What the table is, to begin the message of an error.
     notes : dict
         See `altfreeze.data.dataset.Dataset`.
+    notation : Notation, optional
+        How its numbers were written, if it is of text.
     """
 
     frame: "pd.DataFrame"
     target: str
     where: str
     notes: dict[str, Any]
+    notation: Notation | None = None
 
 
-def dataset_of_table(table: Table, dropped: Sequence[str] = (), constant_allowed: bool = False) -> Dataset:
+def dataset_of_table(table: Table, dropped: Sequence[str] = (), kept: Sequence[str] = ()) -> Dataset:
     """Return the data set of a table, after checking it.
 
     Parameters
@@ -52,8 +52,8 @@ def dataset_of_table(table: Table, dropped: Sequence[str] = (), constant_allowed
     table : Table
     dropped : sequence of str
         Columns to leave out.
-    constant_allowed : bool
-        Whether a column may hold one value only.
+    kept : sequence of str
+        Columns to take as they are, whatever they look like.
 
     Returns
     -------
@@ -62,40 +62,59 @@ def dataset_of_table(table: Table, dropped: Sequence[str] = (), constant_allowed
     Raises
     ------
     InputError
-        If a column is not there or used twice, there are no rows, or a column cannot be encoded; see
-        `encode_features` and `encode_target`.
+        With a line for each column that is not there, stands under two keys or cannot be encoded, and for classes of
+        which no split can be made; or if there are no rows. See `encode_features` and `encode_target`.
     """
-    frame, target, where, notes = table
-    column_names = list(frame.columns)
-    _refuse_duplicates(column_names, where, "columns")
-    if target not in column_names:
-        raise InputError(f"{where}: no target column {quoted(target)}; its columns are {listing(column_names)}")
-    for column_name in dropped:
-        if column_name not in column_names:
-            raise InputError(
-                f"{where}: no column {quoted(column_name)} to drop; its columns are {listing(column_names)}"
-            )
+    frame, target, where, notes, notation = table
+    names = list(frame.columns)
+    refuse_duplicates(names, where, "columns")
+    faults = [
+        f"{where}: no column {quoted(name)} to {key}; its columns are {listing(names)}"
+        for key, listed in (("drop", dropped), ("keep", kept))
+        for name in listed
+        if name not in names
+    ]
+    if target not in names:
+        way = "; a file without a header takes `header: none` and `columns`" if notation else ""
+        faults.append(f"{where}: no target column {quoted(target)}; its columns are {listing(names)}{way}")
     if target in dropped:
-        raise InputError(
-            f"{where}: column {quoted(target)} is the target and is listed under `drop`; it can be one only"
-        )
-    if not len(frame):
-        raise InputError(f"{where}: column names but no rows; each class needs at least {SMALLEST_CLASS}")
-    y, class_names = encode_target(frame[target], f"{where}: column {quoted(target)}")
-    check_classes(y, class_names, f"{where}: target column {quoted(target)}")
-    X, feature_names, encoding = encode_features(frame.drop(columns=[target, *dropped]), where, constant_allowed)
+        faults.append(f"{where}: column {quoted(target)} is the target and is listed under `drop`; it can be one only")
+    if both := sorted({*dropped} & {*kept}):
+        faults.append(f"{where}: {listing(both)} is listed under `drop` and under `keep`; it can be one only")
+    if not faults and not len(frame):
+        faults.append(f"{where}: column names but no rows; each class needs at least {SMALLEST_CLASS}")
+    if faults:
+        raise InputError(*faults)
+    at = f"{where}: target column {quoted(target)}"
+    with _collected(faults):
+        y, class_names = encode_target(frame[target], at, target in kept, notation)
+        check_classes(y, class_names, at)
+    with _collected(faults):
+        features = frame.drop(columns=[target, *dropped])
+        X, feature_names, encoding = encode_features(features, where, kept, notation)
+    if faults:
+        raise InputError(*faults)
     if dropped:
         notes = {**notes, "dropped": list(dropped)}
     return Dataset(X=X, y=y, class_names=class_names, feature_names=feature_names, notes={**notes, **encoding})
 
 
+@contextlib.contextmanager
+def _collected(faults: list[str]) -> Iterator[None]:
+    """Add what is refused inside to `faults`, so that all of a table's faults are told at once."""
+    try:
+        yield
+    except InputError as error:
+        faults.extend(error.args)
+
+
 def encode_features(
-    frame: "pd.DataFrame", where: str, constant_allowed: bool = False
+    frame: "pd.DataFrame", where: str, kept: Sequence[str] = (), notation: Notation | None = None
 ) -> tuple[np.ndarray, list[str], dict[str, Any]]:
     """Turn the columns of a frame into numbers; text, booleans and categories become one-hot columns.
 
     A missing number is NaN. A missing category is NaN in all of its feature's one-hot columns: imputed by the training
-    mean, each of them becomes the category's frequency among the training rows.
+    mean, each of them becomes the category's frequency among the training rows. A constant column is left out.
 
     Parameters
     ----------
@@ -103,8 +122,10 @@ def encode_features(
         Features, with text as column names.
     where : str
         What the frame is, to begin the message of an error.
-    constant_allowed : bool
-        Whether a column may hold one value only.
+    kept : sequence of str
+        Columns that may be constant, different in each row, or look like dates or numbers with marks among them.
+    notation : Notation, optional
+        See `Table`.
 
     Returns
     -------
@@ -113,42 +134,46 @@ def encode_features(
     feature_names : list of str
         Column names, and ``column=category`` for one-hot columns, categories sorted.
     notes : dict
-        ``one_hot``, ``missing``, ``imputation`` and ``missing_categories`` of `Dataset.notes`, where they apply.
+        ``one_hot``, ``missing``, ``imputation``, ``missing_categories`` and ``constant`` of `Dataset.notes`, where
+        they apply.
 
     Raises
     ------
     InputError
-        If there is no column, or a column has no name, no value, a constant value, an infinite value, dates, another
-        type than numbers, text and booleans, or more than 100 categories; or if two features get the same name.
+        If no column is left, or two features get the same name; else with a line for each column that has no name, no
+        value, an infinite value, another type than numbers, text and booleans, more than 100 categories, categories
+        that differ by blanks, case or a last dot, or, unless kept, numbers with marks among them, dates, or texts or
+        whole numbers that differ in each row.
     """
-    if not len(frame.columns):
-        raise InputError(f"{where}: no feature columns are left beside the target; at least one is needed")
-    blocks, feature_names, one_hot, missing = [], [], {}, {}
-    for column_name in frame.columns:
-        at = f"{where}: column {quoted(column_name)}"
-        if not column_name.strip():
-            raise InputError(
-                f"{at} has no name (it is often a row number, which is no feature); name it or list it under `drop`"
-            )
-        column = frame[column_name]
-        absent = int(column.isna().sum())
-        if absent == len(column):
-            raise InputError(f"{at} has no values, all {absent} rows are missing; list it under `drop`")
-        if absent:
-            missing[column_name] = absent
-        numeric = _is_numeric(column, at)
-        if not constant_allowed and column.nunique() == 1:
-            value = quoted(column.dropna().iloc[0])
-            raise InputError(f"{at} is constant, each value is {value}; list it under `drop`")
-        if numeric:
-            blocks.append(_numbers(column, at))
-            feature_names.append(column_name)
-        else:
-            block, categories = _one_hot(column, at)
-            blocks.append(block)
-            feature_names.extend(f"{column_name}={category}" for category in categories)
-            one_hot[column_name] = categories
-    _refuse_duplicates(feature_names, where, "features (one-hot columns included)")
+    faults: list[str] = []
+    blocks, feature_names, one_hot, missing, constant = [], [], {}, {}, {}
+    for name in frame.columns:
+        with _collected(faults):
+            column, at = frame[name], f"{where}: column {quoted(name)}"
+            numeric = _is_numeric(column, at)
+            if column.nunique() == 1 and name not in kept:
+                value = column.dropna().iloc[0]
+                constant[name] = f"{value:.15g}" if numeric else str(value)
+                continue
+            if absent := int(column.isna().sum()):
+                missing[name] = absent
+            if numeric:
+                blocks.append(_numbers(column, at, name in kept))
+                feature_names.append(name)
+            else:
+                block, one_hot[name] = _one_hot(column, at, name in kept, notation)
+                blocks.append(block)
+                feature_names.extend(f"{name}={category}" for category in one_hot[name])
+    if not blocks and not faults:
+        faults.append(
+            f"{where}: no feature columns are left beside the target"
+            + (f" (constant are {listing(list(constant))})" if constant else "")
+            + "; at least one is needed"
+        )
+    with _collected(faults):
+        refuse_duplicates(feature_names, where, "features (one-hot columns included)")
+    if faults:
+        raise InputError(*faults)
     notes: dict[str, Any] = {}
     if one_hot:
         notes["one_hot"] = one_hot
@@ -159,10 +184,14 @@ def encode_features(
         notes["missing_categories"] = (
             "missing in all one-hot columns of the feature; the train mean is each category's frequency in training"
         )
+    if constant:
+        notes["constant"] = constant
     return np.column_stack(blocks), feature_names, notes
 
 
-def encode_target(column: "pd.Series", where: str) -> tuple[np.ndarray, list[str]]:
+def encode_target(
+    column: "pd.Series", where: str, kept: bool = False, notation: Notation | None = None
+) -> tuple[np.ndarray, list[str]]:
     """Turn a column of classes into class indices; the classes are sorted, numbers as numbers.
 
     Parameters
@@ -171,6 +200,10 @@ def encode_target(column: "pd.Series", where: str) -> tuple[np.ndarray, list[str
         Text, integers, booleans, categories, or floating-point numbers with integral values.
     where : str
         What the column is, to begin the message of an error.
+    kept : bool
+        Whether classes that look alike, or like numbers with marks among them, are what they should be.
+    notation : Notation, optional
+        See `Table`.
 
     Returns
     -------
@@ -182,150 +215,32 @@ def encode_target(column: "pd.Series", where: str) -> tuple[np.ndarray, list[str
     Raises
     ------
     InputError
-        If a value is missing, not integral or of another type.
+        If a value is missing, not integral or of another type; or, unless kept, if classes differ only by blanks, case
+        or a last dot, or are numbers with marks among them.
     """
     absent = column.isna().to_numpy()
     if absent.any():
         raise InputError(
-            f"{where} is the target and has {absent.sum()} missing {plural(absent.sum(), 'value')}, the first in data "
-            f"row {absent.argmax() + 1}; every row needs a class"
+            f"{where} has {absent.sum()} missing {plural(absent.sum(), 'value')}, the first in data row "
+            f"{absent.argmax() + 1}; every row needs a class"
         )
+    if not _is_numeric(column, where):
+        return _categories(column, where, kept, notation)
     labels = column.tolist()
-    if _is_numeric(column, where):
-        for row, value in enumerate(labels, start=1):
-            if isinstance(value, float) and not value.is_integer():
-                raise InputError(
-                    f"{where} is the target and holds {value} in data row {row}; this is a classification study, "
-                    "whose target holds classes: text, integers or booleans"
-                )
-        labels = [int(value) for value in labels]
-    classes = _sorted_categories(labels)
-    index = {label: number for number, label in enumerate(classes)}
-    return np.array([index[label] for label in labels], dtype=np.int64), [str(label) for label in classes]
-
-
-# ---- files
-
-
-def _read_file(path: str, where: str) -> bytes:
-    try:
-        if Path(path).exists() and not Path(path).is_file():
-            raise InputError(f"{where} is a directory or a device; a file is needed")
-        return Path(path).read_bytes()
-    except FileNotFoundError as error:
-        place = repr(str(Path.cwd()))
-        raise InputError(f"{where} does not exist; a relative path starts at the working directory {place}") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{where} cannot be read: {reason(error)}") from error
-
-
-def read_csv(source: dict[str, Any], where: str) -> Table:
-    """Return the table of a CSV file.
-
-    Parameters
-    ----------
-    source : dict
-        ``path``, ``target`` and, if it is not the comma, ``separator``.
-    where : str
-        What is read, to begin the message of an error.
-
-    Returns
-    -------
-    Table
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read or is not CSV in UTF-8 with a header.
-    """
-    import pandas as pd
-
-    where = f"{where}: file {source['path']!r}"
-    separator = source.get("separator", ",")
-    if len(separator) != 1 or separator in '"\r\n':
-        raise InputError(
-            f"{where}: the separator is {quoted(separator)}; one character is allowed, no quote or line end"
-        )
-    content = _read_file(source["path"], where)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{where} is not text in UTF-8 (byte {error.start} is not); a CSV file is needed") from error
-    if "\0" in text:
-        raise InputError(f"{where} is binary (it has zero bytes); a CSV file in UTF-8 is needed")
-    column_names = _csv_column_names(text, separator, where)
-    _refuse_duplicates(column_names, where, "columns")
-    try:
-        frame = pd.read_csv(
-            io.StringIO(text, newline=None),
-            sep=separator,
-            header=0,
-            names=column_names,
-            low_memory=False,
-        )
-    except ValueError as error:
-        raise InputError(f"{where} is not a CSV file: {reason(error)}") from error
-    return Table(frame, source["target"], where, {"file_sha256": hashlib.sha256(content).hexdigest()})
-
-
-def _csv_column_names(text: str, separator: str, where: str) -> list[str]:
-    """Return the fields of the first line; pandas would rename duplicates and fill short rows in silence."""
-    reader = csv.reader(io.StringIO(text, newline=None), delimiter=separator)
-    header: list[str] = []
-    try:
-        for fields in reader:
-            if not header:
-                header = fields
-            elif fields and len(fields) != len(header):
-                raise InputError(
-                    f"{where}: line {reader.line_num} has {len(fields)} {plural(len(fields), 'field')} and the header "
-                    f"{len(header)}, separated by {quoted(separator)}; every line needs as many as the header"
-                )
-    except csv.Error as error:
-        raise InputError(f"{where}: line {reader.line_num} is not CSV: {reason(error)}") from error
-    if not header:
-        raise InputError(f"{where} is empty; a header line with the column names and rows are needed")
-    return header
-
-
-def read_parquet(source: dict[str, Any], where: str) -> Table:
-    """Return the table of a Parquet file.
-
-    Parameters
-    ----------
-    source : dict
-        ``path`` and ``target``.
-    where : str
-        What is read, to begin the message of an error.
-
-    Returns
-    -------
-    Table
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read.
-    """
-    import pyarrow
-    import pyarrow.parquet
-
-    where = f"{where}: file {source['path']!r}"
-    content = _read_file(source["path"], where)
-    try:
-        table = pyarrow.parquet.ParquetFile(io.BytesIO(content)).read()
-        _refuse_duplicates(table.column_names, where, "columns")
-        frame = table.to_pandas()
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise InputError(f"{where} is not a readable Parquet file: {reason(error)}") from error
-    frame.columns = [str(column_name) for column_name in frame.columns]
-    return Table(frame, source["target"], where, {"file_sha256": hashlib.sha256(content).hexdigest()})
+    for row, value in enumerate(labels, start=1):
+        if isinstance(value, float) and not value.is_integer():
+            raise InputError(
+                f"{where} holds {value} in data row {row}; this is a classification study, whose target holds "
+                "classes: text, integers or booleans"
+            )
+    return _indexed([int(value) for value in labels])
 
 
 # ---- columns
 
 
-def _refuse_duplicates(names: Sequence[str], where: str, what: str) -> None:
+def refuse_duplicates(names: Sequence[str], where: str, what: str) -> None:
+    """Refuse names of columns or features that stand twice."""
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise InputError(f"{where}: {what} share a name: {listing(repeated)}; each needs its own")
@@ -335,24 +250,28 @@ def _is_numeric(column: "pd.Series", where: str) -> bool:
     """Tell numbers from categories, and refuse what is neither."""
     from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
+    if not str(column.name).strip() and column.name is not None:
+        raise InputError(
+            f"{where} has no name (it is often a row number, which is no feature); name it or list it under `drop`"
+        )
+    if len(column) and column.isna().all():
+        raise InputError(f"{where} has no values, all {len(column)} rows are missing; list it under `drop`")
     if is_numeric_dtype(column.dtype) and not is_bool_dtype(column.dtype):
         return True
     types = set(map(type, column.dropna().tolist()))
     for kind in types - {str, bool, int, float}:
         what = "dates" if issubclass(kind, (datetime.date, datetime.time, datetime.timedelta)) else "values"
+        value = quoted(next(value for value in column if isinstance(value, kind)))
         raise InputError(
-            f"{where} holds {what} of type {kind.__name__}; allowed are numbers, text and booleans: convert it"
-            ", or list a feature under `drop`"
+            f"{where} holds {what} of type {kind.__name__} such as {value}; allowed are numbers, text and booleans: "
+            "convert it, or list a feature under `drop`"
         )
     return column.dtype == object and types <= {int, float}
 
 
-def _numbers(column: "pd.Series", where: str) -> np.ndarray:
+def _numbers(column: "pd.Series", where: str, kept: bool) -> np.ndarray:
     """Return a column of numbers; NaN where one is missing."""
-    try:
-        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    except OverflowError as error:
-        raise InputError(f"{where} has an integer beyond the largest float, about 1.8e308") from error
+    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     infinite = np.isinf(values)
     if infinite.any():
         raise InputError(
@@ -365,29 +284,60 @@ def _numbers(column: "pd.Series", where: str) -> np.ndarray:
             f"{where} holds {values[beyond][0]:g} in data row {beyond.argmax() + 1}, of which no variance can be "
             f"computed; {LARGEST_NUMBER:g} is the largest that is allowed: take another unit, or logarithms"
         )
+    present = values[~np.isnan(values)]
+    if not kept and (present == np.floor(present)).all() and len(np.unique(present)) == len(present):
+        raise InputError(
+            f"{where} holds another whole number in each row, {present[0]:.15g} in data row "
+            f"{column.notna().to_numpy().argmax() + 1}, as the number of a row or a key does; list it under `drop`, or "
+            "under `keep` if it is a measurement"
+        )
     return values
 
 
-def _sorted_categories(values: Sequence[Any]) -> list[Any]:
-    """Return distinct values: numbers before texts, each in their order."""
-    return sorted(set(values), key=lambda value: (isinstance(value, str), value))
+def _indexed(values: Sequence[Any]) -> tuple[np.ndarray, list[str]]:
+    """Return the place of each value among the distinct ones, and their names: numbers before texts, in their order."""
+    distinct = sorted(set(values), key=lambda value: (isinstance(value, str), value))
+    index = {value: place for place, value in enumerate(distinct)}
+    return np.array([index[value] for value in values], dtype=np.int64), [str(value) for value in distinct]
 
 
-def _one_hot(column: "pd.Series", where: str) -> tuple[np.ndarray, list[str]]:
+def _categories(column: "pd.Series", where: str, kept: bool, notation: Notation | None) -> tuple[np.ndarray, list[str]]:
+    """Return the indices of a column's values that are there, and the names of its categories."""
+    import pandas as pd
+
+    values = column.dropna().tolist()
+    is_text = all(isinstance(value, str) for value in values)
+    # a declared category is meant as one
+    is_declared = isinstance(column.dtype, pd.CategoricalDtype)
+    fault = fault_of_text(column, notation) if is_text and not kept and not is_declared else None
+    if fault:
+        raise InputError(f"{where} {fault}, or list it under `drop`, {_TAKE} as categories")
+    indices, names = _indexed(values)
+    alike: dict[str, str] = {}
+    for name in names if is_text and not kept else ():
+        other = alike.setdefault(" ".join(name.split()).casefold().rstrip(". ") or name, name)
+        if other != name:
+            rows = [int((column == value).to_numpy().argmax()) + 1 for value in (other, name)]
+            raise InputError(
+                f"{where} holds {quoted(other)} in data row {rows[0]} and {quoted(name)} in data row {rows[1]}, which "
+                f"differ only by blanks, case or a last dot; write them alike, or list the column under `keep`"
+            )
+    return indices, names
+
+
+def _one_hot(column: "pd.Series", where: str, kept: bool, notation: Notation | None) -> tuple[np.ndarray, list[str]]:
     """Return a column of categories as one column of 0 and 1 for each, and their names."""
-    present = column.notna().to_numpy()
-    values = column[present].tolist()
-    categories = _sorted_categories(values)
-    if all(isinstance(category, str) and _ISO_DATE.fullmatch(category) for category in categories):
+    indices, names = _categories(column, where, kept, notation)
+    if len(names) == len(indices) and not kept:
         raise InputError(
-            f"{where} holds dates such as {quoted(categories[0])}; make them numbers or list it under `drop`"
+            f"{where} holds another text in each row, {quoted(names[indices[0]])} in data row "
+            f"{column.notna().to_numpy().argmax() + 1}, as a name or a key does; list it under `drop`, {_TAKE} as "
+            "categories"
         )
-    if len(categories) > MOST_CATEGORIES:
+    if len(names) > MOST_CATEGORIES:
         raise InputError(
-            f"{where} has {len(categories)} distinct categories, {MOST_CATEGORIES} at most are allowed; "
-            "list it under `drop`"
+            f"{where} has {len(names)} distinct categories, {MOST_CATEGORIES} at most are allowed; list it under `drop`"
         )
-    index = {category: number for number, category in enumerate(categories)}
-    block = np.full((len(column), len(categories)), np.nan)
-    block[present] = np.eye(len(categories))[[index[value] for value in values]]
-    return block, [str(category) for category in categories]
+    block = np.full((len(column), len(names)), np.nan)
+    block[column.notna().to_numpy()] = np.eye(len(names))[indices]
+    return block, names

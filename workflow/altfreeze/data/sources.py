@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from altfreeze.data.dataset import Dataset, check_classes
-from altfreeze.data.frames import LARGEST_NUMBER, Table, dataset_of_table, read_csv, read_parquet
+from altfreeze.data.frames import LARGEST_NUMBER, Table, dataset_of_table
+from altfreeze.data.readers import read_files
 from altfreeze.support.errors import InputError
 from altfreeze.support.messages import quoted, reason
 from altfreeze.support.randomness import stream_seed
@@ -26,8 +27,9 @@ def load_dataset(name: str, source: dict[str, Any], study_seed: int) -> Dataset:
         Name of the data set in the study; part of the key of the random stream of a made set.
     source : dict
         ``kind`` and its parameters: ``iris``, ``wine``, ``breast_cancer``, ``digits`` (bundled with scikit-learn);
-        ``classification``, ``moons``, ``circles``, ``spirals``, ``gaussian_quantiles`` (made); ``csv``, ``parquet``
-        (a file, a relative path starts at the working directory; Parquet stores categories of numbers as numbers);
+        ``classification``, ``moons``, ``circles``, ``spirals``, ``gaussian_quantiles`` (made); ``csv``,
+        ``parquet``, ``feather`` (files, a relative path starts at the working directory; the last two store categories
+        of numbers as numbers);
         ``openml`` (fetched once, then read from scikit-learn's cache, whose place the environment variable
         SCIKIT_LEARN_DATA sets).
     study_seed : int
@@ -50,8 +52,8 @@ def load_dataset(name: str, source: dict[str, Any], study_seed: int) -> Dataset:
     elif kind in _MADE:
         dataset = _make(name, source, study_seed, where)
     else:
-        table = _TABLE_READERS[kind](source, where)
-        dataset = dataset_of_table(table, source.get("drop", ()), constant_allowed=kind == "openml")
+        table = _fetch_openml(source, where) if kind == "openml" else read_files(source, where)
+        dataset = dataset_of_table(table, source.get("drop", ()), source.get("keep", ()))
     check_classes(dataset.y, dataset.class_names, where)
     return dataset
 
@@ -279,6 +281,3 @@ def _fetch_openml(source: dict[str, Any], where: str) -> Table:
         raise InputError(f"{where} has {len(bunch.target_names)} target columns; one is needed")
     messages = [reason(warning.message) for warning in caught]
     return Table(bunch.frame, bunch.target_names[0], where, {"warnings": messages} if messages else {})
-
-
-_TABLE_READERS = {"csv": read_csv, "parquet": read_parquet, "openml": _fetch_openml}

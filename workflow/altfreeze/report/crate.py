@@ -16,6 +16,7 @@ from rocrate.rocrate import ROCrate
 
 from altfreeze.study.grid import Study
 from altfreeze.study.schema import keys
+from altfreeze.study.sources import paths_of
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import sha256_of_file, write_json
 from altfreeze.version import VERSION
@@ -229,7 +230,7 @@ def _parameters(crate: ROCrate, workflow: ComputationalWorkflow, study: Study) -
 
 def _sources(crate: ROCrate, study: Study) -> list[ContextEntity]:
     """Add the user's data files, which lie outside of the crate, by name and hash."""
-    paths = sorted({study.sources[name]["path"] for name in study.datasets if "path" in study.sources[name]})
+    paths = sorted({path for name in study.datasets for path in paths_of(study.sources[name])})
     return [
         crate.add(
             ContextEntity(

@@ -15,6 +15,7 @@ from altfreeze.study.consistency import contradictions, idle_schedules
 from altfreeze.study.grid import Study
 from altfreeze.study.mistakes import key_of, quoted
 from altfreeze.study.schema import Configuration, keys
+from altfreeze.study.sources import paths_of
 from altfreeze.support.errors import InputError
 
 # no value of the configuration has as many levels of lists and keys; anchors of YAML can make endless ones
@@ -182,9 +183,9 @@ def check_files(config: dict[str, Any], files: Sequence[Path | str] = ()) -> Non
     here = quoted(str(Path.cwd()))
     missing = []
     for name in config["datasets"]:
-        key, path = ("sources", name, "path"), config["sources"][name].get("path")
+        key = ("sources", name, "path")
         # Path.is_file raises where a name is too long
-        if path is not None and not os.path.isfile(path):  # noqa: PTH113
+        for path in (path for path in paths_of(config["sources"][name]) if not os.path.isfile(path)):  # noqa: PTH113
             sentence = f"{quoted(path)} is not a file; allowed: a file, its path relative to {here}"
             missing.append(f"{_origin(key, config, layers, '--config')}: {key_of(key)}: {sentence}")
     if missing:

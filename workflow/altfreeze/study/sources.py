@@ -6,13 +6,19 @@ from pydantic import AfterValidator, Field, with_config
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-from altfreeze.study.values import STRICT, EachOnce, NonNegative, Path, Positive, Share
+from altfreeze.study.values import STRICT, EachOnce, NonNegative, Path, Positive, Share, each_once
 
 _Samples = Annotated[int, Field(ge=20, le=10_000_000)]
 _Features = Annotated[int, Field(ge=1, le=100_000)]
 _Classes = Annotated[int, Field(ge=2, le=100_000)]
 _Name = Annotated[str, Field(min_length=1, max_length=1000)]
 _Columns = Annotated[list[str], *EachOnce]
+_Character = Annotated[str, Field(min_length=1, max_length=1)]
+# of two alternatives, a mistake in one would be told as two
+_Paths = Annotated[
+    Path | Annotated[list[Path], Field(min_length=1, json_schema_extra={"uniqueItems": True})],
+    AfterValidator(each_once),
+]
 
 
 @with_config(STRICT)
@@ -87,28 +93,44 @@ class GaussianQuantiles(TypedDict):
 
 @with_config(STRICT)
 class Csv(TypedDict):
-    """A file with a header."""
+    """A file of text, or several of one table; compressed if its name ends in .gz, .bz2, .xz or .zip."""
 
     kind: Literal["csv"]
-    path: Path
+    path: _Paths
+    """a list: their rows below each other"""
     target: _Name
     """a column"""
     drop: NotRequired[_Columns]
     """columns to leave out"""
-    separator: NotRequired[Annotated[str, Field(min_length=1, max_length=1)]]
+    keep: NotRequired[_Columns]
+    """columns to take as they are, though refused"""
+    separator: NotRequired[_Character]
     """`,`"""
+    decimal: NotRequired[_Character]
+    """`.`"""
+    thousands: NotRequired[_Character]
+    """none"""
+    missing: NotRequired[Annotated[list[str | int | float], *EachOnce]]
+    """marks beside the empty field, as `["?", NA]`"""
+    header: NotRequired[Literal["none"]]
+    """`none`: the first line is a row"""
+    columns: NotRequired[Annotated[list[_Name], Field(min_length=1), *EachOnce]]
+    """their names where there is no header"""
 
 
 @with_config(STRICT)
-class Parquet(TypedDict):
-    """A file."""
+class Arrow(TypedDict):
+    """A file, or several of one table."""
 
-    kind: Literal["parquet"]
-    path: Path
+    kind: Literal["parquet", "feather"]
+    path: _Paths
+    """a list: their rows below each other"""
     target: _Name
     """a column"""
     drop: NotRequired[_Columns]
     """columns to leave out"""
+    keep: NotRequired[_Columns]
+    """columns to take as they are, though refused"""
 
 
 @with_config(STRICT)
@@ -121,6 +143,8 @@ class OpenML(TypedDict):
     version: NotRequired[Annotated[int, Field(ge=1)]]
     drop: NotRequired[_Columns]
     """columns to leave out"""
+    keep: NotRequired[_Columns]
+    """columns to take as they are, though refused"""
 
 
 def _named_once(source: dict[str, Any]) -> dict[str, Any]:
@@ -129,7 +153,29 @@ def _named_once(source: dict[str, Any]) -> dict[str, Any]:
     return source
 
 
+def _written_so(source: dict[str, Any]) -> dict[str, Any]:
+    if ("header" in source) != ("columns" in source):
+        raise PydanticCustomError("either", "is not allowed; allowed: `header: none` and columns, or neither")
+    if source.get("decimal", ".") == source.get("thousands"):
+        raise PydanticCustomError(
+            "either", "is not allowed; allowed: decimal (unless stated, a dot) and thousands that differ"
+        )
+    return source
+
+
+def paths_of(source: dict[str, Any]) -> list[str]:
+    """Return the files that a source is read from.
+
+    Parameters
+    ----------
+    source : dict
+    """
+    paths = source.get("path", [])
+    return paths if isinstance(paths, list) else [paths]
+
+
 _ONE_WAY = {"allOf": [{"oneOf": [{"required": ["id"]}, {"required": ["name", "version"]}]}]}
+_BOTH = {"dependentRequired": {"header": ["columns"], "columns": ["header"]}}
 Source = Annotated[
     Shipped
     | Classification
@@ -137,8 +183,8 @@ Source = Annotated[
     | Circles
     | Spirals
     | GaussianQuantiles
-    | Csv
-    | Parquet
+    | Annotated[Csv, AfterValidator(_written_so), Field(json_schema_extra=_BOTH)]
+    | Arrow
     | Annotated[OpenML, AfterValidator(_named_once), Field(json_schema_extra=_ONE_WAY)],
     Field(discriminator="kind"),
 ]

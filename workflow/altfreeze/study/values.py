@@ -15,8 +15,9 @@ def _in_words(words: str) -> dict[str, str]:
     return {"$comment": words}
 
 
-def _each_once(values: list[Any]) -> list[Any]:
-    if any(value in values[:position] for position, value in enumerate(values)):
+def each_once(values: str | list[Any]) -> str | list[Any]:
+    """Return a list, refused if an entry stands twice; what is one text is left alone."""
+    if isinstance(values, list) and any(value in values[:position] for position, value in enumerate(values)):
         raise PydanticCustomError("twice", "names an entry twice; allowed: each once")
     return values
 
@@ -29,7 +30,7 @@ Path = Annotated[
         json_schema_extra=_in_words("of 1 to 1000 characters, none of { } < > among them"),
     ),
 ]
-EachOnce = (AfterValidator(_each_once), Field(json_schema_extra={"uniqueItems": True}))
+EachOnce = (AfterValidator(each_once), Field(json_schema_extra={"uniqueItems": True}))
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 LargeCount = Annotated[int, Field(ge=1, le=1_000_000_000)]
 NonNegative = Annotated[float, Field(ge=0)]
