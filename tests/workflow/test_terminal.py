@@ -24,13 +24,9 @@ import pytest
 import yaml
 from altfreeze.report.words import signed_points
 from altfreeze.support.errors import InputError
-<<<<<<< HEAD
-from builders import make_study
-=======
 from builders import ROOT, make_study
 from closing import clock_advice, last_lines, why_silent
 from guard import hold, unusable_place
->>>>>>> faults
 from progress import Progress, duration, excerpt
 
 STUDY = {
@@ -386,7 +382,6 @@ def test_durations_in_words(seconds, words):
     assert duration(seconds, 1) == " ".join(words.split()[:2])
 
 
-<<<<<<< HEAD
 def test_a_place_where_snakemake_cannot_work_is_one_line(tmp_path, monkeypatch):
     assert unusable_place("/home/me/altfreeze", tmp_path) == ""
     assert unusable_place("/home/{b}/altfreeze", tmp_path).startswith("/home/{b}/altfreeze: its name has a brace, ")
@@ -431,10 +426,7 @@ def test_a_job_without_a_word_is_said_to_lack_room_where_the_disk_is_full(tmp_pa
     )
 
 
-def test_an_excerpt_is_the_known_mistake_or_the_end_of_each_log(tmp_path):
-=======
 def test_an_excerpt_is_the_known_mistakes_or_the_end_of_each_log(tmp_path):
->>>>>>> reads
     known, crash = tmp_path / "known.log", tmp_path / "crash.log"
     known.write_text("Executing\nTraceback ...\naltfreeze: seeds: wrong\n")
     crash.write_text("".join(f"line {number}\n" for number in range(100)))

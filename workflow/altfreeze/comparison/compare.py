@@ -40,12 +40,8 @@ from altfreeze.tables.schema import (
     read_table,
     write_table,
 )
-<<<<<<< HEAD
-from altfreeze.vocabulary import EQUAL_BUDGETS, METRICS, NOT_ABOVE_CHANCE
-=======
 from altfreeze.tables.seals import seals
-from altfreeze.vocabulary import EQUAL_BUDGETS, METRICS
->>>>>>> faults
+from altfreeze.vocabulary import EQUAL_BUDGETS, METRICS, NOT_ABOVE_CHANCE
 
 # of a run's rows: each seed draws its own split
 TEST_OVER_TRAIN = TEST_SHARE / (1 - VALIDATION_SHARE - TEST_SHARE)
@@ -127,21 +123,10 @@ def compare(study: Study, tables: Path | str, threads: int = 1) -> None:
             primary_differences |= result.primary_differences
             pairs.writelines(result.pairs)
     comparisons = _write(tables, "comparisons", rows)
-<<<<<<< HEAD
-    _write(tables, "across_datasets", _adjusted(pd.DataFrame(across)))
-
-    # where nothing was learned there is nothing to rank
-    _write(tables, "trends", secondary.trends(study, comparisons[comparisons["verdict"] != NOT_ABOVE_CHANCE]))
-    _write(tables, "times", secondary.times(study, runs, times, threads))
-    _write(tables, "profiles", secondary.profiles(study, reached))
-    _write(tables, "matrix", secondary.matrix(study, runs))
-    _write(tables, "self_comparison", secondary.self_comparison(study, runs, calibration))
-    _write(tables, "variance", secondary.variance(study, runs))
-    _write(tables, "seeds_needed", secondary.seeds(study, primary_differences))
-=======
     compared = {
         "across_datasets": _adjusted(pd.DataFrame(across)),
-        "trends": secondary.trends(study, comparisons),
+        # where nothing was learned there is nothing to rank
+        "trends": secondary.trends(study, comparisons[comparisons["verdict"] != NOT_ABOVE_CHANCE]),
         "times": secondary.times(study, runs, times, threads),
         "profiles": secondary.profiles(study, reached),
         "matrix": secondary.matrix(study, runs),
@@ -153,7 +138,6 @@ def compare(study: Study, tables: Path | str, threads: int = 1) -> None:
         _write(tables, name, table)
     sealed = seals(tables, [f"{name}.csv" for name in ("comparisons", "pairs", *compared)])
     write_json(tables / "comparisons.json", {"tables": sealed})
->>>>>>> faults
 
 
 def _check_levels(
