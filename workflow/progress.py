@@ -20,14 +20,7 @@ from tqdm import tqdm
 
 _NOTHING = "Nothing to be done"
 # what Snakemake says beside events that a person must know
-_TOLD = (
-    "Building DAG",
-    "SLURM run ID",
-    _NOTHING,
-    "Trying to restart",
-    "Terminating processes",
-    "Will exit after",
-)
+_TOLD = ("Building DAG", "SLURM run ID", _NOTHING, "Trying to restart", "Terminating processes", "Will exit after")
 # what it says of a failed job beside the event, and at the end: the same in other words
 _TWICE = (
     "RuleException:\nCalledProcessError",
