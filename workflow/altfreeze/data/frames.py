@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 MOST_CATEGORIES = 100
 LARGEST_NUMBER = 1e100
-_TAKE = "or under `keep` to take it"
 
 
 class Table(NamedTuple):
@@ -174,19 +173,15 @@ def encode_features(
         refuse_duplicates(feature_names, where, "features (one-hot columns included)")
     if faults:
         raise InputError(*faults)
-    notes: dict[str, Any] = {}
-    if one_hot:
-        notes["one_hot"] = one_hot
-    if missing:
-        notes["missing"] = missing
-        notes["imputation"] = "train mean, per seed"
-    if missing.keys() & one_hot.keys():
-        notes["missing_categories"] = (
-            "missing in all one-hot columns of the feature; the train mean is each category's frequency in training"
-        )
-    if constant:
-        notes["constant"] = constant
-    return np.column_stack(blocks), feature_names, notes
+    notes: dict[str, Any] = {
+        "one_hot": one_hot,
+        "missing": missing,
+        "imputation": missing and "train mean, per seed",
+        "missing_categories": missing.keys() & one_hot.keys()
+        and "missing in all one-hot columns of the feature; the train mean is each category's frequency in training",
+        "constant": constant,
+    }
+    return np.column_stack(blocks), feature_names, {key: note for key, note in notes.items() if note}
 
 
 def encode_target(
@@ -285,13 +280,19 @@ def _numbers(column: "pd.Series", where: str, kept: bool) -> np.ndarray:
             f"computed; {LARGEST_NUMBER:g} is the largest that is allowed: take another unit, or logarithms"
         )
     present = values[~np.isnan(values)]
-    if not kept and (present == np.floor(present)).all() and len(np.unique(present)) == len(present):
-        raise InputError(
-            f"{where} holds another whole number in each row, {present[0]:.15g} in data row "
-            f"{column.notna().to_numpy().argmax() + 1}, as the number of a row or a key does; list it under `drop`, or "
-            "under `keep` if it is a measurement"
-        )
+    if not kept and (present == np.floor(present)).all():
+        _refuse_keys(column, where, "whole number", "if it is a measurement")
     return values
+
+
+def _refuse_keys(column: "pd.Series", where: str, what: str, why: str) -> None:
+    if column.nunique() == column.count():
+        value, row = column.dropna().iloc[0], column.notna().to_numpy().argmax() + 1
+        shown = quoted(value) if isinstance(value, str) else f"{value:.15g}"
+        raise InputError(
+            f"{where} holds another {what} in each row, {shown} in data row {row}, as the number of a row, a name or a "
+            f"key does; list it under `drop`, or under `keep` {why}"
+        )
 
 
 def _indexed(values: Sequence[Any]) -> tuple[np.ndarray, list[str]]:
@@ -311,7 +312,7 @@ def _categories(column: "pd.Series", where: str, kept: bool, notation: Notation 
     is_declared = isinstance(column.dtype, pd.CategoricalDtype)
     fault = fault_of_text(column, notation) if is_text and not kept and not is_declared else None
     if fault:
-        raise InputError(f"{where} {fault}, or list it under `drop`, {_TAKE} as categories")
+        raise InputError(f"{where} {fault}, or list it under `drop`, or under `keep` to take it as categories")
     indices, names = _indexed(values)
     alike: dict[str, str] = {}
     for name in names if is_text and not kept else ():
@@ -328,12 +329,8 @@ def _categories(column: "pd.Series", where: str, kept: bool, notation: Notation 
 def _one_hot(column: "pd.Series", where: str, kept: bool, notation: Notation | None) -> tuple[np.ndarray, list[str]]:
     """Return a column of categories as one column of 0 and 1 for each, and their names."""
     indices, names = _categories(column, where, kept, notation)
-    if len(names) == len(indices) and not kept:
-        raise InputError(
-            f"{where} holds another text in each row, {quoted(names[indices[0]])} in data row "
-            f"{column.notna().to_numpy().argmax() + 1}, as a name or a key does; list it under `drop`, {_TAKE} as "
-            "categories"
-        )
+    if not kept:
+        _refuse_keys(column, where, "text", "to take it as categories")
     if len(names) > MOST_CATEGORIES:
         raise InputError(
             f"{where} has {len(names)} distinct categories, {MOST_CATEGORIES} at most are allowed; list it under `drop`"
