@@ -305,8 +305,8 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def refused(arguments, folder, capsys, status=2):
-    """Return the one line that a command is refused with."""
+def refused(arguments, folder, capsys, status=2, mistakes=1):
+    """Return what a command is refused with: a line for each mistake."""
     before = listing(folder)
     with pytest.raises(SystemExit) as caught:
         cli.main([str(argument) for argument in arguments])
@@ -314,11 +314,10 @@ def refused(arguments, folder, capsys, status=2):
     said = capsys.readouterr()
     assert said.out == ""
     lines = said.err.splitlines()
-    assert len(lines) == 1, said.err
-    assert lines[0].startswith("altfreeze: ")
-    assert is_one_line(lines[0])
+    assert len(lines) == mistakes, said.err
+    assert all(line.startswith("altfreeze: ") and is_one_line(line) for line in lines)
     assert listing(folder) == before
-    return lines[0]
+    return said.err
 
 
 def options(command: str, **changed: Any) -> list[str]:
@@ -412,7 +411,6 @@ LINES = {
     "a tuning without a number": (options("train", recipe="tuned", tuning="tuning.json"), "learning_rate"),
     # timing, collect, compare, page, report
     "timing without data": (options("timing", data="none"), "none/iris.npz"),
-    "collecting without data": (options("collect"), "results/data/iris.npz: missing"),
     "comparing without tables": (options("compare"), "not a table"),
     "a page of nothing": (options("page"), "page.ipynb: not a notebook"),
     "a page of a page": (options("page", notebook="page.html"), "page.html: not a notebook"),
@@ -432,6 +430,12 @@ LINES |= {
 def test_a_command_line_that_cannot_be_used_is_one_line(arguments, words, folder, capsys):
     Path("list.ipynb").write_text("[]")
     assert words in refused(arguments, folder, capsys)
+
+
+def test_collecting_without_anything_is_a_line_for_each_file_that_is_missing(folder, capsys):
+    said = refused(options("collect"), folder, capsys, mistakes=2)
+    for name in ("results/data/iris.npz", "results/tables/timing.csv"):
+        assert f"{name}: missing" in said
 
 
 # what stands in the file of --study
