@@ -32,8 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
 import numpy as np
 import torch
 from altfreeze.data.split import split_of_seed, standardise
-from altfreeze.study.grid import Study
-from altfreeze.study.reading import read
+from altfreeze.study.reading import read, study_of
 from altfreeze.training.network import layer_sizes
 from altfreeze.training.trainer import train_pack
 from sklearn.datasets import load_digits, load_iris
@@ -99,7 +98,7 @@ def training_study(depth, width, epochs, **settings):
         "learning_rate_schedule": "constant",
         "weight_decay": 0.0,
     } | settings
-    return Study.of(read(ROOT / "config" / "config.yaml") | settings)
+    return study_of(read(ROOT / "config" / "config.yaml") | settings)
 
 
 def training_cell(dataset, depth, width, epochs, strategy="standard", **settings):

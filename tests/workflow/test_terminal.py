@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import struct
 import subprocess
 import termios
@@ -20,7 +21,7 @@ import pandas as pd
 import pytest
 import yaml
 from altfreeze.report.words import signed_points
-from altfreeze.study.grid import Study
+from altfreeze.study.reading import study_of
 from altfreeze.support.errors import InputError
 from progress import Progress, duration, excerpt
 
@@ -79,7 +80,7 @@ def test_a_call_without_a_terminal_prints_few_lines_with_right_counts_and_the_an
     assert "Job stats" in clone.planned
     results = clone.folder / "results/terminal"
     assert len(list(results.glob("runs/**/seeds*.json"))) == packs
-    planned = Study.of(STUDY).packs
+    planned = study_of(STUDY).packs
     assert packs == len(planned)
     runs = sum(pack.last_seed - pack.first_seed + 1 for pack in planned)
     lines = clone.printed.splitlines()
@@ -96,8 +97,8 @@ def test_a_call_without_a_terminal_prints_few_lines_with_right_counts_and_the_an
     assert "Job 1:" not in clone.printed
 
 
-def test_snakemakes_own_report_labels_every_figure_table_and_page_and_draws_the_rules(clone, browser):
-    done = call(clone.folder, "--report", "own.html")
+def test_snakemakes_own_report_labels_every_figure_and_table_and_draws_the_rules(clone, browser):
+    done = call(clone.folder, "--report", "own.zip")
     assert done.returncode == 0, done.stdout
     results = clone.folder / "results/terminal"
     (figure,) = results.glob("figures/*.svg")
@@ -106,11 +107,12 @@ def test_snakemakes_own_report_labels_every_figure_table_and_page_and_draws_the_
         "dataset == 'all' and metric == 'final_test_accuracy' and family == 'primary'"
     )
     assert signed_points(comparisons["difference"].item()) in figure.read_text()
-    # every page, every table in CSV but that with a row for each pair, every figure
-    expected = {path.name for path in [*results.glob("notebooks/*.html"), *results.glob("figures/*.svg")]}
-    expected |= {path.name for path in results.glob("tables/*.csv")} - {"pairs.csv"} | {"report.html"}
+    # the report with its pages, every table in CSV but that with a row for each pair, every figure
+    expected = {path.name for path in results.glob("figures/*.svg")} | {"linked.html"}
+    expected |= {path.name for path in results.glob("tables/*.csv")} - {"pairs.csv"}
     assert set(re.findall(r"^Adding (\S+) \(", done.stdout, flags=re.M)) == expected
-    browser.get((clone.folder / "own.html").as_uri())
+    shutil.unpack_archive(clone.folder / "own.zip", clone.folder)
+    browser.get((clone.folder / "own/report.html").as_uri())
     described = browser.execute_script("return Object.values(results)")
     assert {Path(item["name"]).name for item in described} == expected
     for item in described:
@@ -118,8 +120,7 @@ def test_snakemakes_own_report_labels_every_figure_table_and_page_and_draws_the_
         assert "{{" not in item["caption"]
     labels = {Path(item["name"]).name: item["labels"] for item in described}
     assert labels[figure.name] == {"item": "primary comparison"}
-    assert labels["dynamics-iris.html"] == {"notebook": "training dynamics", "data set": "iris"}
-    assert labels["budgets.html"] == {"notebook": "budgets", "data set": "all"}
+    assert labels["linked.html"] == {"item": "report and pages"}
     rules = set(re.findall(r"^(\w+) +\d+$", clone.planned, flags=re.M)) - {"total"}
     assert set(browser.execute_script("return rulegraph_spec.data[0].values.map((node) => node.rule)")) == rules
     browser.find_element("xpath", "//a[normalize-space(.)='Workflow']").click()
@@ -190,7 +191,7 @@ def test_a_failed_job_is_told_once_with_its_log_and_what_to_do(clone):
     assert done.stdout.count("Failed again, in the same way: Store data set mine\n") == 1
     assert done.stdout.count("Trying to restart job") == 1
     end = done.stdout[done.stdout.index("Stopped: ") :].splitlines()
-    assert re.fullmatch(r"Stopped: 2 of 4 jobs, [\d a-z]+; 1 job failed:", end[0])
+    assert re.fullmatch(r"Stopped: 1 of 3 jobs, [\d a-z]+; 1 job failed:", end[0])
     assert end[1] == f"  Store data set mine: {log}"
     assert end[2].startswith("Mend what the logs name, then give the same command again")
     assert "--keep-going" in end[2]
