@@ -202,9 +202,7 @@ def test_jobs_run_with_the_interpreter_that_runs_snakemake_but_not_in_environmen
     own = surroundings.shell_prefix(Path("/a {b} 'c'"), own_interpreter=True)
     # as Snakemake formats it
     command = f"{own.format()} echo $PATH; echo $PYTHONPATH"
-    done = subprocess.run(
-        ["bash", "-c", command], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(["bash", "-c", command], env={"PATH": os.defpath}, capture_output=True, text=True, check=True)
     path, modules = done.stdout.splitlines()
     assert path.split(":")[0] == str(Path(sys.executable).parent)
     assert modules == "/a {b} 'c'"
