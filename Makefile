@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 .PHONY: try report test lint bench clean
 
 report: $(VENV)/run.done
-	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all
+	@$(BIN)/snakemake --cores all
 	@$(BIN)/python -c 'import yaml; print("Open", yaml.safe_load(open("config/config.yaml"))["results"] + "/report.html")'
 
 try: $(VENV)/run.done

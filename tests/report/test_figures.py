@@ -2,6 +2,7 @@
 
 import json
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,6 +19,20 @@ def test_figures_are_the_same_text_again():
     )
     assert first == second
     assert "<title>A &amp; B</title>" in first
+
+
+def test_what_a_users_matplotlibrc_sets_shows_in_no_figure():
+    study = make_small_study()
+    tables_of_study = make_runs(study), make_comparisons(study)
+
+    def drawn():
+        return style.figure_svg(differences.main_figure(*tables_of_study, 6, "alternating-0.5"), "A")
+
+    usual = drawn()
+    with matplotlib.rc_context({"text.usetex": True, "lines.linewidth": 9, "axes.facecolor": "red", "svg.id": "mine"}):
+        assert drawn() == usual
+        # it holds for what else is drawn here
+        assert matplotlib.rcParams["text.usetex"]
 
 
 def test_paths_of_lines_lose_what_no_pixel_shows():

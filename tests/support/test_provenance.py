@@ -357,3 +357,26 @@ def test_a_change_of_a_module_makes_those_rules_stale_that_import_it(package, ro
         assert changed == {(rule, roots) for rule, roots in roots_of if module in reached[roots]}, module
         seen |= changed
     assert seen == roots_of
+
+
+# the commit
+
+
+def test_a_checkout_that_git_does_not_read_is_told_apart_from_none(tmp_path, monkeypatch):
+    package = tmp_path / "altfreeze"
+    package.mkdir()
+    monkeypatch.setattr(provenance, "PACKAGE", package)
+    # as if it were another user's, and no configuration allowed it
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    outside = provenance.git_state()
+    assert outside == {"commit": None, "dirty": None}
+    assert provenance.commit_in_words(outside) == "no git checkout"
+    subprocess.run(["git", "init", "--quiet", package], check=True)
+    refused = provenance.git_state()
+    assert refused == {"commit": None, "dirty": None, "refused": str(package)}
+    assert provenance.commit_in_words(refused) == (
+        f"unknown, as {package} belongs to another user (git config --global --add safe.directory {package})"
+    )

@@ -462,7 +462,7 @@ def test_packs_that_are_killed_at_random_moments_end_with_the_bytes_of_undisturb
 
 
 def test_a_job_that_is_killed_under_snakemake_goes_on_when_it_is_done_again(stored_wine, tmp_path):
-    for name in ("Snakefile", "environment.yml", "workflow", "config", "profiles"):
+    for name in ("Snakefile", "environment.yml", "pyproject.toml", "workflow", "config", "profiles"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
         copy(ROOT / name, tmp_path / name)
     (tmp_path / "long.yaml").write_text(

@@ -102,8 +102,8 @@ def test_a_call_without_a_terminal_prints_few_lines_with_right_counts_and_the_an
     assert "Job 1:" not in clone.printed
 
 
-def test_snakemakes_own_report_labels_every_figure_table_and_page_and_draws_the_rules(clone, browser):
-    done = call(clone.folder, "--report", "own.html")
+def test_snakemakes_own_report_labels_every_figure_and_table_and_draws_the_rules(clone, browser):
+    done = call(clone.folder, "--report", "own.zip")
     assert done.returncode == 0, done.stdout
     results = clone.folder / "results/terminal"
     (figure,) = results.glob("figures/*.svg")
@@ -112,11 +112,12 @@ def test_snakemakes_own_report_labels_every_figure_table_and_page_and_draws_the_
         "dataset == 'all' and metric == 'final_test_accuracy' and family == 'primary'"
     )
     assert signed_points(comparisons["difference"].item()) in figure.read_text()
-    # every page, every table in CSV but that with a row for each pair, every figure
-    expected = {path.name for path in [*results.glob("notebooks/*.html"), *results.glob("figures/*.svg")]}
-    expected |= {path.name for path in results.glob("tables/*.csv")} - {"pairs.csv"} | {"report.html"}
+    # the report with its pages, every table in CSV but that with a row for each pair, every figure
+    expected = {path.name for path in results.glob("figures/*.svg")} | {"linked.html"}
+    expected |= {path.name for path in results.glob("tables/*.csv")} - {"pairs.csv"}
     assert set(re.findall(r"^Adding (\S+) \(", done.stdout, flags=re.M)) == expected
-    browser.get((clone.folder / "own.html").as_uri())
+    shutil.unpack_archive(clone.folder / "own.zip", clone.folder)
+    browser.get((clone.folder / "own/report.html").as_uri())
     described = browser.execute_script("return Object.values(results)")
     assert {Path(item["name"]).name for item in described} == expected
     for item in described:
@@ -124,8 +125,7 @@ def test_snakemakes_own_report_labels_every_figure_table_and_page_and_draws_the_
         assert "{{" not in item["caption"]
     labels = {Path(item["name"]).name: item["labels"] for item in described}
     assert labels[figure.name] == {"item": "primary comparison"}
-    assert labels["dynamics-iris.html"] == {"notebook": "training dynamics", "data set": "iris"}
-    assert labels["budgets.html"] == {"notebook": "budgets", "data set": "all"}
+    assert labels["linked.html"] == {"item": "report and pages"}
     rules = set(re.findall(r"^(\w+) +\d+$", clone.planned, flags=re.M)) - {"total"}
     assert set(browser.execute_script("return rulegraph_spec.data[0].values.map((node) => node.rule)")) == rules
     browser.find_element("xpath", "//a[normalize-space(.)='Workflow']").click()

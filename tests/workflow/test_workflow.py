@@ -65,7 +65,7 @@ def job_of(rule, path):
 
 def test_a_study_that_nobody_ran_has_every_job_before_it(tmp_path, copy_clone):
     planned = stale(copy_clone(tmp_path / "altfreeze"))
-    once = {name: 1 for name in ("timing", "collect", "compare", "report", *PAGES)}
+    once = {name: 1 for name in ("timing", "collect", "compare", "report", "linked", *PAGES)}
     assert planned == once | {"data": len(STUDY.datasets), "train": PACKS}
 
 
@@ -137,7 +137,7 @@ def study_with(clone, **keys):
 
 
 # what reads the tables
-after_tables = {name: 1 for name in ("collect", "compare", "budgets", "statistics", "report")}
+after_tables = {name: 1 for name in ("collect", "compare", "budgets", "statistics", "report", "linked")}
 dynamics = {name: 1 for name in DYNAMICS}
 # what is made of the configuration alone
 configured = {"schedules": 1}
@@ -194,7 +194,7 @@ def edited(clone):
 
 def test_editing_a_notebook_executes_it_again_and_trains_nothing(clone, edited):
     edited("workflow/notebooks/budgets.ipynb", lambda text: text.replace("equal", "Equal", 1) + "\n")
-    assert stale(clone) == {"budgets": 1, "report": 1}
+    assert stale(clone) == {"budgets": 1, "report": 1, "linked": 1}
 
 
 def package_files(clone):
@@ -245,7 +245,7 @@ def test_another_label_of_the_explorer_writes_the_report_alone_again(clone, edit
     name, label = "workflow/altfreeze/report/explorer.py", '"Data set"'
     assert label in (clone / name).read_text()
     edited(name, lambda text: text.replace(label, '"Data"'))
-    assert stale(clone) == {"report": 1}
+    assert stale(clone) == {"report": 1, "linked": 1}
 
 
 def test_a_manifest_names_the_code_whose_change_trains_its_pack_again(clone):

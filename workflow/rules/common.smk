@@ -1,14 +1,36 @@
+import contextlib
 import functools
 import json
 import os
-import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
-# jobs run the package of this checkout, installed or not, and notebooks a kernel of its environment
-PACKAGE_ROOT = str(Path(workflow.basedir) / "workflow")
+
+def repository():
+    """Return the folder of this workflow: a clone, or one made here of a repository that a module names by its host."""
+    source = workflow.current_basedir
+    if not hasattr(source, "hosted_repo"):
+        return Path(source.get_path_or_uri(secret_free=True)).parents[1]
+    # Snakemake reads single files of it, but the package is a folder
+    hosted = source.hosted_repo.repo
+    commit = hosted.commit(source.ref).hexsha
+    clone = Path(".snakemake", "altfreeze", commit).absolute()
+    if not clone.exists():
+        clone.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=clone.parent) as folder:
+            made = Path(folder, "clone")
+            hosted.clone(str(made), no_checkout=True).git.checkout(commit)
+            # a call beside this one may have been first
+            with contextlib.suppress(OSError):
+                made.rename(clone)
+    return clone
+
+
+REPOSITORY = repository()
+PACKAGE_ROOT = str(REPOSITORY / "workflow")
 sys.path.insert(0, PACKAGE_ROOT)
 
 from guard import hold, interrupt_once, unusable_place
@@ -16,9 +38,24 @@ from guard import hold, interrupt_once, unusable_place
 if told := unusable_place(PACKAGE_ROOT):
     sys.exit(f"altfreeze: {told}")
 
-shell.prefix(
-    f"set -euo pipefail; export JUPYTER_PREFER_ENV_PATH=1 PYTHONPATH={shlex.quote(PACKAGE_ROOT)}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; "
-)
+
+def repository_file(path):
+    """Return where a file of this workflow lies: as it is named where it is called in its own folder, or from anywhere."""
+    return path if Path.cwd() == REPOSITORY else str(REPOSITORY / path)
+
+
+# the caller's own, or the default one
+configfile: "config/config.yaml" if Path("config", "config.yaml").exists() else repository_file("config/config.yaml")
+
+
+from snakemake.settings.types import DeploymentMethod
+from surroundings import BeforeJobs, refuse_missing_packages, shell_prefix
+
+# jobs run the package of this workflow, installed or not, with what runs Snakemake or else an environment of their own
+OWN_INTERPRETER = DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method
+shell.prefix(shell_prefix(REPOSITORY / "workflow", OWN_INTERPRETER))
+if workflow.is_main_process and OWN_INTERPRETER:
+    refuse_missing_packages(REPOSITORY)
 
 from altfreeze.study import reading
 from altfreeze.study.grid import Study
@@ -28,7 +65,8 @@ from altfreeze.support.files import write_json
 from altfreeze.support.provenance import fingerprint, gpu_is_here
 
 try:
-    config_files = ["config/config.yaml", *workflow.overwrite_configfiles]
+    config_files = [file for file in workflow.configfiles if file not in workflow.overwrite_configfiles]
+    config_files += workflow.overwrite_configfiles
     layers = [*map(reading.read, config_files), workflow.config_settings.config]
     config = reading.complete(reading.whole_sources(config, layers), config_files)
     reading.check_files(config, config_files)
@@ -43,6 +81,7 @@ if workflow.is_main_process and not workflow.output_settings.dryrun:
     from closing import clock_advice, last_lines
     from progress import Progress
 
+    BeforeJobs(workflow.logger_manager.logger, lambda: write_study())
     progress = Progress(
         workflow.logger_manager.logger,
         workflow.output_settings,
@@ -120,7 +159,14 @@ def chosen_learning_rate(wildcards):
 
 def gpus(wildcards):
     """Return how many GPUs a training job asks for; where jobs run is known only after this file was read."""
-    return int(config["device"] == "cuda" or (config["device"] == "auto" and (GPU_IS_HERE or workflow.non_local_exec)))
+    # a dry run has an executor of its own; of the one that it stands for it knows whether jobs are started by threads
+    elsewhere = workflow.use_threads if workflow.dryrun else workflow.non_local_exec
+    return int(config["device"] == "cuda" or (config["device"] == "auto" and (GPU_IS_HERE or elsewhere)))
+
+
+def all_cores(wildcards=None):
+    """Return how many cores this call has; one where it runs nothing, as for a report."""
+    return workflow.resource_settings.cores or 1
 
 
 def pack_files(suffix):
@@ -140,18 +186,17 @@ def partial_report():
     python = [sys.executable, "-m", "altfreeze"]
     given = ["--study", STUDY_FILE, "--tables", str(folder / "tables")]
     commands = [
-        ["collect", *given, "--results", config["results"], "--missing", "mark", "--threads", str(workflow.cores or 1)],
-        ["compare", *given, "--threads", str(workflow.cores or 1)],
+        ["collect", *given, "--results", config["results"], "--missing", "mark", "--threads", str(all_cores())],
+        ["compare", *given, "--threads", str(all_cores())],
         ["report", *given, "--pages", "--output", str(folder / "report.html")],
     ]
     shutil.rmtree(folder, ignore_errors=True)
     for command in commands:
-        done = subprocess.run(
-            [*python, *command], env=os.environ | {"PYTHONPATH": PACKAGE_ROOT}, capture_output=True, text=True
-        )
+        environment = os.environ | {"PYTHONPATH": PACKAGE_ROOT, "PYTHONUTF8": "1"}
+        done = subprocess.run([*python, *command], env=environment, capture_output=True, encoding="utf-8")
         if done.returncode:
             return f"No partial report: {(done.stderr.strip().splitlines() or ['it was stopped'])[-1]}"
-    missing = json.loads((folder / "tables" / "study.json").read_text())["provenance"]["missing_packs"]
+    missing = json.loads((folder / "tables" / "study.json").read_text(encoding="utf-8"))["provenance"]["missing_packs"]
     count = f"{missing} of {len(PACKS)} training jobs have no result"
     return f"A partial report, {count}: {(folder / 'report.html').resolve()}"
 
@@ -176,7 +221,7 @@ def ending():
 
 def page_notebook(wildcards):
     """Return the notebook of a page."""
-    return f"workflow/notebooks/{PAGES[wildcards.page]['notebook']}.ipynb"
+    return repository_file(f"workflow/notebooks/{PAGES[wildcards.page]['notebook']}.ipynb")
 
 
 def page_parameters(wildcards, input):
@@ -192,4 +237,4 @@ def code_of_the_workflow(wildcards):
     """Return the files that the crate copies, which are looked for only where it is asked for."""
     from altfreeze.report.crate import code_files
 
-    return list(map(str, code_files(Path())))
+    return [repository_file(str(path)) for path in code_files(REPOSITORY)]

@@ -26,9 +26,10 @@ rule crate:
         study=STUDY_FILE,
         configuration=lambda wildcards: STUDY,
         results=subpath(output.metadata, parent=True),
+        checkout=repository_file("."),
         code=fingerprint("altfreeze.report.crate"),
     message:
         "Describe the study, its code and its files as an RO-Crate"
     shell:
         "python -m altfreeze crate --study {params.study:q} --results {params.results:q} --files {input.files:q} "
-        "--checkout . 2> {log:q}"
+        "--checkout {params.checkout:q} 2> {log:q}"

@@ -1,14 +1,13 @@
 PAGE_TEMPLATES = [
-    "workflow/altfreeze/report/templates/page/conf.json",
-    "workflow/altfreeze/report/templates/page/index.html.j2",
-    "workflow/altfreeze/report/templates/style.css",
+    repository_file("workflow/altfreeze/report/templates/page/conf.json"),
+    repository_file("workflow/altfreeze/report/templates/page/index.html.j2"),
+    repository_file("workflow/altfreeze/report/templates/style.css"),
 ]
-# each page: its notebook, how Snakemake's report lists it, and what it reads: the study, tables, data sets, and
-# values of the configuration, each of which makes the page anew when it changes
+# each page: its notebook, and what it reads: the study, tables, data sets, and values of the configuration, each of
+# which makes the page anew when it changes
 PAGES = {
     "budgets": {
         "notebook": "budgets",
-        "labels": {"notebook": "budgets", "data set": "all"},
         "study": STUDY,
         "tables": [
             *("comparisons.csv", "reached.csv", "runs.csv", "speedups.csv", "targets.csv", "times_to_target.csv"),
@@ -17,7 +16,6 @@ PAGES = {
     },
     "statistics": {
         "notebook": "statistics",
-        "labels": {"notebook": "statistics", "data set": "all"},
         "study": STUDY,
         "tables": [
             *("across_datasets.csv", "comparisons.csv", "matrix.csv", "profiles.csv", "seeds_needed.csv"),
@@ -27,7 +25,6 @@ PAGES = {
     **{
         f"dynamics-{dataset}": {
             "notebook": "dynamics",
-            "labels": {"notebook": "training dynamics", "data set": dataset},
             "study": STUDY,
             "tables": ["epochs.parquet", "gradient_flow.parquet"],
             "values": {"dataset": dataset},
@@ -36,13 +33,11 @@ PAGES = {
     },
     "schedules": {
         "notebook": "schedules",
-        "labels": {"notebook": "schedules", "data set": "all"},
         "study": STUDY,
         "data": config["datasets"],
     },
     "walkthrough": {
         "notebook": "walkthrough",
-        "labels": {"notebook": "walkthrough", "data set": "one"},
         "values": {
             "depth": config["primary_depth"],
             "width": config["width"],
@@ -65,12 +60,7 @@ rule page:
         templates=PAGE_TEMPLATES,
     output:
         notebook="<results>/notebooks/{page}.ipynb",
-        page=report(
-            "<results>/notebooks/{page}.html",
-            caption="../report/page.rst",
-            category="Notebooks",
-            labels=lambda wildcards: PAGES[wildcards.page]["labels"],
-        ),
+        page="<results>/notebooks/{page}.html",
     log:
         "<logs>/notebooks/{page}.log",
     benchmark:
@@ -116,20 +106,15 @@ rule report:
         seals="<results>/tables/comparisons.json",
         pages=expand("<results>/notebooks/{page}.html", page=PAGES),
         templates=[
-            "workflow/altfreeze/report/templates/methods.html.j2",
-            "workflow/altfreeze/report/templates/report.html.j2",
-            "workflow/altfreeze/report/templates/copy.js",
-            "workflow/altfreeze/report/templates/report.js",
-            "workflow/altfreeze/report/templates/style.css",
+            repository_file("workflow/altfreeze/report/templates/methods.html.j2"),
+            repository_file("workflow/altfreeze/report/templates/report.html.j2"),
+            repository_file("workflow/altfreeze/report/templates/copy.js"),
+            repository_file("workflow/altfreeze/report/templates/report.js"),
+            repository_file("workflow/altfreeze/report/templates/style.css"),
         ],
-        citation="CITATION.cff",
+        citation=repository_file("CITATION.cff"),
     output:
-        report=report(
-            "<results>/report.html",
-            caption="../report/report.rst",
-            category="Report",
-            labels={"item": "report"},
-        ),
+        report="<results>/report.html",
         answer="<results>/answer.txt",
         figure=report(
             "<results>/figures/main.svg",
@@ -157,3 +142,33 @@ rule report:
     shell:
         "python -m altfreeze report --study {params.study:q} --tables {params.tables:q} --pages {input.pages:q} "
         "--output {output.report:q} 2> {log:q}"
+
+
+# Snakemake's own report keeps links only between files of one folder
+rule linked:
+    input:
+        report="<results>/report.html",
+        pages=expand("<results>/notebooks/{page}.html", page=PAGES),
+    output:
+        report(
+            directory("<results>/linked"),
+            htmlindex="report.html",
+            caption="../report/linked.rst",
+            category="Report",
+            labels={"item": "report and pages"},
+        ),
+    log:
+        "<logs>/linked.log",
+    benchmark:
+        "<benchmarks>/linked.tsv"
+    localrule: True
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=100,
+        runtime=10,
+    message:
+        "Put the report and its pages into one folder"
+    shell:
+        "(mkdir -p {output:q}/notebooks && cp {input.report:q} {output:q} && cp {input.pages:q} {output:q}/notebooks) 2> {log:q}"

@@ -6,7 +6,7 @@ rule collect:
         flows=pack_files(".flow.csv") if GRADIENT_FLOW else [],
         tuning=tuning_files(),
         timing="<results>/tables/timing.csv",
-        schema="workflow/schemas/tables.schema.yaml",
+        schema=repository_file("workflow/schemas/tables.schema.yaml"),
     output:
         epochs="<results>/tables/epochs.parquet",
         runs=report(
@@ -91,7 +91,7 @@ rule compare:
         times="<results>/tables/times_to_target.csv",
         reached="<results>/tables/reached.csv",
         study="<results>/tables/study.json",
-        schema="workflow/schemas/tables.schema.yaml",
+        schema=repository_file("workflow/schemas/tables.schema.yaml"),
     output:
         comparisons=report(
             "<results>/tables/comparisons.csv",

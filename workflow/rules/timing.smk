@@ -15,7 +15,7 @@ rule timing:
     conda:
         "../../environment.yml"
     # all cores are reserved, so that nothing runs beside it; it computes with one
-    threads: lambda wildcards: workflow.cores or 1
+    threads: all_cores
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,

@@ -19,6 +19,7 @@ from altfreeze.study.schema import keys
 from altfreeze.study.sources import paths_of
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import sha256_of_file, write_json
+from altfreeze.support.provenance import commit_in_words
 from altfreeze.version import VERSION
 
 METADATA = "ro-crate-metadata.json"
@@ -145,7 +146,7 @@ def _add_workflow(crate: ROCrate, results: Path, commits: Sequence[dict[str, Any
     # add_workflow names its profile as that of the file of metadata, where only RO-Crate's own belongs
     crate.metadata["conformsTo"] = {"@id": "https://w3id.org/ro/crate/1.1"}
     trained = ", ".join(
-        "no git checkout" if git["commit"] is None else git["commit"] + (" with changes" if git["dirty"] else "")
+        commit_in_words(git) if git["commit"] is None else git["commit"] + (" with changes" if git["dirty"] else "")
         for git in commits
     )
     workflow["name"] = "altfreeze"

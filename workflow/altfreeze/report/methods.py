@@ -18,6 +18,7 @@ from altfreeze.report.words import count, listed, margin_in_words, reference_in_
 from altfreeze.statistics.paired import CONFIDENCE, FEWEST_PAIRS, RESAMPLES
 from altfreeze.study.grid import Study
 from altfreeze.support.errors import InputError
+from altfreeze.support.provenance import commit_in_words
 from altfreeze.vocabulary import EQUAL_BUDGETS
 
 # name and text of an entry of a list
@@ -267,7 +268,7 @@ def _versions(provenance: dict[str, Any]) -> str:
 
 def _commits(provenance: dict[str, Any], digits: int | None = None) -> list[str]:
     return [
-        "no git checkout"
+        commit_in_words(git)
         if git["commit"] is None
         else git["commit"][:digits] + (" with changes that are not in it" if git["dirty"] else "")
         for git in provenance["git"]

@@ -4,6 +4,7 @@ import ast
 import functools
 import hashlib
 import json
+import os
 import platform
 import re
 import subprocess
@@ -152,12 +153,14 @@ def fingerprint(*roots: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def _git(*arguments: str) -> str | None:
+def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Return what git says of the folder of this package, in English; a status that is not 0 where it says nothing."""
+    command = ["git", "-C", str(PACKAGE), *arguments]
+    english = os.environ | {"LC_ALL": "C"}
     try:
-        answer = subprocess.run(["git", "-C", str(PACKAGE), *arguments], capture_output=True, text=True, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return answer.stdout.strip() if answer.returncode == 0 else None
+        return subprocess.run(command, env=english, capture_output=True, encoding="utf-8", errors="replace", timeout=30)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return subprocess.CompletedProcess(command, 1, "", str(error))
 
 
 def git_state() -> dict[str, Any]:
@@ -166,12 +169,34 @@ def git_state() -> dict[str, Any]:
     Returns
     -------
     dict
-        ``commit`` (40 hexadecimal digits) and ``dirty`` (bool); both None outside of a
-        git checkout.
+        ``commit`` (40 hexadecimal digits) and ``dirty`` (bool); both None outside of a git
+        checkout. Where there is one that git does not read, as another user owns it, both
+        are None too, and ``refused`` is the folder.
     """
     commit = _git("rev-parse", "HEAD")
-    status = _git("status", "--porcelain", "--untracked-files=no") if commit else None
-    return {"commit": commit, "dirty": None if status is None else bool(status)}
+    if commit.returncode:
+        owned = re.search(r"dubious ownership in repository at '(.*)'", commit.stderr)
+        return {"commit": None, "dirty": None} | ({"refused": owned[1]} if owned else {})
+    status = _git("status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit.stdout.strip(), "dirty": bool(status.stdout.strip()) if status.returncode == 0 else None}
+
+
+def commit_in_words(state: dict[str, Any]) -> str:
+    """Return the commit of a state of git, or why there is none.
+
+    Parameters
+    ----------
+    state : dict
+        See `git_state`.
+
+    Returns
+    -------
+    str
+    """
+    if state.get("refused"):
+        folder = state["refused"]
+        return f"unknown, as {folder} belongs to another user (git config --global --add safe.directory {folder})"
+    return state["commit"] or "no git checkout"
 
 
 def versions(*packages: str) -> dict[str, str]:

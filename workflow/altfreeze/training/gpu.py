@@ -90,7 +90,7 @@ def claim(names: Sequence[str], folder: str | Path) -> str:
     waited = False
     while True:
         for name in names:
-            file = open(Path(folder) / f"{name.replace('/', '-')}.lock", "a")  # noqa: SIM115 it stays open
+            file = open(Path(folder) / f"{name.replace('/', '-')}.lock", "a", encoding="utf-8")  # noqa: SIM115 it stays open
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

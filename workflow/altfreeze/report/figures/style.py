@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-import matplotlib
+import matplotlib.style
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -40,21 +40,21 @@ def style() -> AbstractContextManager[None]:
     context manager
         While it holds, matplotlib writes SVG with real text and with the same ids each time.
     """
-    return matplotlib.rc_context(
-        {
-            **sns.axes_style("whitegrid"),
-            **sns.plotting_context("notebook", font_scale=0.9),
-            "axes.spines.right": False,
-            "axes.spines.top": False,
-            "axes.grid.axis": "x",
-            "figure.facecolor": "white",
-            "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica", "sans-serif"],
-            "svg.fonttype": "none",
-            "svg.hashsalt": "altfreeze",
-            # the name of a data set is text, whatever it holds
-            "text.parse_math": False,
-        }
-    )
+    look = {
+        **sns.axes_style("whitegrid"),
+        **sns.plotting_context("notebook", font_scale=0.9),
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "axes.grid.axis": "x",
+        "figure.facecolor": "white",
+        "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica", "sans-serif"],
+        "svg.fonttype": "none",
+        "svg.hashsalt": "altfreeze",
+        # the name of a data set is text, whatever it holds
+        "text.parse_math": False,
+    }
+    # not from what the file matplotlibrc of whoever runs this sets
+    return matplotlib.style.context(["default", look])
 
 
 def palette(strategies: Iterable[str]) -> dict[str, dict[str, Any]]:
