@@ -63,9 +63,10 @@ def scaled_study(grid: str) -> Study:
         {
             "datasets": names,
             "sources": dict.fromkeys(names, source),
-            "depths": list(range(4, 4 + depths)),
-            "primary_depth": 4,
-            "freeze_ratios": [0.25, 0.4, 0.5, 0.6, 0.75],
+            # from the depth on at which five ratios split it in five ways
+            "depths": list(range(8, 8 + depths)),
+            "primary_depth": 8,
+            "freeze_ratios": [0.2, 0.35, 0.5, 0.65, 0.8],
             "strategies": STRATEGIES,
             "seeds": seeds,
             "seeds_per_job": seeds_per_job,

@@ -170,3 +170,25 @@ def test_without_scripts_there_is_no_button_to_press(tmp_path):
     buttons = re.findall(r"<button[^>]*data-copy[^>]*>", text)
     assert len(buttons) == 2
     assert all("hidden" in button for button in buttons)
+
+
+@pytest.mark.parametrize(
+    ("measured", "words"),
+    [
+        (
+            {"device": "cpu", "cpu_share": 0.52, "others": 2.04},
+            "in 52 % of the time that passed, while others kept 2",
+        ),
+        ({"device": "cpu", "cpu_share": 0.99, "others": 1.2}, "in 99 % of the time that passed, while others kept 1"),
+        ({"device": "cpu", "cpu_share": 0.6, "others": None}, "computed in 60 % of the time that passed. Measure"),
+        ({"device": "cpu", "cpu_share": 0.98, "others": 0.1}, ""),
+        # the process waits for it
+        ({"device": "cuda", "cpu_share": 0.3, "others": 0.1}, ""),
+        ({}, ""),
+    ],
+)
+def test_seconds_that_were_not_measured_alone_say_so_and_how_to_do_it_again(measured, words):
+    sentence = methods.not_alone({"timing": measured})
+    assert words in sentence
+    assert bool(sentence) == bool(words) == ("--forcerun timing" in sentence)
+    assert methods.not_alone({}) == ""

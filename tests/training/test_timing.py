@@ -2,7 +2,11 @@
 
 import csv
 import inspect
+import json
 import re
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from itertools import product
 
@@ -277,6 +281,9 @@ def test_a_study_is_timed_through_the_command_line(tmp_path, capsys, monkeypatch
     with open(output, encoding="utf-8") as file:
         header, *rows = csv.reader(file)
     assert tuple(header) == timing.COLUMNS
+    alone = json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))
+    assert alone.keys() == {"device", "cpu_share", "others"}
+    assert 0 < alone["cpu_share"] < 1.05
     assert all(float(row[-1]) > 0 for row in rows)
     assert max(len(row[-1].split("e")[0].strip("0.")) for row in rows) >= 8
     progress = capsys.readouterr().err.splitlines()
@@ -304,3 +311,31 @@ def test_every_optimizer_can_be_timed(optimizer):
     rows = timing.measure(study, WORKLOADS, rounds=1)
     assert len(rows) == len({row[2:-2] for row in rows})
     assert all(row[-1] > 0 for row in rows)
+
+
+def spin(seconds):
+    """Compute for so long."""
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+
+
+def test_a_process_that_waits_or_has_company_was_not_alone():
+    alone = timing.Alone()
+    time.sleep(0.3)
+    assert alone.measured()["cpu_share"] < 0.5
+
+    quiet = timing.Alone()
+    spin(0.5)
+    before = quiet.measured()
+    company = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        busy = timing.Alone()
+        spin(1)
+        found = busy.measured()
+    finally:
+        company.kill()
+        company.wait()
+    assert 0 <= before["cpu_share"] <= 1.05
+    # on a core of its own, or on this one
+    assert found["others"] is None or found["others"] > 0.3 or found["cpu_share"] < 0.9

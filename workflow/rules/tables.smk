@@ -6,6 +6,7 @@ rule collect:
         flows=pack_files(".flow.csv") if GRADIENT_FLOW else [],
         tuning=tuning_files(),
         timing="<results>/tables/timing.csv",
+        alone="<results>/tables/timing.json",
         schema=repository_file("workflow/schemas/tables.schema.yaml"),
     output:
         epochs="<results>/tables/epochs.parquet",

@@ -2,12 +2,14 @@ rule timing:
     input:
         expand("<results>/data/{dataset}.npz", dataset=config["datasets"]),
     output:
-        report(
+        timing=report(
             "<results>/tables/timing.csv",
             caption="../report/timing.rst",
             category="Tables",
             labels={"table": "timing"},
         ),
+        # whether it was alone
+        alone="<results>/tables/timing.json",
     log:
         "<logs>/timing.log",
     benchmark:
@@ -31,4 +33,4 @@ rule timing:
         "Time the steps of every strategy, alone on this machine (GPUs: {resources.gpu})"
     shell:
         "python -m altfreeze timing --study {params.study:q} --data {params.data:q} --device {params.device} "
-        "--threads 1 --output {output:q} 2> {log:q}"
+        "--threads 1 --output {output.timing:q} 2> {log:q}"

@@ -28,6 +28,8 @@ Facts = list[tuple[str, str]]
 CITATION = Path(__file__).parents[3] / "CITATION.cff"
 _OPTIMIZERS = {"sgd": "stochastic gradient descent", "adam": "Adam", "adamw": "AdamW"}
 _SCHEDULES = {"constant": "constant", "cosine": "decaying to zero by a cosine over each strategy's own budget"}
+# a timing of one thread is alone with at least this share of a core, and beside at most so many busy ones
+_ALONE_SHARE, _OTHERS_AT_MOST = 0.9, 0.5
 _ON_THAW = {
     "keep": "was what it had been when the group froze",
     "reset": "was empty, as at the beginning",
@@ -96,6 +98,32 @@ def facts(study: Study, runs: int) -> Facts:
     ]
 
 
+def not_alone(provenance: dict[str, Any]) -> str:
+    """Return a sentence that the seconds were not measured alone, by how much, and how to do it again; else nothing.
+
+    Parameters
+    ----------
+    provenance : dict
+        That of ``study.json``.
+
+    Returns
+    -------
+    str
+        Empty where nothing was measured, and on a GPU, for which the process waits.
+    """
+    timing = provenance.get("timing") or {}
+    if timing.get("device") != "cpu":
+        return ""
+    share, others = timing["cpu_share"], timing["others"]
+    if share >= _ALONE_SHARE and (others or 0) <= _OTHERS_AT_MOST:
+        return ""
+    beside = "" if others is None else f", while others kept {others:.1f} cores busy"
+    return (
+        f"The seconds were not measured alone: timing computed in {100 * share:.0f} % of the time that passed{beside}. "
+        "Measure them again on a quiet machine: give the command of the study again with --forcerun timing."
+    )
+
+
 def environment(provenance: dict[str, Any]) -> Facts:
     """Return where and with what it was run, from the provenance of ``study.json``."""
     return [
@@ -110,6 +138,7 @@ def environment(provenance: dict[str, Any]) -> Facts:
             f"evaluation, {provenance['cpu_seconds']:.0f} CPU seconds; sums over jobs, some of which ran side by side",
         ),
         ("Memory", f"{provenance['peak_memory_mib']:.0f} MiB at most in one job"),
+        *([("Timing", not_alone(provenance))] if not_alone(provenance) else []),
     ]
 
 
@@ -177,6 +206,7 @@ def methods(study: Study, provenance: dict[str, Any], runs: int) -> dict[str, An
         "margin": margin_in_words(study.equivalence_margin),
         "cost_margin": f"{100 * study.cost_margin:g} %",
         "levels": listed([f"{100 * level:g}" for level in study.target_levels], "or"),
+        "not_alone": not_alone(provenance),
         "machine": _machine(provenance),
         "versions": _versions(provenance),
         "commits": "; ".join(_commits(provenance)),

@@ -84,6 +84,7 @@ def collect(study: Study, results: Path | str, tables: Path | str, threads: int 
             add_epochs(rows.epochs)
             add_flow(rows.flow)
         speed, untimed = _speedups(study, given.timing, packs.workloads, threads)
+        alone = _read_alone(results / "tables" / "timing.json")
         # no file has its name yet: what is refused leaves none behind
         _refuse(
             _different_code(packs.manifests, origin),
@@ -103,8 +104,8 @@ def collect(study: Study, results: Path | str, tables: Path | str, threads: int 
         for name, table in collected.items():
             write_table(table, tables / f"{name}.csv")
     sealed = seals(tables, ["epochs.parquet", "gradient_flow.parquet", *(f"{name}.csv" for name in collected)])
-    record = {"config": study.config, "provenance": packs.provenance(), "tables": sealed}
-    write_json(tables / "study.json", record)
+    provenance = packs.provenance() | {"timing": _read_alone(results / "tables" / "timing.json")}
+    write_json(tables / "study.json", {"config": study.config, "provenance": provenance, "tables": sealed})
 
 
 # ---- what the packs are read with
@@ -158,6 +159,12 @@ def _read_timing(study: Study, path: Path) -> tuple[pd.DataFrame, list[str]]:
         for dataset, depth in study.places
         if (dataset, depth) not in timed
     ]
+
+
+def _read_alone(path: Path) -> dict[str, Any]:
+    """Return what the timing job measured of its being alone; nothing where it left no such file."""
+    heal = "delete it and run snakemake again"
+    return read_json(path, "what timing wrote", ("device", "cpu_share", "others"), heal) if path.is_file() else {}
 
 
 def _read_tuning(

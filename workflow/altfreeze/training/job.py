@@ -22,7 +22,7 @@ from altfreeze.support.provenance import fingerprint, git_state, versions
 from altfreeze.training.checkpoints import Checkpoint
 from altfreeze.training.log import csv_text, log_text
 from altfreeze.training.stacks import Progress, TrainedSeeds, limit_memory, peak_memory, train_seeds
-from altfreeze.training.timing import measure, read_workloads, timing_text
+from altfreeze.training.timing import Alone, measure, read_workloads, timing_text
 from altfreeze.training.tuning import choose, trial_of
 
 
@@ -261,7 +261,8 @@ def run_timing(
     data_folder : path
         Folder of the stored data sets, ``{dataset}.npz``.
     output : path
-        CSV to write, with the columns `altfreeze.training.timing.COLUMNS`.
+        CSV to write, with the columns `altfreeze.training.timing.COLUMNS`; what `altfreeze.training.timing.Alone`
+        measured meanwhile is written beside it, as JSON.
     device : {'auto', 'cpu', 'cuda'}
     threads : int
         Threads that torch computes with.
@@ -274,6 +275,7 @@ def run_timing(
     device = prepare(device, threads)
     workloads = read_workloads(study, data_folder)
     rows: list[tuple] = []
+    alone = Alone()
     for (dataset, depth), workload in workloads.items():
         began, rounds = time.perf_counter(), study.timing_rounds
         measured = measure(study, {(dataset, depth): workload}, rounds, device)
@@ -283,4 +285,5 @@ def run_timing(
             f"{time.perf_counter() - began:.1f} s",
             file=sys.stderr,
         )
+    write_json(Path(output).with_suffix(".json"), {"device": device, **alone.measured()})
     _write_text(output, timing_text(rows))

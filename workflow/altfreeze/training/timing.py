@@ -1,5 +1,7 @@
 """Time the kinds of work of a study, one at a time, on a machine with nothing else to do."""
 
+import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -212,6 +214,40 @@ def read_workloads(study: Study, data_folder: str | Path) -> dict[tuple[str, int
         for depth in study.depths:
             workloads[dataset, depth] = workload_of(X, y, study.cell(dataset, depth, "standard"))
     return workloads
+
+
+class Alone:
+    """Measures from its making on how alone a computation of one thread is on its machine."""
+
+    def __init__(self) -> None:
+        self.began = time.perf_counter(), time.process_time(), _busy_seconds()
+
+    def measured(self) -> dict[str, float | None]:
+        """Return what was measured until now.
+
+        Returns
+        -------
+        dict of str to float or None
+            ``cpu_share``: seconds in which this process computed, over those that passed; below 1 where it had to
+            wait for a core. ``others``: how many cores all other processes kept busy, None where the system does not
+            tell (it is read from ``/proc/stat``).
+        """
+        wall, cpu, busy = (
+            None if now is None or then is None else now - then
+            for now, then in zip((time.perf_counter(), time.process_time(), _busy_seconds()), self.began, strict=True)
+        )
+        assert wall is not None and cpu is not None
+        return {"cpu_share": cpu / wall, "others": None if busy is None else max(0.0, busy - cpu) / wall}
+
+
+def _busy_seconds() -> float | None:
+    """Return for how long all cores together have computed, whatever the process, idle and waiting left out."""
+    try:
+        ticks = list(map(int, Path("/proc/stat").read_text(encoding="utf-8").split("\n", 1)[0].split()[1:9]))
+    except (OSError, ValueError):
+        return None
+    user, nice, system, _idle, _waiting, *others = ticks
+    return (user + nice + system + sum(others)) / os.sysconf("SC_CLK_TCK")
 
 
 def timing_text(rows: list[tuple]) -> str:
