@@ -130,6 +130,18 @@ def test_the_second_call_has_nothing_to_do(clone):
     assert "Nothing to be done" in snakemake(clone, "--configfile", SMOKE).stderr
 
 
+def test_the_crate_is_made_where_it_is_asked_for_and_only_there(clone):
+    crate = clone / "results" / "smoke" / "ro-crate-metadata.json"
+    assert not crate.exists()
+    done = snakemake(clone, "crate", "--configfile", SMOKE)
+    assert done.returncode == 0, done.stderr
+    assert "Done: 1 of 1 job, " in done.stderr
+    described = {item["@id"] for item in json.loads(crate.read_text())["@graph"]}
+    assert {"report.html", "tables/runs.csv", "runs/iris/depth4/standard/configured/seeds0-2.csv"} <= described
+    for target in ((), ("crate",)):
+        assert "Nothing to be done" in snakemake(clone, *target, "--configfile", SMOKE).stderr
+
+
 def study_with(clone, **keys):
     path = clone / "changed.yaml"
     path.write_text(yaml.safe_dump(yaml.safe_load((clone / SMOKE).read_text()) | keys))

@@ -21,7 +21,7 @@ rule train:
         study=STUDY_FILE,
         cell=cell_of,
         device=config["device"],
-        code=fingerprint("altfreeze.training.trainer"),
+        code=fingerprint("altfreeze.training.trainer", "altfreeze.training.log"),
         # no output: Snakemake deletes those of a job that failed or begins anew
         checkpoint=f"{config['results']}/checkpoints/{{dataset}}/depth{{depth}}/{{strategy}}/{{recipe}}/seeds{{seeds}}.pt",
         flow=lambda wildcards, output: output.get("flow", ""),
