@@ -104,7 +104,7 @@ def collect(study: Study, results: Path | str, tables: Path | str, threads: int 
         for name, table in collected.items():
             write_table(table, tables / f"{name}.csv")
     sealed = seals(tables, ["epochs.parquet", "gradient_flow.parquet", *(f"{name}.csv" for name in collected)])
-    provenance = packs.provenance() | {"timing": _read_alone(results / "tables" / "timing.json")}
+    provenance = packs.provenance() | {"timing": alone}
     write_json(tables / "study.json", {"config": study.config, "provenance": provenance, "tables": sealed})
 
 
