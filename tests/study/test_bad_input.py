@@ -433,6 +433,7 @@ def test_a_command_line_that_cannot_be_used_is_one_line(arguments, words, folder
 
 
 def test_collecting_without_anything_is_a_line_for_each_file_that_is_missing(folder, capsys):
+    Path("tables").mkdir()
     said = refused(options("collect"), folder, capsys, mistakes=2)
     for name in ("results/data/iris.npz", "results/tables/timing.csv"):
         assert f"{name}: missing" in said
