@@ -21,6 +21,7 @@ from altfreeze.support.files import atomic_output, sha256_of_file, write_json
 from altfreeze.support.provenance import fingerprint, git_state, versions
 from altfreeze.training.checkpoints import Checkpoint
 from altfreeze.training.log import csv_text, log_text
+from altfreeze.training.network import use_repeatable_kernels
 from altfreeze.training.stacks import Progress, TrainedSeeds, limit_memory, peak_memory, train_seeds
 from altfreeze.training.timing import Alone, measure, read_workloads, timing_text
 from altfreeze.training.tuning import choose, trial_of
@@ -64,12 +65,8 @@ def prepare(device: str, threads: int, memory: int | None = None) -> str:
     """
     device = choose_device(device)
     torch.set_num_threads(threads)
-    # the decayed momenta of dead units are subnormal, and would slow a step down many times
-    torch.set_flush_denormal(True)
-    if device == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
-    elif memory:
+    use_repeatable_kernels(device)
+    if memory and device == "cpu":
         limit_memory(memory * 2**20)
     return device
 

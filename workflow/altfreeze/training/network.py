@@ -1,6 +1,7 @@
 """Stacked networks: the seeds of a pack as one tensor program."""
 
 import itertools
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -76,6 +77,20 @@ class StackedNetwork(LayeredNetwork, Protocol):
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:
         """Take over what `state_dict` returned."""
+
+
+def use_repeatable_kernels(device: str) -> None:
+    """Let torch compute the same bits each time in this process, and no subnormal numbers.
+
+    Parameters
+    ----------
+    device : {'cpu', 'cuda'}
+    """
+    # the decayed momenta of dead units are subnormal, and would slow a step down many times
+    torch.set_flush_denormal(True)
+    if device == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
 
 
 def layer_sizes(features: int, width: int, depth: int, classes: int) -> list[int]:
