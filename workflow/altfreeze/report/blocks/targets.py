@@ -17,9 +17,9 @@ def targets_table(study: Study, targets: pd.DataFrame) -> pd.DataFrame:
     goals = targets[targets["depth"] == study.primary_depth]
     levels = goals.pivot(index="dataset", columns="level", values="target").reindex(study.datasets)
     levels.columns = [f"{100 * level:g} %" for level in levels.columns]
-    first = goals.groupby("dataset")[["chance", "calibration_accuracy"]].first().reindex(study.datasets)
+    first = goals.groupby("dataset")[["chance", "calibration_median"]].first().reindex(study.datasets)
     table = pd.concat([first, levels], axis=1).map(lambda share: "none" if math.isnan(share) else f"{100 * share:.1f}")
-    table = table.rename(columns={"chance": "Chance", "calibration_accuracy": "Standard training"})
+    table = table.rename(columns={"chance": "Chance", "calibration_median": "Standard training"})
     return table.rename_axis("Data set").reset_index()
 
 
