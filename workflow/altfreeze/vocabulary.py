@@ -57,10 +57,10 @@ class Metric:
         How its columns of the tables end: ``validation_…``, ``test_…``.
     words : str
         As pages say it.
-    unit : str
-        What its differences are counted in, in the singular.
+    unit, units : str
+        What pages count its differences in, a hundredth, in the singular and in the plural.
     scale : int
-        Such units in 1: pages show shares in points, of which 100 are the whole.
+        By which pages multiply its values: shares are shown as percentages.
     chance : callable
         Of the classes' shares of a part, the best that a constant prediction scores there.
     chance_words : str
@@ -72,6 +72,7 @@ class Metric:
     column: str
     words: str
     unit: str
+    units: str
     scale: int
     chance: Callable[[Sequence[float]], float]
     chance_words: str
@@ -103,18 +104,17 @@ class Metric:
         return f"best_test_{self.column}"
 
     @property
-    def units(self) -> str:
-        """The unit in the plural."""
-        return self.unit if self.unit == "nat" else f"{self.unit}s"
+    def points(self) -> str:
+        """The units where the metric is said beside them."""
+        return self.units.removeprefix(f"{self.words} ")
 
-    @property
-    def short_units(self) -> str:
-        """The same where the metric is said beside it."""
-        return self.units.rpartition(" ")[2]
+    def shown(self, value: float) -> str:
+        """Return a value as pages show it."""
+        return f"{self.scale * value:.{2 if self.scale == 100 else 4}f}"
 
     def title(self, part: str) -> str:
         """Title of an axis: ``Test accuracy (%)``."""
-        return f"{part} {self.words} ({'%' if self.scale == 100 else self.unit})"
+        return f"{part} {self.words} ({'%' if self.scale == 100 else 'nat'})"
 
 
 @dataclass(frozen=True)
@@ -183,12 +183,22 @@ EQUAL_BUDGETS = _by_name(
 )
 BUDGETS = _by_name(Budget("own", "each at its own end")) | EQUAL_BUDGETS
 METRICS = _by_name(
-    Metric("accuracy", "accuracy", "accuracy", "accuracy point", 100, max, "the share of the largest class"),
+    Metric(
+        "accuracy",
+        "accuracy",
+        "accuracy",
+        "accuracy point",
+        "accuracy points",
+        100,
+        max,
+        "the share of the largest class",
+    ),
     Metric(
         "balanced_accuracy",
         "balanced_accuracy",
         "balanced accuracy",
         "balanced accuracy point",
+        "balanced accuracy points",
         100,
         _one_over_classes,
         "one over the number of classes",
@@ -197,7 +207,8 @@ METRICS = _by_name(
         "log_loss",
         "loss",
         "log loss",
-        "nat",
+        "hundredth of a nat",
+        "hundredths of a nat",
         1,
         _entropy,
         "the entropy of the classes' shares",
