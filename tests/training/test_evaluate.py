@@ -8,6 +8,7 @@ from altfreeze.training.network import StackedMLP
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss
 
 
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
 def test_scores_are_those_of_scikit_learn_though_a_class_does_not_occur():
     network = StackedMLP([3, 8, 4], [1, 2], 0.0)
     generator = torch.Generator().manual_seed(0)
@@ -20,6 +21,5 @@ def test_scores_are_those_of_scikit_learn_though_a_class_does_not_occur():
     for member, (true, shares) in enumerate(zip(targets.numpy(), probabilities, strict=True)):
         said = shares.argmax(1)
         assert scores.accuracy[member] == accuracy_score(true, said)
-        with pytest.warns(UserWarning, match="not in y_true"):
-            assert scores.balanced_accuracy[member].item() == pytest.approx(balanced_accuracy_score(true, said))
+        assert scores.balanced_accuracy[member].item() == pytest.approx(balanced_accuracy_score(true, said))
         assert scores.loss[member].item() == pytest.approx(log_loss(true, shares, labels=np.arange(4)), rel=1e-6)
