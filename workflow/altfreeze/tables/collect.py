@@ -192,9 +192,9 @@ def _tuned(
     heal = "delete it and run snakemake again"
     if not path.is_file():
         raise InputError(f"{path}: missing; a strategy of the study was not tuned; run snakemake again")
-    content = read_json(path, "a tuning", ("cell", "data_sha256", "learning_rate", "trials"), heal)
+    content = read_json(path, "a tuning", ("cell", "data_sha256", "metric", "learning_rate", "trials"), heal)
     expected = {"cell": study.cell(dataset, depth, strategy).as_dict(), "data_sha256": hashes[dataset]}
-    check_expected(path, heal, content, expected)
+    check_expected(path, heal, content, expected | {"metric": study.metric.name})
     key = {"dataset": dataset, "depth": depth, "strategy": strategy}
     learning_rate = content["learning_rate"]
     try:
@@ -254,6 +254,7 @@ class _Packs:
             workload=self.workloads.get(place),
             targets=targets.get(place, []),
             flow=bool(self.study.gradient_flow),
+            metric=self.study.metric,
         )
 
     def rows(

@@ -30,6 +30,24 @@ class Parts(NamedTuple):
     test: tuple[torch.Tensor, torch.Tensor]
 
 
+class Scores(NamedTuple):
+    """What each member of a pack scores on a part, each of shape (S,).
+
+    Attributes
+    ----------
+    loss : Tensor
+        Mean cross-entropy over the rows (nat), the log loss.
+    accuracy : Tensor
+        Share of rows that are classified correctly.
+    balanced_accuracy : Tensor
+        Mean over the classes that occur of the share of a class's rows that are.
+    """
+
+    loss: torch.Tensor
+    accuracy: torch.Tensor
+    balanced_accuracy: torch.Tensor
+
+
 def stack_parts(X: np.ndarray, y: np.ndarray, keys: Sequence[Key], device: torch.device) -> Parts:
     """Split a data set for each member of a pack, standardise it by the train part, and stack the parts.
 
@@ -129,8 +147,8 @@ def fill(network: StackedNetwork, x: torch.Tensor, start: int, stop: int) -> tor
 
 
 @torch.no_grad()
-def evaluate(network: StackedNetwork, x: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return each row's loss and whether it is classified correctly.
+def evaluate(network: StackedNetwork, x: torch.Tensor, targets: torch.Tensor) -> Scores:
+    """Return what the members score on a part.
 
     Parameters
     ----------
@@ -140,10 +158,13 @@ def evaluate(network: StackedNetwork, x: torch.Tensor, targets: torch.Tensor) ->
 
     Returns
     -------
-    losses : Tensor, shape (S, rows)
-        Cross-entropy.
-    correct : Tensor of bool, shape (S, rows)
+    Scores
     """
     logits = torch.cat([network(part) for part in _chunks(network, x)], 1)
     losses = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
-    return losses.view(targets.shape), logits.argmax(-1) == targets
+    correct = (logits.argmax(-1) == targets).double()
+    # by class; sums of ones are exact in any order
+    rows, hits = torch.zeros(2, *logits[:, 0].shape, dtype=torch.float64, device=x.device)
+    rows.scatter_add_(1, targets, torch.ones_like(correct))
+    hits.scatter_add_(1, targets, correct)
+    return Scores(losses.view(targets.shape).mean(1), correct.mean(1), (hits / rows).nanmean(1))

@@ -218,12 +218,15 @@ class Trainer:
             Their keys are the columns of the log.
         """
         # what is measured of each member: the losses at the weights that each batch met, and the parts kept aside
-        losses, correct = evaluate(self.network, *self.parts.validation)
+        validation, test = (evaluate(self.network, *part) for part in (self.parts.validation, self.parts.test))
         measured = {
             "train_loss": (self.loss_sum / self.rows).tolist(),
-            "validation_loss": losses.mean(1).tolist(),
-            "validation_accuracy": correct.double().mean(1).tolist(),
-            "test_accuracy": evaluate(self.network, *self.parts.test)[1].double().mean(1).tolist(),
+            "validation_loss": validation.loss.tolist(),
+            "validation_accuracy": validation.accuracy.tolist(),
+            "validation_balanced_accuracy": validation.balanced_accuracy.tolist(),
+            "test_loss": test.loss.tolist(),
+            "test_accuracy": test.accuracy.tolist(),
+            "test_balanced_accuracy": test.balanced_accuracy.tolist(),
         }
 
         # what is the same for all of them
@@ -243,7 +246,7 @@ class Trainer:
         # a seed whose loss is not finite has diverged, and stays so
         records = []
         for index, seed in enumerate(self.seeds):
-            if not all(math.isfinite(measured[loss][index]) for loss in ("train_loss", "validation_loss")):
+            if not all(math.isfinite(measured[loss][index]) for loss in ("train_loss", "validation_loss", "test_loss")):
                 self.diverged.setdefault(seed, made)
             status = "diverged" if seed in self.diverged else "ok"
             values = {name: of_all[index] if status == "ok" else math.nan for name, of_all in measured.items()}
