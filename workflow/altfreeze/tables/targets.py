@@ -18,9 +18,9 @@ from altfreeze.vocabulary import CLOCKS
 SHARE_ROUNDING = 1e-9
 
 
-def _chance(study: Study, dataset: str, depth: int, y: np.ndarray) -> float:
+def _chance(study: Study, dataset: str, depth: int, y: np.ndarray, part: np.ndarray | None) -> float:
     """Return the share of the largest class in the validation part, which is the same for every seed."""
-    counts = np.bincount(y[split_of_seed(y, study.seed, dataset, depth, 0).validation])
+    counts = np.bincount(y[split_of_seed(y, study.seed, dataset, depth, 0, part).validation])
     return counts.max() / counts.sum()
 
 
@@ -63,7 +63,9 @@ def above_chance(accuracies: np.ndarray, chance: float) -> str:
 
 
 def calibrated_targets(
-    study: Study, calibration: pd.DataFrame, classes: Mapping[str, np.ndarray | None]
+    study: Study,
+    calibration: pd.DataFrame,
+    classes: Mapping[str, tuple[np.ndarray, np.ndarray | None] | None],
 ) -> pd.DataFrame:
     """Return the targets that the final validation accuracies of the calibration runs give.
 
@@ -75,8 +77,8 @@ def calibrated_targets(
     study : altfreeze.study.grid.Study
     calibration : pandas.DataFrame
         The table calibration.
-    classes : dict of str to ndarray of int, shape (rows,), or None
-        By data set the class of each row; None where nobody knows.
+    classes : dict of str to (ndarray of int, shape (rows,), ndarray of int8, shape (rows,), or None), or None
+        By data set the class of each row and the split that it came with, if it did; None where nobody knows.
 
     Returns
     -------
@@ -86,8 +88,8 @@ def calibrated_targets(
     places = {place: runs for place, runs in calibration.groupby(["dataset", "depth"])}
     rows = []
     for dataset, depth in study.places:
-        runs, y = places[dataset, depth], classes[dataset]
-        chance = np.nan if y is None else _chance(study, dataset, depth, y)
+        runs, known = places[dataset, depth], classes[dataset]
+        chance = np.nan if known is None else _chance(study, dataset, depth, *known)
         there = (runs["status"] != "missing").sum()
         whole = there == len(runs)
         accuracies = runs["final_validation_accuracy"].to_numpy()

@@ -147,7 +147,7 @@ def run(
     wall, cpu = time.perf_counter(), time.process_time()
     # all that decides the numbers of the pack
     device = prepare(device, threads, memory)
-    X, y = read_dataset(data_path)
+    X, y, part = read_dataset(data_path)
     flow = GradientFlow() if flow_path else None
     job = {
         "cell": cell.as_dict(),
@@ -165,7 +165,7 @@ def run(
     checkpoint = Checkpoint(checkpoint_path, checkpoint_seconds, job)
     attempt = checkpoint.count_start()
     progress = functools.partial(_show_progress, cell)
-    trained = train_seeds(X, y, cell, seeds, device, progress, flow, checkpoint)
+    trained = train_seeds(X, y, cell, seeds, device, progress, flow, checkpoint, part)
 
     # the manifest last, for it says that the others are whole
     if flow_path and flow:
@@ -233,10 +233,10 @@ def run_tuning(
         a single seed.
     """
     device = prepare(device, threads, memory)
-    X, y = read_dataset(data_path)
+    X, y, part = read_dataset(data_path)
     trials = []
     for rate in learning_rates:
-        trained = train_seeds(X, y, cell.at(rate), seeds, device)
+        trained = train_seeds(X, y, cell.at(rate), seeds, device, part=part)
         trials.append(trial_of(rate, len(seeds), trained.rows))
         print(
             f"learning rate {rate:g}: median validation accuracy {trials[-1]['validation_accuracy']:.3f}, "

@@ -312,6 +312,7 @@ def train_pack(
     flow: GradientFlow | None = None,
     state: dict[str, Any] | None = None,
     save: Callable[[int, Callable[[], dict[str, Any]]], None] | None = None,
+    part: np.ndarray | None = None,
 ) -> TrainedPack:
     """Train the seeds of one cell together.
 
@@ -340,6 +341,8 @@ def train_pack(
     save : callable, optional
         Called after each epoch but the last, off the clock, with its number from 1 and
         `Trainer.state_dict`.
+    part : ndarray of int8, shape (rows,), optional
+        The split that the data set came with; see `altfreeze.data.split.split_of_seed`.
 
     Returns
     -------
@@ -363,8 +366,8 @@ def train_pack(
     """
     # data, plan and the initial weights of each seed
     keys = [cell.run_key(seed) for seed in seeds]
-    parts = stack_parts(X, y, keys, torch.device(device))
-    workload = workload_of(X, y, cell)
+    parts = stack_parts(X, y, keys, torch.device(device), part)
+    workload = workload_of(X, y, cell, part)
     plan = cell.plan(workload)
     weight_seeds = [stream_seed(*key, "initial weights") for key in keys]
     network = StackedMLP(workload.sizes, weight_seeds, cell.dropout).to(device)
