@@ -98,6 +98,7 @@ def save_dataset(
         Files to write. The manifest holds ``dataset``, ``source``, ``rows``, ``features`` (columns of `X`),
         ``classes`` (name and rows of each), ``missing_cells`` (NaN in `X`), ``notes`` and ``sha256`` (of the npz file).
     """
+    given: dict[str, Any] = {} if dataset.part is None else {"part": dataset.part}
     with atomic_output(npz_path, "wb") as file:
         # memory order is part of an npy header, so it is fixed
         np.savez(
@@ -106,7 +107,7 @@ def save_dataset(
             y=np.ascontiguousarray(dataset.y, dtype=np.int64),
             class_names=np.array(dataset.class_names, dtype=np.str_),
             feature_names=np.array(dataset.feature_names, dtype=np.str_),
-            **({} if dataset.part is None else {"part": dataset.part}),
+            **given,
         )
     counts = np.bincount(dataset.y, minlength=len(dataset.class_names)).tolist()
     manifest = {

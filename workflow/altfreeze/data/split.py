@@ -81,7 +81,8 @@ def split_of_seed(
     split = Split(*(np.flatnonzero(part == place) for place in range(len(Split._fields))))
     if len(split.validation):
         return split
-    return Split(*_spread(y, split.train, [VALIDATION_OF_REST], generator), split.test)
+    train, validation = _spread(y, split.train, [VALIDATION_OF_REST], generator)
+    return Split(train, validation, split.test)
 
 
 def standardise(X: np.ndarray, train: np.ndarray) -> np.ndarray:
