@@ -24,6 +24,7 @@ from altfreeze.statistics import (
     verdict,
 )
 from altfreeze.study.grid import Study, share_parameters
+from altfreeze.study.sources import fixes_test_part
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import atomic_output, write_json
 from altfreeze.support.parallel import in_order
@@ -43,7 +44,7 @@ from altfreeze.tables.schema import (
 from altfreeze.tables.seals import seals
 from altfreeze.vocabulary import EQUAL_BUDGETS, MEASURES, METRICS, NOT_ABOVE_CHANCE
 
-# of a run's rows: each seed draws its own split
+# of a run's rows, where each seed draws its own split
 TEST_OVER_TRAIN = TEST_SHARE / (1 - VALIDATION_SHARE - TEST_SHARE)
 # what alternating training is compared with beside standard training
 CONTROLS = ("standard_half_updates", "standard_matched_flops", "frozen_bottom", "frozen_top", "random_half")
@@ -212,6 +213,7 @@ def _compare_two(task: _Task) -> _Result:
     ratio = study.strategies[task.strategy].get("freeze_ratio", np.nan)
     # a data set's seeds are resampled alike in all comparisons, so that of one data set 'all' says the same
     seeds = [secondary.resampling_seed(study.seed, name) for name in study.datasets]
+    fixed = {name for name in study.datasets if fixes_test_part(study.sources.get(name, {}))}
     result = _Result([], [], [], {})
     for budget, metric in task.readings:
         key = pair | {"budget": budget, "metric": metric}
@@ -222,7 +224,7 @@ def _compare_two(task: _Task) -> _Result:
         judged = [name for name in study.datasets if name not in by_chance]
         # each data set alone and, last, all together; where there is none to judge, all the same
         samples = {name: [name] for name in study.datasets} | {"all": judged or study.datasets}
-        for (name, sample), figures in zip(samples.items(), _figures(readings, seeds, judged), strict=True):
+        for (name, sample), figures in zip(samples.items(), _figures(readings, seeds, judged, fixed), strict=True):
             chance = {"not_above_chance": sum(each in by_chance for each in ([name] if name != "all" else readings))}
             row = _comparison(study, [readings[each] for each in sample], figures, metric)
             if sample[0] in by_chance:
@@ -238,13 +240,19 @@ def _compare_two(task: _Task) -> _Result:
     return result
 
 
-def _figures(readings: dict[str, Reading], seeds: list[int], judged: list[str]) -> list[PairedComparison]:
-    """Return the statistics of each data set alone and, last, of those together that are judged, if there are any."""
+def _figures(
+    readings: dict[str, Reading], seeds: list[int], judged: list[str], fixed: set[str]
+) -> list[PairedComparison]:
+    """Return the statistics of each data set alone and, last, of those together that are judged, if there are any.
+
+    Where the test part is the same for every seed (`fixed`), the interval of Nadeau and Bengio does not apply.
+    """
     of_name = dict(zip(readings, seeds, strict=True))
 
     def compared(names: Sequence[str]) -> list[PairedComparison]:
         worse, better = zip(*(readings[name].sides for name in names), strict=True)
-        return paired_comparisons(worse, better, [of_name[name] for name in names], TEST_OVER_TRAIN)
+        overlaps = [np.nan if name in fixed else TEST_OVER_TRAIN for name in names]
+        return paired_comparisons(worse, better, [of_name[name] for name in names], overlaps)
 
     every = compared(list(readings))
     return [*every[:-1], compared(judged)[-1]] if 0 < len(judged) < len(readings) else every

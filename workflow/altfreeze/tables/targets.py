@@ -18,12 +18,12 @@ from altfreeze.vocabulary import CLOCKS, Metric
 ROUNDING_OF_LOGS = 1e-9
 
 
-def _chance(study: Study, dataset: str, depth: int, y: np.ndarray) -> float:
+def _chance(study: Study, dataset: str, depth: int, y: np.ndarray, part: np.ndarray | None) -> float:
     """Return the best that a constant prediction scores on the validation part, which is the same for every seed.
 
     The classes' shares of that part are the same for every seed.
     """
-    counts = np.bincount(y[split_of_seed(y, study.seed, dataset, depth, 0).validation])
+    counts = np.bincount(y[split_of_seed(y, study.seed, dataset, depth, 0, part).validation])
     return float(study.metric.chance(counts / counts.sum()))
 
 
@@ -66,7 +66,9 @@ def above_chance(scores: np.ndarray, chance: float) -> str:
 
 
 def calibrated_targets(
-    study: Study, calibration: pd.DataFrame, classes: Mapping[str, np.ndarray | None]
+    study: Study,
+    calibration: pd.DataFrame,
+    classes: Mapping[str, tuple[np.ndarray, np.ndarray | None] | None],
 ) -> pd.DataFrame:
     """Return the targets that the final validation scores of the calibration runs give.
 
@@ -78,8 +80,8 @@ def calibrated_targets(
     study : altfreeze.study.grid.Study
     calibration : pandas.DataFrame
         The table calibration.
-    classes : dict of str to ndarray of int, shape (rows,), or None
-        By data set the class of each row; None where nobody knows.
+    classes : dict of str to (ndarray of int, shape (rows,), ndarray of int8, shape (rows,), or None), or None
+        By data set the class of each row and the split that it came with, if it did; None where nobody knows.
 
     Returns
     -------
@@ -89,8 +91,8 @@ def calibrated_targets(
     places = {place: runs for place, runs in calibration.groupby(["dataset", "depth"])}
     metric, rows = study.metric, []
     for dataset, depth in study.places:
-        runs, y = places[dataset, depth], classes[dataset]
-        chance = np.nan if y is None else _chance(study, dataset, depth, y)
+        runs, known = places[dataset, depth], classes[dataset]
+        chance = np.nan if known is None else _chance(study, dataset, depth, *known)
         there = (runs["status"] != "missing").sum()
         whole = there == len(runs)
         scores = metric.sign * runs[f"final_{metric.validation}"].to_numpy()

@@ -48,7 +48,9 @@ class Scores(NamedTuple):
     balanced_accuracy: torch.Tensor
 
 
-def stack_parts(X: np.ndarray, y: np.ndarray, keys: Sequence[Key], device: torch.device) -> Parts:
+def stack_parts(
+    X: np.ndarray, y: np.ndarray, keys: Sequence[Key], device: torch.device, part: np.ndarray | None = None
+) -> Parts:
     """Split a data set for each member of a pack, standardise it by the train part, and stack the parts.
 
     Parameters
@@ -60,23 +62,25 @@ def stack_parts(X: np.ndarray, y: np.ndarray, keys: Sequence[Key], device: torch
     keys : sequence of (int, str, int, int), length S
         Key of each member's run; see `altfreeze.data.split.split_of_seed`.
     device : torch.device
+    part : ndarray of int8, shape (rows,), optional
+        The split that the data set came with; see `altfreeze.data.split.split_of_seed`.
 
     Returns
     -------
     Parts
     """
-    splits = [split_of_seed(y, *key) for key in keys]
+    splits = [split_of_seed(y, *key, part) for key in keys]
     standardised = [standardise(X, split.train) for split in splits]
 
-    def stacked(part: str) -> tuple[torch.Tensor, torch.Tensor]:
-        indices = [getattr(split, part) for split in splits]
+    def stacked(name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        indices = [getattr(split, name) for split in splits]
         x = np.stack([features[rows] for features, rows in zip(standardised, indices, strict=True)])
         return torch.from_numpy(x).to(device), torch.from_numpy(y[np.stack(indices)]).to(device)
 
     return Parts(*map(stacked, Parts._fields))
 
 
-def workload_of(X: np.ndarray, y: np.ndarray, cell: Cell) -> Workload:
+def workload_of(X: np.ndarray, y: np.ndarray, cell: Cell, part: np.ndarray | None = None) -> Workload:
     """Return what the runs of a cell work on, which is the same for every seed.
 
     Parameters
@@ -84,13 +88,15 @@ def workload_of(X: np.ndarray, y: np.ndarray, cell: Cell) -> Workload:
     X : ndarray, shape (rows, features)
     y : ndarray of int64, shape (rows,)
     cell : altfreeze.study.cell.Cell
+    part : ndarray of int8, shape (rows,), optional
+        The split that the data set came with; see `altfreeze.data.split.split_of_seed`.
 
     Returns
     -------
     altfreeze.freezing.plan.Workload
     """
     sizes = layer_sizes(X.shape[1], cell.width, cell.depth, int(y.max()) + 1)
-    split = split_of_seed(y, cell.study_seed, cell.dataset, cell.depth, 0)
+    split = split_of_seed(y, cell.study_seed, cell.dataset, cell.depth, 0, part)
     return Workload(tuple(sizes), len(split.train), cell.batch_size)
 
 

@@ -148,7 +148,7 @@ def run(
     wall, cpu = time.perf_counter(), time.process_time()
     # all that decides the numbers of the pack
     device = prepare(device, threads, memory)
-    X, y = read_dataset(data_path)
+    X, y, part = read_dataset(data_path)
     flow = GradientFlow() if flow_path else None
     job = {
         "cell": cell.as_dict(),
@@ -166,7 +166,7 @@ def run(
     checkpoint = Checkpoint(checkpoint_path, checkpoint_seconds, job)
     attempt = checkpoint.count_start()
     progress = functools.partial(_show_progress, cell)
-    trained = train_seeds(X, y, cell, seeds, device, progress, flow, checkpoint)
+    trained = train_seeds(X, y, cell, seeds, device, progress, flow, checkpoint, part)
 
     # the manifest last, for it says that the others are whole
     if flow_path and flow:
@@ -237,10 +237,10 @@ def run_tuning(
         a single seed.
     """
     device = prepare(device, threads, memory)
-    X, y = read_dataset(data_path)
+    X, y, part = read_dataset(data_path)
     trials = []
     for rate in learning_rates:
-        trained = train_seeds(X, y, cell.at(rate), seeds, device)
+        trained = train_seeds(X, y, cell.at(rate), seeds, device, part=part)
         trials.append(trial_of(rate, len(seeds), trained.rows, metric))
         middle = trials[-1]["median"]
         print(
