@@ -21,7 +21,9 @@ SAID = {
 STUDIES = {
     "whole": RESULTS_STUDY,
     "of one data set": make_study(**RESULTS_CONFIG | {"datasets": ["iris"]}),
-    "tuned": make_study(**RESULTS_CONFIG | {"tune": [0.1, 0.01]}),
+    "tuned": make_study(
+        **RESULTS_CONFIG | {"variations": [{"learning_rate": "tuned"}], "learning_rates_to_try": [0.1, 0.01]}
+    ),
     "decaying": make_study(**RESULTS_CONFIG | {"learning_rate_schedule": "cosine"}),
     "without controls": make_study(**RESULTS_CONFIG | {"strategies": ["alternating"]}),
     "with a family": make_study(**RESULTS_CONFIG | {"family": ["frozen_bottom-0.5"]}),
@@ -103,7 +105,7 @@ def row_of(comparisons, **values):
     """Return the one row of the table comparisons over all data sets with these values, and its place."""
     values = {
         "dataset": "all",
-        "recipe": "configured",
+        "recipe": "primary",
         "metric": "final_test_accuracy",
         "strategy": "alternating-0.5",
     } | values
@@ -178,7 +180,7 @@ def test_runs_that_are_read_before_their_rate_decayed_are_marked(tables_of):
 def test_tuned_rates_are_told_with_those_at_an_edge(tables_of):
     study, tables = STUDIES["tuned"], tables_of("tuned")
     assert budgets.tuned_rates(study, tables["tuning"]).startswith(
-        "Tried: 0.01, 0.1 (configured: 0.001). 14 of 14 choices"
+        "Tried: 0.01, 0.1. 8 of 8 choices"
     )
     table = budgets.tuned_rates_table(study, tables["tuning"]).set_index("Strategy")
     assert set(table.to_numpy().ravel()) == {"0.01 *"}
@@ -326,7 +328,7 @@ def test_both_questions_are_compared_strategy_by_strategy(tables_of):
 def test_a_trend_names_the_smallest_p_value_and_what_it_is_over():
     rows = [("epochs", 0.2, "rising"), ("seconds", 0.01, "falling")]
     trends = pd.DataFrame(rows, columns=["budget", "p_value", "direction"]).assign(
-        recipe="configured", over="freeze_ratio", at="depth 4", levels="0.3 0.5 0.7", datasets=9
+        recipe="primary", over="freeze_ratio", at="depth 4", levels="0.3 0.5 0.7", datasets=9
     )
     assert across.trend(trends) == (
         "1 of 2 tests has p ≤ 0.05, and with no trend anywhere 0.1 would be expected to; the smallest is 0.01: over "

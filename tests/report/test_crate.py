@@ -22,8 +22,8 @@ from rocrate_validator.utils.http import HttpRequester
 LEFT_OVER = (
     "data/other.npz",
     "notebooks/dynamics-other.html",
-    "runs/mine/depth6/standard/configured/seeds0-9.csv",
-    "runs/mine/depth4/standard/configured/.seeds0-9.csv.1.tmp",
+    "runs/mine/depth6/standard/primary/seeds0-9.csv",
+    "runs/mine/depth4/standard/primary/.seeds0-9.csv.1.tmp",
 )
 CONTEXT = "https://w3id.org/ro/crate/1.1/context"
 # the context that comes with rocrate is that of version 1.3, which gave these terms other addresses
@@ -63,7 +63,8 @@ def finished(tmp_path, monkeypatch):
             "depths": [4],
             "primary_depth": 4,
             "sources": {"mine": {"kind": "csv", "path": "mine.csv", "target": "b"}},
-            "tune": [0.1, 0.01],
+            "learning_rate": "tuned",
+            "learning_rates_to_try": [0.1, 0.01],
         }
     )
     results = Path("results")

@@ -135,7 +135,7 @@ def test_the_crate_is_made_where_it_is_asked_for_and_only_there(clone):
     assert done.returncode == 0, done.stderr
     assert "Done: 1 of 1 job, " in done.stderr
     described = {item["@id"] for item in json.loads(crate.read_text())["@graph"]}
-    assert {"report.html", "tables/runs.csv", "runs/iris/depth4/standard/configured/seeds0-2.csv"} <= described
+    assert {"report.html", "tables/runs.csv", "runs/iris/depth4/standard/primary/seeds0-2.csv"} <= described
     for target in ((), ("crate",)):
         assert "Nothing to be done" in snakemake(clone, *target, "--configfile", SMOKE).stderr
 
@@ -329,7 +329,7 @@ def test_a_tuned_study_trains_every_strategy_at_its_own_learning_rate(clone):
     assert sorted(tuning["strategy"]) == ["alternating-0.5"] * 2 + ["standard"] * 2
     runs = pd.read_csv(tables / "runs.csv")
     assert runs.groupby(["strategy", "recipe"]).size().to_dict() == {
-        (strategy, recipe): 6 for strategy in ("standard", "alternating-0.5") for recipe in ("configured", "tuned")
+        (strategy, recipe): 6 for strategy in ("standard", "alternating-0.5") for recipe in ("primary", "tuned")
     }
     epochs = pd.read_parquet(tables / "epochs.parquet")
     chosen = tuning[tuning["chosen"] == 1].set_index("strategy")["learning_rate"]

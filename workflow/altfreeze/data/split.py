@@ -46,21 +46,21 @@ def stratified_split(y: np.ndarray, generator: np.random.Generator) -> Split:
     return Split(*(np.sort(np.concatenate(part)) for part in parts))
 
 
-def split_of_seed(y: np.ndarray, study_seed: int, dataset: str, depth: int, seed: int) -> Split:
+def split_of_seed(y: np.ndarray, study_seed: int, dataset: str, seed: int) -> Split:
     """Return the split that a run with this key trains on.
 
     Parameters
     ----------
     y : ndarray of int, shape (rows,)
         Class of each row of the whole data set.
-    study_seed, dataset, depth, seed : int, str, int, int
-        The run's key; the strategy is not part of it.
+    study_seed, dataset, seed : int, str, int
+        The run's key; neither depth nor strategy is part of it.
 
     Returns
     -------
     Split
     """
-    return stratified_split(y, np.random.default_rng(stream_seed(study_seed, dataset, depth, seed, "split")))
+    return stratified_split(y, np.random.default_rng(stream_seed(study_seed, dataset, seed, "split")))
 
 
 def standardise(X: np.ndarray, train: np.ndarray) -> np.ndarray:
@@ -90,7 +90,7 @@ def standardise(X: np.ndarray, train: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(X) | ~known, 0, (X - mean) / scale).astype(np.float32)
 
 
-def batch_order(study_seed: int, dataset: str, depth: int, seed: int, epoch: int, rows: int) -> np.ndarray:
+def batch_order(study_seed: int, dataset: str, seed: int, epoch: int, rows: int) -> np.ndarray:
     """Return the order in which an epoch visits the train part.
 
     Batch b of size B holds the rows ``split.train[order[b * B : (b + 1) * B]]``; the
@@ -98,8 +98,8 @@ def batch_order(study_seed: int, dataset: str, depth: int, seed: int, epoch: int
 
     Parameters
     ----------
-    study_seed, dataset, depth, seed : int, str, int, int
-        The run's key; the strategy is not part of it.
+    study_seed, dataset, seed : int, str, int
+        The run's key; neither depth nor strategy is part of it.
     epoch : int
         Counted from 0.
     rows : int
@@ -110,5 +110,5 @@ def batch_order(study_seed: int, dataset: str, depth: int, seed: int, epoch: int
     ndarray of int64, shape (rows,)
         A permutation of 0 .. rows - 1.
     """
-    key = stream_seed(study_seed, dataset, depth, seed, "batch order")
+    key = stream_seed(study_seed, dataset, seed, "batch order")
     return np.random.default_rng([key, epoch]).permutation(rows)

@@ -8,7 +8,7 @@ from altfreeze.support.errors import InputError
 
 
 def compared_rows(
-    comparisons: pd.DataFrame, metric: str, budget: str, reference: str, recipe: str = "configured"
+    comparisons: pd.DataFrame, metric: str, budget: str, reference: str, recipe: str = "primary"
 ) -> pd.DataFrame:
     """Return the rows of a table of comparisons that have these values; all columns but these vary."""
     wanted = {"metric": metric, "budget": budget, "reference": reference, "recipe": recipe}
@@ -22,7 +22,7 @@ def comparison_rows(
     strategy: str,
     budget: str = "epochs",
     reference: str = "standard",
-    recipe: str = "configured",
+    recipe: str = "primary",
 ) -> pd.DataFrame:
     """Return the rows of one comparison, one per data set and their mean last.
 
@@ -59,7 +59,7 @@ def overall(
     strategy: str,
     budget: str = "epochs",
     reference: str = "standard",
-    recipe: str = "configured",
+    recipe: str = "primary",
 ) -> Any:
     """Return the mean over all data sets of one comparison.
 
@@ -113,9 +113,9 @@ def paired_differences(
     -------
     pandas.DataFrame
         ``dataset``, ``seed`` and ``difference``, the strategy minus its reference, each
-        as it is in `runs`; under the configured recipe.
+        as it is in `runs`; under the primary recipe.
     """
-    ended = runs[(runs["depth"] == depth) & (runs["status"] == "ok") & (runs["recipe"] == "configured")]
+    ended = runs[(runs["depth"] == depth) & (runs["status"] == "ok") & (runs["recipe"] == "primary")]
     ended = ended.set_index(["dataset", "seed"])
     other = ended.loc[ended["strategy"] == strategy, metric]
     other_side = ended.loc[ended["strategy"] == reference, metric]

@@ -11,16 +11,16 @@ from scipy import special
 from altfreeze.data.split import split_of_seed
 from altfreeze.statistics.paired import CONFIDENCE
 from altfreeze.study.grid import Study
-from altfreeze.tables.schema import CELL, arrow_rows, columns, conform
+from altfreeze.tables.schema import CELL, SETTING, arrow_rows, columns, conform
 from altfreeze.vocabulary import CLOCKS
 
 # logs hold nine digits: a share is exact to 1e-9
 SHARE_ROUNDING = 1e-9
 
 
-def _chance(study: Study, dataset: str, depth: int, y: np.ndarray) -> float:
+def _chance(study: Study, dataset: str, y: np.ndarray) -> float:
     """Return the share of the largest class in the validation part, which is the same for every seed."""
-    counts = np.bincount(y[split_of_seed(y, study.seed, dataset, depth, 0).validation])
+    counts = np.bincount(y[split_of_seed(y, study.seed, dataset, 0).validation])
     return counts.max() / counts.sum()
 
 
@@ -83,11 +83,11 @@ def calibrated_targets(
     pandas.DataFrame
         The table targets.
     """
-    places = {place: runs for place, runs in calibration.groupby(["dataset", "depth"])}
+    calibrated = {setting: runs for setting, runs in calibration.groupby(SETTING)}
     rows = []
-    for dataset, depth in study.places:
-        runs, y = places[dataset, depth], classes[dataset]
-        chance = np.nan if y is None else _chance(study, dataset, depth, y)
+    for setting in study.settings:
+        runs, y = calibrated[setting], classes[setting[0]]
+        chance = np.nan if y is None else _chance(study, setting[0], y)
         there = (runs["status"] != "missing").sum()
         whole = there == len(runs)
         accuracies = runs["final_validation_accuracy"].to_numpy()
@@ -95,7 +95,7 @@ def calibrated_targets(
         above = above_chance(accuracies, chance) if whole else "unknown"
         for level in study.target_levels:
             target = np.nan if above == "no" else chance + level * (accuracy - chance)
-            rows.append((dataset, depth, level, there, chance, accuracy, above, target))
+            rows.append((*setting, level, there, chance, accuracy, above, target))
     return conform(pd.DataFrame(rows, columns=list(columns("targets"))), "targets", "targets")
 
 

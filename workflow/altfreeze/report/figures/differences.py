@@ -104,7 +104,7 @@ def budgets_figure(comparisons: pd.DataFrame, depth: int, margin: float) -> Figu
     ----------
     comparisons : pandas.DataFrame
         The table comparisons; drawn are its rows 'all' of the final test accuracy under the
-        configured recipe.
+        primary recipe.
     depth : int
     margin : float
         Half width of the band in which a difference counts as none, a share.
@@ -133,7 +133,7 @@ def across_figure(across: pd.DataFrame, depth: int, margin: float) -> Figure:
     Parameters
     ----------
     across : pandas.DataFrame
-        The table across_datasets; drawn are its rows under the configured recipe.
+        The table across_datasets; drawn are its rows under the primary recipe.
     depth : int
     margin : float
         Half width of the band in which a difference counts as none, a share.
@@ -161,7 +161,7 @@ def across_figure(across: pd.DataFrame, depth: int, margin: float) -> Figure:
 def _at_each_budget(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the final test accuracy against standard training, budget by budget."""
     return pd.concat(
-        compared_rows(table, "final_test_accuracy", budget, "standard", "configured") for budget in EQUAL_BUDGETS
+        compared_rows(table, "final_test_accuracy", budget, "standard", "primary") for budget in EQUAL_BUDGETS
     )
 
 
