@@ -179,14 +179,14 @@ def test_runs_that_are_read_before_their_rate_decayed_are_marked(tables_of):
 
 def test_tuned_rates_are_told_with_those_at_an_edge(tables_of):
     study, tables = STUDIES["tuned"], tables_of("tuned")
-    assert budgets.tuned_rates(study, tables["tuning"]).startswith(
-        "Tried: 0.01, 0.1. 8 of 8 choices"
-    )
-    table = budgets.tuned_rates_table(study, tables["tuning"]).set_index("Strategy")
+    assert budgets.tuned_rates(study, tables["tuning"]).startswith("Tried: 0.01, 0.1. 8 of 8 choices")
+    table = budgets.tuned_rates_table(study, tables["tuning"]).set_index(["Recipe", "Strategy"])
     assert set(table.to_numpy().ravel()) == {"0.01 *"}
-    assert "the verdict changes for 0 of 4 strategies" in budgets.tuned_verdicts(study, tables["comparisons"])
-    both = budgets.tuned_verdicts_table(study, tables["comparisons"])
-    assert (both["At the configured rate"] == both["At the tuned rates"]).all()
+    assert budgets.recipe_verdicts(study, tables["comparisons"]).endswith("another one under 0 of 1 variation.")
+    both = budgets.recipe_verdicts_table(study, tables["comparisons"])
+    # these logs do not depend on the recipe, but of the variation there are five seeds
+    assert both["Recipe"].tolist() == ["primary", "learning_rate=tuned"]
+    assert budgets.recipe_verdicts(RESULTS_STUDY, tables_of("whole")["comparisons"]) == ""
     assert "chosen for none of them" in budgets.tuned_rates(RESULTS_STUDY, tables_of("whole")["tuning"])
 
 
@@ -285,8 +285,8 @@ def test_secondary_comparisons_are_counted_with_what_chance_would_find(tables_of
     text = statistics.secondary_comparisons(table)
     assert f"All {secondary} others" in text
     assert f"up to {0.05 * secondary:.1f} of them would be expected below 0.05" in text
-    assert "tuned" not in text
-    assert statistics.secondary_comparisons(tables_of("tuned")["across_datasets"]).endswith("for tuned rates.")
+    assert "variations" not in text
+    assert statistics.secondary_comparisons(tables_of("tuned")["across_datasets"]).endswith("hold the variations, too.")
 
 
 def test_a_family_is_shown_with_the_primary_comparison_first(tables_of):

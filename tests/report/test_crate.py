@@ -78,7 +78,7 @@ def finished(tmp_path, monkeypatch):
     }
     packs = {f"runs/{pack.stem}{suffix}": pack.seeds for pack in study.packs for suffix in (".csv", ".json")}
     packs |= {f"data/mine{suffix}": "mine" for suffix in (".npz", ".json")}
-    packs |= {f"tuning/mine/depth4/{label}.json": label for label in study.strategies}
+    packs |= {f"tuning/mine/depth4/{label}/primary.json": label for label in study.strategies}
     others = {name: "" for name in (*LEFT_OVER, "logs/collect.log")}
     for name, text in {**files, **packs, **others}.items():
         (results / name).parent.mkdir(parents=True, exist_ok=True)
@@ -156,7 +156,7 @@ def test_a_folder_without_the_workflow_is_refused_in_one_line(finished, tmp_path
         write_crate(study, results, files, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["answer.txt", "tuning/mine/depth4/standard.json", "data/mine.npz"])
+@pytest.mark.parametrize("name", ["answer.txt", "tuning/mine/depth4/standard/primary.json", "data/mine.npz"])
 def test_a_study_that_lacks_a_file_is_refused_in_one_line(finished, name):
     study, results, files = finished
     (results / name).unlink()

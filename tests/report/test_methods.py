@@ -84,7 +84,10 @@ def test_methods_say_how_the_study_was_done():
             {"learning_rate": "tuned", "learning_rates_to_try": [0.001, 0.01]},
             "is the best of 0.001 or 0.01 for a strategy at a data set and depth: that of the highest median",
         ),
-        ({"variations": [{"width": 16}, {"epochs": 5}]}, "on 5 of the seeds, with changes of this recipe: width=16 and"),
+        (
+            {"variations": [{"width": 16}, {"epochs": 5}]},
+            "of the seeds, with changes of this recipe: width=16 and epochs=5.",
+        ),
         ({"family": ["random_half"]}, "with Holm's adjustment for random_half beside the primary strategy"),
         ({"equivalence_margin": 0.02, "cost_margin": 0.1}, "within 2 accuracy points of zero (10 % of a cost)"),
         ({"target_levels": [0.5]}, "had come 50 % of the way"),

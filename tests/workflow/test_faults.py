@@ -298,7 +298,9 @@ def commands(results):
     """Return a command line of every command that writes, and what it writes first."""
     given = f"--study={results}/study.json"
     pack = pack_of(results, "standard", "0-1")
-    files.write_json(results / "tuned.json", make_study(**GIVEN | {"learning_rate": "tuned", "learning_rates_to_try": [0.1]}).config)
+    files.write_json(
+        results / "tuned.json", make_study(**GIVEN | {"learning_rate": "tuned", "learning_rates_to_try": [0.1]}).config
+    )
     cell = [f"--study={results}/tuned.json", *pack[2 : pack.index("--seeds")]]
     data = [f"--output={results}/data/iris.npz", f"--manifest={results}/data/iris.json"]
     notebook = results / "page.ipynb"

@@ -184,8 +184,10 @@ def methods(study: Study, provenance: dict[str, Any], runs: int) -> dict[str, An
         "depths": listed([str(depth) for depth in study.depths], "or"),
         "optimizer": _OPTIMIZERS[study.optimizer],
         "schedule": _SCHEDULES[study.learning_rate_schedule],
-        "rates": listed([f"{rate:g}" for rate in study.learning_rates_to_try], "or"),
-        "variations": listed([recipe for recipe in study.recipes if recipe != "primary"]) if study.variations else "",
+        "rates": listed([f"{rate:g}" for rate in study.learning_rates_to_try], "or")
+        if study.learning_rates_to_try
+        else "",
+        "variations": listed(list(study.recipes)[1:]) if study.variations else "",
         "variation_seeds": len(study.seeds_of(list(study.recipes)[-1])),
         "epochs": _epochs(study),
         "shorter": listed(shorter_trainings(study)) if shorter_trainings(study) else "",
