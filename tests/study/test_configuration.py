@@ -580,3 +580,21 @@ def test_a_schedule_that_does_is_not(keys):
 def test_the_studies_of_the_repository_do_what_their_names_say(study):
     files = [ROOT / "config" / "config.yaml", *(ROOT / "config" / "studies" / f"{name}.yaml" for name in study)]
     check_schedules(load(*files), files)
+
+
+def test_entries_of_their_own_ratio_that_split_as_another_are_one_line():
+    def said(*entries):
+        try:
+            check_schedules(
+                complete({"depths": [4, 6], "freeze_ratios": [0.5], "strategies": ["alternating", *entries]})
+            )
+        except InputError as error:
+            return error.args
+        return ()
+
+    (line,) = said({"name": "alternating", "label": "mine", "freeze_ratio": 0.45})
+    assert "strategies: alternating-0.5 and mine-0.45 are the same training at depth 4" in line
+    assert len(said({"name": "alternating", "label": "mine", "freeze_ratio": 0.5})) == 1
+    assert said({"name": "alternating", "label": "mine", "freeze_ratio": 0.5, "period": 2}) == ()
+    assert said({"name": "alternating", "label": "mine", "freeze_ratio": 0.75}) == ()
+    assert said({"name": "alternating", "label": "mine", "freeze_ratio": 0}) == ()

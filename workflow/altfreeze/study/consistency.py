@@ -11,6 +11,7 @@ from typing import Any
 from altfreeze.freezing.schedules import split_index
 from altfreeze.freezing.strategy import STRATEGIES, defaults
 from altfreeze.study.entries import labelled
+from altfreeze.study.grid import Study
 from altfreeze.study.mistakes import KeyPath, Mistake, quoted
 from altfreeze.study.recipes import PRIMARY_RECIPE, TUNED, name_of, varied, what_it_sets
 
@@ -186,6 +187,21 @@ def _ratios(config: dict[str, Any]) -> Iterator[Mistake]:
             )
 
 
+def _same_splits(config: dict[str, Any]) -> Iterator[Mistake]:
+    """Yield entries that split a depth as another does and differ in nothing else; 0 and 1 are standard on purpose."""
+    grouped = [(label, given) for label, given in Study(config).strategies.items() if "freeze_ratio" in given]
+    for (label, one), (other, again) in itertools.combinations(grouped, 2):
+        ratios = one["freeze_ratio"], again["freeze_ratio"]
+        # of two of freeze_ratios it is told where they stand
+        listed = ratios[0] != ratios[1] and set(ratios) <= set(config["freeze_ratios"])
+        if listed or {0, 1} & set(ratios) or one | {"freeze_ratio": None} != again | {"freeze_ratio": None}:
+            continue
+        depth = next((d for d in config["depths"] if len({split_index(ratio, d) for ratio in ratios}) == 1), None)
+        if depth is not None:
+            sentence = f"{label} and {other} are the same training at depth {depth}; allowed: each training once"
+            yield ("strategies",), sentence
+
+
 def _phases(config: dict[str, Any]) -> Iterator[Mistake]:
     """Yield the periods and unfreezings that the training ends before; the steps of an epoch are not known here."""
     epochs, deepest = config["epochs_alternating"], max(config["depths"])
@@ -220,7 +236,7 @@ def idle_schedules(config: dict[str, Any]) -> Iterator[Mistake]:
     config : dict
         Complete configuration without contradictions.
     """
-    told = dict.fromkeys([*_ratios(config), *_phases(config)])
+    told = dict.fromkeys([*_ratios(config), *_same_splits(config), *_phases(config)])
     yield from told
     for position, variation in enumerate(config["variations"]):
         for path, sentence in _phases(_of_a_variation(config, variation)):
