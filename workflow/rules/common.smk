@@ -121,7 +121,7 @@ wildcard_constraints:
     dataset="|".join(map(re.escape, config["datasets"])),
     depth="|".join(map(str, config["depths"])),
     strategy="|".join(map(re.escape, study.strategies)),
-    recipe="configured|tuned",
+    recipe="|".join(map(re.escape, study.recipes)),
     seeds=r"\d+-\d+",
 
 
@@ -158,19 +158,20 @@ def source_files(wildcards):
 
 
 @functools.cache
-def _cell(dataset, depth, strategy):
+def _cell(dataset, depth, strategy, recipe):
     """Return a cell once for all of its packs."""
-    return as_json(study.cell(dataset, int(depth), strategy).as_dict())
+    return as_json(study.cell(dataset, int(depth), strategy, recipe).as_dict())
 
 
 def cell_of(wildcards):
     """Return all that decides a cell's numbers as JSON."""
-    return _cell(wildcards.dataset, wildcards.depth, wildcards.strategy)
+    return _cell(wildcards.dataset, wildcards.depth, wildcards.strategy, wildcards.recipe)
 
 
 def chosen_learning_rate(wildcards):
     """Return the file of a tuning, if the pack trains at the learning rate that it chose."""
-    return "<results>/tuning/{dataset}/depth{depth}/{strategy}.json" if wildcards.recipe == "tuned" else []
+    tuned = study.is_tuned(wildcards.recipe)
+    return "<results>/tuning/{dataset}/depth{depth}/{strategy}/{recipe}.json" if tuned else []
 
 
 def gpus(wildcards):
@@ -191,9 +192,12 @@ def pack_files(suffix):
 
 
 def tuning_files():
-    """Return the file of every strategy's tuning, none without tuning."""
-    cells = {(pack.dataset, pack.depth, pack.strategy) for pack in PACKS if pack.recipe == "tuned"}
-    return [f"<results>/tuning/{dataset}/depth{depth}/{strategy}.json" for dataset, depth, strategy in sorted(cells)]
+    """Return the file of each cell's tuning, where its recipe is tuned."""
+    return [
+        f"<results>/tuning/{dataset}/depth{depth}/{strategy}/{recipe}.json"
+        for dataset, depth, strategy, recipe in study.cells
+        if study.is_tuned(recipe)
+    ]
 
 
 def partial_report():

@@ -1,6 +1,5 @@
 """Compare the strategies of a study: which with which, on each data set, on all together, and over data sets."""
 
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +23,7 @@ from altfreeze.statistics import (
     verdict,
 )
 from altfreeze.study.grid import Study, share_parameters
+from altfreeze.study.recipes import PRIMARY_RECIPE
 from altfreeze.study.sources import fixes_test_part
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import atomic_output, write_json
@@ -32,6 +32,7 @@ from altfreeze.support.randomness import stream_seed
 from altfreeze.tables.schema import (
     CELL,
     DIGITS,
+    SETTING,
     arrow_rows,
     columns,
     conform,
@@ -50,16 +51,20 @@ TEST_OVER_TRAIN = TEST_SHARE / (1 - VALIDATION_SHARE - TEST_SHARE)
 CONTROLS = ("standard_half_updates", "standard_matched_flops", "frozen_bottom", "frozen_top", "random_half")
 
 
-def comparisons_of(study: Study) -> list[tuple[str, str, list[tuple[str, str]]]]:
+def comparisons_of(study: Study, recipe: str = PRIMARY_RECIPE) -> list[tuple[str, str, list[tuple[str, str]]]]:
     """Return which strategies are compared with which, on which budgets.
 
     Every strategy is compared with standard training, and each that alternates also with
     every control whose parameters, as far as it shares them, are its own: with the frozen
     bottom of its own ratio, say. The study's metric is read at every budget, the others at the ends.
+    Under a variation it is the primary strategy alone, with each that is trained beside it, and nothing is
+    measured in seconds: the timing study times the primary recipe.
 
     Parameters
     ----------
     study : Study
+    recipe : str
+        See `Study.recipes`.
 
     Returns
     -------
@@ -69,6 +74,11 @@ def comparisons_of(study: Study) -> list[tuple[str, str, list[tuple[str, str]]]]
     ends = [study.metric.final, *(each.final for each in METRICS.values() if each != study.metric), study.metric.best]
     own = [("own", metric) for metric in (*ends, *(name for name, measure in MEASURES.items() if measure.is_ratio))]
     every = own + [(budget, study.metric.final) for budget in EQUAL_BUDGETS]
+    if recipe != PRIMARY_RECIPE:
+        unmeasured = (("own", "seconds_ratio"), ("seconds", study.metric.final))
+        measured = [reading for reading in every if reading not in unmeasured]
+        strategy = study.primary_strategy
+        return [(strategy, label, measured) for label in study.labels_of(recipe) if label != strategy]
     comparisons = []
     for label, parameters in list(study.strategies.items())[1:]:
         comparisons.append((label, "standard", every))
@@ -112,7 +122,7 @@ def compare(study: Study, tables: Path | str, threads: int = 1) -> None:
     trained = {key: int((cell.runs["status"] != "missing").sum()) for key, cell in cells.items()}
     _check_levels(study, tables / "times_to_target.csv", times, trained)
     _check_levels(study, tables / "reached.csv", reached, dict.fromkeys(cells, 1))
-    _check_levels(study, tables / "targets.csv", targets, dict.fromkeys(study.places, 1), CELL[:2])
+    _check_levels(study, tables / "targets.csv", targets, dict.fromkeys(study.settings, 1), SETTING)
 
     rows: list[dict] = []
     across: list[dict] = []
@@ -185,7 +195,7 @@ class _Result(NamedTuple):
 
 def _tasks(study: Study, cells: dict[tuple, CellRuns], targets: pd.DataFrame) -> list[_Task]:
     """Return every two strategies to compare, in the order of the tables."""
-    beaten = set(targets.loc[targets["above_chance"] == "no", CELL[:2]].itertuples(index=False, name=None))
+    beaten = set(targets.loc[targets["above_chance"] == "no", SETTING].itertuples(index=False, name=None))
     return [
         _Task(
             study,
@@ -198,11 +208,10 @@ def _tasks(study: Study, cells: dict[tuple, CellRuns], targets: pd.DataFrame) ->
                 name: (cells[name, depth, reference, recipe], cells[name, depth, strategy, recipe])
                 for name in study.datasets
             },
-            [name for name in study.datasets if (name, depth) in beaten],
+            [name for name in study.datasets if (name, depth, recipe) in beaten],
         )
-        for depth, recipe, (strategy, reference, readings) in itertools.product(
-            study.depths, study.recipes, comparisons_of(study)
-        )
+        for depth, recipe in dict.fromkeys(setting[1:] for setting in study.settings)
+        for strategy, reference, readings in comparisons_of(study, recipe)
     ]
 
 
@@ -261,7 +270,7 @@ def _figures(
 def _is_primary(task: _Task, budget: str, metric: str) -> bool:
     """Return whether two strategies at a budget are the primary comparison, at this or another depth."""
     same = (task.strategy, task.reference, budget) == task.study.primary
-    return same and (task.recipe, metric) == ("configured", task.study.metric.final)
+    return same and (task.recipe, metric) == (PRIMARY_RECIPE, task.study.metric.final)
 
 
 def _family(task: _Task, budget: str, metric: str) -> str:
@@ -269,7 +278,7 @@ def _family(task: _Task, budget: str, metric: str) -> str:
     study = task.study
     if _is_primary(task, budget, metric) and task.depth == study.primary_depth:
         return "primary"
-    declared = (study.primary_depth, "configured", "standard", study.primary_budget, study.metric.final)
+    declared = (study.primary_depth, PRIMARY_RECIPE, "standard", study.primary_budget, study.metric.final)
     member = task.strategy in study.family and task.strategy != study.primary.strategy
     return "family" if member and (task.depth, task.recipe, task.reference, budget, metric) == declared else "secondary"
 

@@ -11,9 +11,13 @@ from typing import Any
 from altfreeze.freezing.schedules import split_index
 from altfreeze.freezing.strategy import STRATEGIES, defaults
 from altfreeze.study.entries import labelled
+from altfreeze.study.grid import Study
 from altfreeze.study.mistakes import KeyPath, Mistake, quoted
+from altfreeze.study.recipes import PRIMARY_RECIPE, TUNED, name_of, varied, what_it_sets
 
 _LONGEST_FILE_NAME = 255
+# of a recipe's name, which files are named by
+_LONGEST_RECIPE = 200
 # folders of git, of environments and of Snakemake itself
 _NOT_FOR_RESULTS = (".git", ".venv", ".snakemake", ".conda", "__pycache__")
 _CHECKS: list[Callable[..., Iterator[Mistake]]] = []
@@ -117,6 +121,41 @@ def _family_is_trained(
             yield ("family", position), f"{quoted(label)} {sentence}"
 
 
+@_check
+def _variations_have_names(variations: list[dict[str, Any]]) -> Iterator[Mistake]:
+    for position, variation in enumerate(variations):
+        if len(name_of(variation)) > _LONGEST_RECIPE:
+            sentence = f"has a name of more than {_LONGEST_RECIPE} characters; allowed: fewer changes"
+            yield ("variations", position), f"{quoted(variation)} {sentence}"
+
+
+@_check
+def _rates_are_tried_where_tuned(
+    learning_rate: float | str, variations: list[dict[str, Any]], learning_rates_to_try: list[float]
+) -> Iterator[Mistake]:
+    rates: dict[KeyPath, Any] = {("learning_rate",): learning_rate}
+    for place, variation in enumerate(variations):
+        rates["variations", place, "learning_rate"] = variation.get("learning_rate")
+    tuned = [path for path, rate in rates.items() if rate == TUNED]
+    if tuned and not learning_rates_to_try:
+        yield tuned[0], '"tuned" chooses among learning_rates_to_try, which is empty; allowed: a list of some there'
+    if learning_rates_to_try and not tuned:
+        sentence = "is not read, as no learning_rate is tuned; allowed: [], or learning_rate: tuned"
+        yield ("learning_rates_to_try",), f"{quoted(learning_rates_to_try)} {sentence}"
+
+
+def _same_recipes(config: dict[str, Any]) -> Iterator[Mistake]:
+    """Yield the variations that set what the primary recipe or a variation before sets."""
+    before = {PRIMARY_RECIPE: what_it_sets(config, {})}
+    for position, variation in enumerate(config["variations"]):
+        made = what_it_sets(config, variation)
+        same = next((name for name, other in before.items() if other == made), None)
+        if same:
+            sentence = f"is the recipe {same} again; allowed: each recipe once"
+            yield ("variations", position), f"{quoted(variation)} {sentence}"
+        before.setdefault(name_of(variation), made)
+
+
 def _ratios(config: dict[str, Any]) -> Iterator[Mistake]:
     """Yield the ratios that split no network, or one as another does; 0 and 1 are standard training on purpose."""
     entries = [{"name": entry} if isinstance(entry, str) else entry for entry in config["strategies"]]
@@ -146,6 +185,21 @@ def _ratios(config: dict[str, Any]) -> Iterator[Mistake]:
                 ("freeze_ratios",),
                 f"{one:g} and {other:g} {sentence}; allowed: ratios that split every depth otherwise",
             )
+
+
+def _same_splits(config: dict[str, Any]) -> Iterator[Mistake]:
+    """Yield entries that split a depth as another does and differ in nothing else; 0 and 1 are standard on purpose."""
+    grouped = [(label, given) for label, given in Study(config).strategies.items() if "freeze_ratio" in given]
+    for (label, one), (other, again) in itertools.combinations(grouped, 2):
+        ratios = one["freeze_ratio"], again["freeze_ratio"]
+        # of two of freeze_ratios it is told where they stand
+        listed = ratios[0] != ratios[1] and set(ratios) <= set(config["freeze_ratios"])
+        if listed or {0, 1} & set(ratios) or one | {"freeze_ratio": None} != again | {"freeze_ratio": None}:
+            continue
+        depth = next((d for d in config["depths"] if len({split_index(ratio, d) for ratio in ratios}) == 1), None)
+        if depth is not None:
+            sentence = f"{label} and {other} are the same training at depth {depth}; allowed: each training once"
+            yield ("strategies",), sentence
 
 
 def _phases(config: dict[str, Any]) -> Iterator[Mistake]:
@@ -182,7 +236,25 @@ def idle_schedules(config: dict[str, Any]) -> Iterator[Mistake]:
     config : dict
         Complete configuration without contradictions.
     """
-    yield from dict.fromkeys([*_ratios(config), *_phases(config)])
+    told = dict.fromkeys([*_ratios(config), *_same_splits(config), *_phases(config)])
+    yield from told
+    for position, variation in enumerate(config["variations"]):
+        for path, sentence in _phases(_of_a_variation(config, variation)):
+            # what is wrong under the primary recipe is said of it
+            if (path, sentence) not in told:
+                where = [key for key in variation if key in (path[0], "epochs")][:1]
+                yield ("variations", position, *where), sentence
+
+
+def _of_a_variation(config: dict[str, Any], variation: dict[str, Any]) -> dict[str, Any]:
+    """Return a variation's configuration, with the depth and the one entry that alternates which it trains."""
+    names = [entry if isinstance(entry, str) else entry["name"] for entry in config["strategies"]]
+    alternating = [
+        entry
+        for name, entry in zip(names, config["strategies"], strict=True)
+        if name == "alternating" and (isinstance(entry, str) or "label" not in entry)
+    ]
+    return varied(config, variation) | {"strategies": alternating, "depths": [config["primary_depth"]]}
 
 
 def contradictions(config: dict[str, Any], wrong: set[str]) -> Iterator[Mistake]:
@@ -201,3 +273,5 @@ def contradictions(config: dict[str, Any], wrong: set[str]) -> Iterator[Mistake]
             told = list(check(**{key: config[key] for key in keys}))
             yield from told
             wrong = wrong | {path[0] for path, _ in told}
+    if not wrong:
+        yield from _same_recipes(config)

@@ -60,6 +60,8 @@ def learning_rate(cell: Cell, progress: float) -> float:
     -------
     float
     """
+    # who trains has chosen it
+    assert cell.learning_rate is not None
     if cell.learning_rate_schedule == "constant" or STRATEGIES[cell.strategy["name"]].anneals:
         return cell.learning_rate
     return cell.learning_rate * (1 + math.cos(math.pi * progress)) / 2

@@ -93,12 +93,12 @@ def too_few_data_sets(across_datasets: pd.DataFrame) -> str:
 def secondary_comparisons(across_datasets: pd.DataFrame) -> str:
     """Return how many comparisons are secondary, and how many small p-values are to be expected among them."""
     secondary = (across_datasets["family"] == "secondary").sum()
-    tuned = (across_datasets["recipe"] == "tuned").any()
+    varied = (across_datasets["recipe"] != "primary").any()
     return (
         f"This is the one comparison that the configuration named before it was seen. All {secondary} others in "
         f"the table of data sets are *secondary*: their p-values are not adjusted for their number, and with no "
         f"difference anywhere up to {SIGNIFICANCE * secondary:.1f} of them would be expected below {SIGNIFICANCE:g}."
-        + (" Learning rates here are the configured ones; the tables hold the same for tuned rates." if tuned else "")
+        + (" They are those under the primary recipe; the tables hold the variations, too." if varied else "")
     )
 
 

@@ -115,7 +115,7 @@ def budgets_figure(
     ----------
     comparisons : pandas.DataFrame
         The table comparisons; drawn are its rows 'all' of the final test accuracy under the
-        configured recipe.
+        primary recipe.
     depth : int
     margin : float
         Half width of the band in which a difference counts as none, a share.
@@ -144,7 +144,7 @@ def across_figure(across: pd.DataFrame, depth: int, margin: float, metric: Metri
     Parameters
     ----------
     across : pandas.DataFrame
-        The table across_datasets; drawn are its rows under the configured recipe.
+        The table across_datasets; drawn are its rows under the primary recipe.
     depth : int
     margin : float
         Half width of the band in which a difference counts as none, a share.
@@ -171,7 +171,7 @@ def across_figure(across: pd.DataFrame, depth: int, margin: float, metric: Metri
 
 def _at_each_budget(table: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     """Return the rows of the final test accuracy against standard training, budget by budget."""
-    return pd.concat(compared_rows(table, metric.final, budget, "standard", "configured") for budget in EQUAL_BUDGETS)
+    return pd.concat(compared_rows(table, metric.final, budget, "standard", "primary") for budget in EQUAL_BUDGETS)
 
 
 def _budget_panels(
