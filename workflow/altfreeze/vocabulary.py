@@ -67,6 +67,15 @@ class Metric:
 
 
 @dataclass(frozen=True)
+class Endpoint:
+    """A half of the answer: ``name`` in tables, the question that it answers, and its words."""
+
+    name: str
+    question: str
+    words: str
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What an interval says: ``name`` in tables, ``letter`` in the matrix of the report, and its meaning in words."""
 
@@ -75,7 +84,7 @@ class Verdict:
     words: str
 
 
-Word = TypeVar("Word", Clock, Budget, Metric, Verdict)
+Word = TypeVar("Word", Clock, Budget, Endpoint, Metric, Verdict)
 
 
 def _by_name(*words: Word) -> dict[str, Word]:
@@ -101,12 +110,19 @@ METRICS = _by_name(
     Metric("flops_ratio", "flops", "operations of the whole training", is_ratio=True),
     Metric("seconds_ratio", "reference_seconds", "seconds of the whole training, measured alone", is_ratio=True),
 )
+ENDPOINTS = _by_name(
+    Endpoint("end", "better", "at the end, for equal operations"),
+    Endpoint("time", "faster", "on the way to a target"),
+)
+# of a difference within the margin where the endpoint does not notice that standard training lost half of its budget
+SATURATED = "saturated"
 # of an accuracy where standard training does not beat the largest class's share: there is nothing to compare
 NOT_ABOVE_CHANCE = "not above chance"
 VERDICTS = _by_name(
     Verdict("better", "B", "better"),
     Verdict("worse", "W", "worse"),
     Verdict("equivalent", "E", "equivalent: within the margin"),
+    Verdict(SATURATED, "S", "saturated: within the margin, as half of a standard training is: cannot tell"),
     Verdict("undecided", "U", "undecided"),
     Verdict("lower", "L", "lower cost"),
     Verdict("higher", "H", "higher cost"),

@@ -9,6 +9,8 @@ from altfreeze.freezing.strategy import STRATEGIES, defaults
 from altfreeze.study.cell import Cell
 from altfreeze.study.entries import labelled
 
+# name of the recipe that the configuration's keys are
+PRIMARY_RECIPE = "configured"
 # seeds of calibration are no seeds of the comparison: these are below
 FIRST_CALIBRATION_SEED = 1_000_000
 # with seeds_per_job auto, the most seeds of one job: its log is one file
@@ -103,28 +105,38 @@ class Study:
         return f"alternating-{self.primary_freeze_ratio:g}"
 
     @cached_property
+    def panels(self) -> dict[str, list[str]]:
+        """Data sets whose mean a comparison makes, by what tables call it."""
+        return {"all": self.datasets}
+
+    @cached_property
     def primary(self) -> Primary:
-        """The primary comparison.
+        """The primary comparison; see `at_equal_budget`."""
+        return self.at_equal_budget(self.primary_strategy, self.primary_budget)
+
+    def at_equal_budget(self, strategy: str, budget: str) -> Primary:
+        """Return what an alternating strategy is compared with at an equal budget.
 
         At equal operations the reference is the control that stops at alternating's, at equal
-        updates the one of half the steps, each read at its end: its learning rate has then
-        decayed. Where that control is not trained, or for other budgets, it is standard
+        updates the one of half the steps, each read at its end: where the learning rate decays, it
+        has done so there. Where that control is not trained, or for other budgets, it is standard
         training, read when it has spent as much.
+
+        Parameters
+        ----------
+        strategy, budget : str
+            Label of the strategy, and a key of `altfreeze.vocabulary.EQUAL_BUDGETS`.
         """
-        strategy = self.primary_strategy
-        controls = {
-            "flops": f"standard_matched_flops-{self.primary_freeze_ratio:g}",
-            "updates": "standard_half_updates",
-        }
-        control = controls.get(self.primary_budget)
-        freezes = 0 < split_index(self.primary_freeze_ratio, self.primary_depth) < self.primary_depth
+        ratio = self.alternating[strategy]
+        control = {"flops": f"standard_matched_flops-{ratio:g}", "updates": "standard_half_updates"}.get(budget)
+        freezes = 0 < split_index(ratio, self.primary_depth) < self.primary_depth
         if (
             freezes
             and control in self.strategies
             and share_parameters(self.strategies[strategy], self.strategies[control])
         ):
             return Primary(strategy, control, "own")
-        return Primary(strategy, "standard", self.primary_budget)
+        return Primary(strategy, "standard", budget)
 
     @cached_property
     def recipes(self) -> tuple[str, ...]:
