@@ -98,7 +98,7 @@ def sensitivity(
                 standard = (name, depth, "standard", recipe)
                 if endpoint == "end":
                     half = cells.get((name, depth, "standard_half_updates", recipe)) if lost == LOST[0] else None
-                    samples[name] = _at_the_end(cells[standard], half, lost)
+                    samples[name] = _at_the_end(study, cells[standard], half, lost)
                     read[name] = "own run" if half else "curve"
                 else:
                     samples[name], read[name] = _slower(spent, standard, lost), "slower"
@@ -199,8 +199,9 @@ def variations(study: Study, cells: Mapping[tuple, CellRuns], endpoints: pd.Data
 
     def of_standard(recipe: str) -> float:
         runs = [cells[name, study.primary_depth, "standard", recipe].runs for name in study.panels["all"]]
-        return float(np.mean([each["final_test_accuracy"][each["status"] == "ok"].mean() for each in runs]))
+        return float(np.mean([each[study.metric.final][each["status"] == "ok"].mean() for each in runs]))
 
+    best = of_standard(PRIMARY_RECIPE)
     rows = []
     for recipe in study.recipes:
         standard = of_standard(recipe)
@@ -209,7 +210,7 @@ def variations(study: Study, cells: Mapping[tuple, CellRuns], endpoints: pd.Data
         rows.append(
             {"recipe": recipe, "datasets": end["datasets"], "pairs": end["pairs"]}
             | {"standard_value": standard}
-            | {"cripples": "yes" if standard < of_standard(PRIMARY_RECIPE) - study.equivalence_margin else "no"}
+            | {"cripples": "yes" if study.metric.sign * (standard - best) < -study.equivalence_margin else "no"}
             | {f"end_{name}": end[name] for name in columns}
             | {f"time_{name}": time[name] for name in columns}
         )
@@ -228,17 +229,23 @@ def _together(study: Study, by_chance: Collection[str]) -> dict[str, list[str]]:
     return {name: [name] for name in study.datasets} | panels
 
 
-def _at_the_end(standard: CellRuns, half: CellRuns | None, lost: float) -> Sample:
+def _at_the_end(study: Study, standard: CellRuns, half: CellRuns | None, lost: float) -> Sample:
     """Return the metric of standard training and of one that lost a share of its budget, at their ends."""
     if half is not None:
-        reading = read_pair(standard, half, "own", "final_test_accuracy")
-        return reading.reference, reading.strategy
+        return _oriented(study, standard, half, "own")
     ended = standard.runs["status"] == "ok"
-    epochs = standard.accuracy.shape[1]
+    epochs = standard.scores.shape[1]
     if not epochs:
         return np.empty(0), np.empty(0)
     earlier = max(1, int(epochs * (1 - lost)))
-    return standard.accuracy[ended, -1], standard.accuracy[ended, earlier - 1]
+    scores = study.metric.sign * standard.scores[ended]
+    return scores[:, -1], scores[:, earlier - 1]
+
+
+def _oriented(study: Study, reference: CellRuns, strategy: CellRuns, budget: str) -> Sample:
+    """Return the metric of two cells at a budget, of which more is better."""
+    reading = read_pair(reference, strategy, budget, study.metric.final)
+    return study.metric.sign * reading.reference, study.metric.sign * reading.strategy
 
 
 def _slower(spent: Spent, cell: tuple, lost: float) -> Sample:
@@ -259,8 +266,7 @@ def _samples(
         ends = {}
         for name in study.datasets:
             arms = [cells[name, depth, arm, recipe] for arm in (reference, label)]
-            reading = read_pair(arms[0], arms[1], budget, "final_test_accuracy")
-            ends[name] = (reading.reference, reading.strategy)
+            ends[name] = _oriented(study, arms[0], arms[1], budget)
         yield "end", PRIMARY_CLOCK, reference, ends
     for clock in (PRIMARY_CLOCK, "seconds"):
         times = {
@@ -290,11 +296,11 @@ def _row(study: Study, endpoint: str, samples: Mapping[str, Sample], sensitive: 
     effect = _effect(study, endpoint, samples if endpoint == "end" else usable)
     said = _verdict(study, endpoint, effect)
     units = [_effect(study, endpoint, {name: sample}).estimate for name, sample in usable.items()]
-    values: list[float] = [np.nan, np.nan]
-    if endpoint == "end" or len(samples) == 1:
-        values = [
-            float(np.mean([sample[arm].mean() for sample in usable.values()])) for arm in (0, 1) if usable
-        ] or values
+    means = [[side.mean() for side in sample] for sample in usable.values()]
+    # over data sets a mean of operations says nothing
+    known = means and (endpoint == "end" or len(samples) == 1)
+    sign = study.metric.sign if endpoint == "end" else 1
+    values = sign * np.mean(means, axis=0) if known else np.full(2, np.nan)
     return {
         "datasets": len(usable),
         "missing": len(samples) - len(usable),

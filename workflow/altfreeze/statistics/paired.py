@@ -315,7 +315,7 @@ def paired_comparisons(
         Of each data set, the seed of the resamples of the bootstrap interval; nothing else depends on it.
     test_over_train : float or sequence of float, optional
         Rows of the test part over those of the training part, of all or of each data set,
-        where each seed draws its own split.
+        where each seed draws its own split; NaN of a data set of which it does not.
 
     Returns
     -------
