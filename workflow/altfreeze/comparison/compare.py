@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from altfreeze.comparison import secondary
+from altfreeze.comparison import endpoints, secondary
 from altfreeze.comparison.readings import CellRuns, Reading, read_cells, read_pair
 from altfreeze.data.split import TEST_SHARE, VALIDATION_SHARE
 from altfreeze.statistics import (
@@ -43,7 +43,7 @@ from altfreeze.tables.schema import (
     write_table,
 )
 from altfreeze.tables.seals import seals
-from altfreeze.vocabulary import EQUAL_BUDGETS, MEASURES, METRICS, NOT_ABOVE_CHANCE
+from altfreeze.vocabulary import EQUAL_BUDGETS, MEASURES, METRICS, NOT_ABOVE_CHANCE, SATURATED
 
 # of a run's rows, where each seed draws its own split
 TEST_OVER_TRAIN = TEST_SHARE / (1 - VALIDATION_SHARE - TEST_SHARE)
@@ -124,18 +124,27 @@ def compare(study: Study, tables: Path | str, threads: int = 1) -> None:
     _check_levels(study, tables / "reached.csv", reached, dict.fromkeys(cells, 1))
     _check_levels(study, tables / "targets.csv", targets, dict.fromkeys(study.settings, 1), SETTING)
 
+    by_chance = _by_chance(study, targets)
+    spent = endpoints.spent_at_target(study, runs, times)
+    sensitivities = endpoints.sensitivity(study, cells, spent, by_chance)
+    sensitive = endpoints.sensitive_places(sensitivities, "end")
+    answered = endpoints.endpoints(study, cells, spent, by_chance, sensitivities)
+
     rows: list[dict] = []
     across: list[dict] = []
     primary_differences: dict[int, list[np.ndarray]] = {}
     with atomic_output(tables / "pairs.csv", "wb") as pairs:
         pairs.write(csv_header(columns("pairs")))
-        for result in in_order(_compare_two, _tasks(study, cells, targets), threads):
+        for result in in_order(_compare_two, _tasks(study, cells, by_chance, sensitive), threads):
             rows += result.comparisons
             across += result.across
             primary_differences |= result.primary_differences
             pairs.writelines(result.pairs)
     comparisons = _write(tables, "comparisons", rows)
     compared = {
+        "endpoints": answered,
+        "sensitivity": pd.DataFrame(sensitivities),
+        "variations": pd.DataFrame(endpoints.variations(study, cells, answered)),
         "across_datasets": _adjusted(pd.DataFrame(across)),
         # where nothing was learned there is nothing to rank
         "trends": secondary.trends(study, comparisons[comparisons["verdict"] != NOT_ABOVE_CHANCE]),
@@ -171,7 +180,8 @@ class _Task(NamedTuple):
     """Two strategies that are compared at a depth, under a recipe.
 
     ``readings`` are budgets with metrics; ``cells`` are by data set, each with those of reference and strategy;
-    ``by_chance`` are the data sets on which standard training is not above chance at the depth.
+    ``by_chance`` are the data sets on which standard training is not above chance at the depth, ``sensitive`` those,
+    and the panels, on which the end notices that it lost half of its budget.
     """
 
     study: Study
@@ -182,6 +192,7 @@ class _Task(NamedTuple):
     readings: list[tuple[str, str]]
     cells: dict[str, tuple[CellRuns, CellRuns]]
     by_chance: list[str]
+    sensitive: set[str]
 
 
 class _Result(NamedTuple):
@@ -193,9 +204,22 @@ class _Result(NamedTuple):
     primary_differences: dict[int, list[np.ndarray]]
 
 
-def _tasks(study: Study, cells: dict[tuple, CellRuns], targets: pd.DataFrame) -> list[_Task]:
-    """Return every two strategies to compare, in the order of the tables."""
+def _by_chance(study: Study, targets: pd.DataFrame) -> dict[tuple[int, str], list[str]]:
+    """Return, by depth and recipe, the data sets on which standard training is not above chance."""
     beaten = set(targets.loc[targets["above_chance"] == "no", SETTING].itertuples(index=False, name=None))
+    return {
+        (depth, recipe): [name for name in study.datasets if (name, depth, recipe) in beaten]
+        for depth, recipe in dict.fromkeys(setting[1:] for setting in study.settings)
+    }
+
+
+def _tasks(
+    study: Study,
+    cells: dict[tuple, CellRuns],
+    by_chance: dict[tuple[int, str], list[str]],
+    sensitive: set[tuple[str, int, str]],
+) -> list[_Task]:
+    """Return every two strategies to compare, in the order of the tables."""
     return [
         _Task(
             study,
@@ -208,7 +232,8 @@ def _tasks(study: Study, cells: dict[tuple, CellRuns], targets: pd.DataFrame) ->
                 name: (cells[name, depth, reference, recipe], cells[name, depth, strategy, recipe])
                 for name in study.datasets
             },
-            [name for name in study.datasets if (name, depth, recipe) in beaten],
+            by_chance[depth, recipe],
+            {name for name in (*study.datasets, *study.panels) if (name, depth, recipe) in sensitive},
         )
         for depth, recipe in dict.fromkeys(setting[1:] for setting in study.settings)
         for strategy, reference, readings in comparisons_of(study, recipe)
@@ -238,15 +263,24 @@ def _compare_two(task: _Task) -> _Result:
             row = _comparison(study, [readings[each] for each in sample], figures, metric)
             if sample[0] in by_chance:
                 row |= {"equivalence_p": np.nan, "verdict": NOT_ABOVE_CHANCE}
+            elif not MEASURES[metric].is_ratio:
+                row["verdict"] = _where_sensitive(task, name, row["verdict"])
             result.comparisons.append({"dataset": name} | both | row | chance)
         for name, reading in readings.items():
             result.pairs.append(csv_rows(_pairs(reading, key | {"dataset": name})))
         usable = [readings[name] for name in judged]
         if metric == study.metric.final:
-            result.across.append(both | _across(study, usable) | {"not_above_chance": len(by_chance)})
+            units = _across(study, usable)
+            units["verdict"] = _where_sensitive(task, "all", units["verdict"])
+            result.across.append(both | units | {"not_above_chance": len(by_chance)})
         if _is_primary(task, budget, metric):
             result.primary_differences[task.depth] = [reading.differences for reading in usable] or [np.empty(0)]
     return result
+
+
+def _where_sensitive(task: _Task, name: str, said: str) -> str:
+    """Return a verdict on accuracies: where the end notices nothing, being equivalent says nothing."""
+    return SATURATED if said == "equivalent" and name not in task.sensitive else said
 
 
 def _figures(

@@ -111,6 +111,13 @@ def _primary_depth_is_one_of_them(primary_depth: int, depths: list[int]) -> Iter
 
 
 @_check
+def _primary_level_is_one_of_them(primary_level: float, target_levels: list[float]) -> Iterator[Mistake]:
+    if primary_level not in target_levels:
+        allowed = ", ".join(map(str, target_levels))
+        yield ("primary_level",), f"{quoted(primary_level)} is not one of target_levels; allowed: {allowed}"
+
+
+@_check
 def _family_is_trained(
     family: list[str], strategies: list[Any], freeze_ratios: list[float], primary_freeze_ratio: float
 ) -> Iterator[Mistake]:

@@ -114,31 +114,43 @@ class Study:
         """Label of the strategy that the primary comparison is about."""
         return f"alternating-{self.primary_freeze_ratio:g}"
 
-    @property
-    def _matched(self) -> dict[str, str]:
-        """Budget to the label of the standard training that stops when the primary strategy has spent as much."""
-        matched_flops = f"standard_matched_flops-{self.primary_freeze_ratio:g}"
-        return {"flops": matched_flops, "updates": "standard_half_updates"}
+    def _matched(self, strategy: str) -> dict[str, str]:
+        """Return the label of the standard training that stops when a strategy has spent as much, by budget."""
+        return {"flops": f"standard_matched_flops-{self.alternating[strategy]:g}", "updates": "standard_half_updates"}
+
+    @cached_property
+    def panels(self) -> dict[str, list[str]]:
+        """Data sets whose mean a comparison makes, by what tables call it."""
+        return {"all": self.datasets}
 
     @cached_property
     def primary(self) -> Primary:
-        """The primary comparison.
+        """The primary comparison; see `at_equal_budget`."""
+        return self.at_equal_budget(self.primary_strategy, self.primary_budget)
+
+    def at_equal_budget(self, strategy: str, budget: str) -> Primary:
+        """Return what an alternating strategy is compared with at an equal budget.
 
         At equal operations the reference is the control that stops at alternating's, at equal
-        updates the one of half the steps, each read at its end: its learning rate has then
-        decayed. Where that control is not trained, or for other budgets, it is standard
+        updates the one of half the steps, each read at its end: where the learning rate decays, it
+        has done so there. Where that control is not trained, or for other budgets, it is standard
         training, read when it has spent as much.
+
+        Parameters
+        ----------
+        strategy, budget : str
+            Label of the strategy, and a key of `altfreeze.vocabulary.EQUAL_BUDGETS`.
         """
-        strategy = self.primary_strategy
-        control = self._matched.get(self.primary_budget)
-        freezes = 0 < split_index(self.primary_freeze_ratio, self.primary_depth) < self.primary_depth
+        ratio = self.alternating[strategy]
+        control = self._matched(strategy).get(budget)
+        freezes = 0 < split_index(ratio, self.primary_depth) < self.primary_depth
         if (
             freezes
             and control in self.strategies
             and share_parameters(self.strategies[strategy], self.strategies[control])
         ):
             return Primary(strategy, control, "own")
-        return Primary(strategy, "standard", self.primary_budget)
+        return Primary(strategy, "standard", budget)
 
     @cached_property
     def recipes(self) -> dict[str, "Study"]:
@@ -173,7 +185,7 @@ class Study:
         For a variation these are standard training, the primary strategy and its controls of equal operations and
         of half the updates, where the study has them.
         """
-        matched = {"standard", self.primary_strategy, *self._matched.values()}
+        matched = {"standard", self.primary_strategy, *self._matched(self.primary_strategy).values()}
         return [label for label in self.strategies if recipe == PRIMARY_RECIPE or label in matched]
 
     def seeds_of(self, recipe: str) -> range:

@@ -175,6 +175,8 @@ best epochs and tuning follow it; the two others are compared at the ends of tra
     primary_budget: Literal[tuple(EQUAL_BUDGETS)] = "flops"  # type: ignore[valid-type]
     """what both have spent when they are read: `epochs`, `updates` (per parameter), `flops` (operations) or `seconds` \
 (measured alone)"""
+    primary_level: ShareAboveZero = 0.9
+    """target of the other half of the answer, how much it costs to come so far; one of `target_levels`"""
     family: Annotated[list[str], *EachOnce] = []
     """labels of strategies that are tested together with the primary one, at its depth and budget: their p-values are \
 adjusted by Holm's method. All other comparisons are secondary"""
