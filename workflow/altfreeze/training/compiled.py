@@ -92,12 +92,13 @@ def _loss(logits: Any, labels: Any, losses: Any) -> None:
     rows, classes = logits.shape
     share = np.float32(1) / np.float32(rows)
     for row in range(rows):
-        shifted = logits[row] - logits[row].max()
-        total = np.float32(0)
+        # in loops, as slices of so few numbers cost more than what is computed with them
+        largest, total = logits[row].max(), np.float32(0)
+        of_target = logits[row, labels[row]] - largest
         for unit in range(classes):
-            logits[row, unit] = np.exp(shifted[unit])
+            logits[row, unit] = np.exp(logits[row, unit] - largest)
             total += logits[row, unit]
-        losses[row] = np.log(total) - shifted[labels[row]]
+        losses[row] = np.log(total) - of_target
         for unit in range(classes):
             logits[row, unit] *= share / total
         logits[row, labels[row]] -= share
@@ -119,7 +120,8 @@ def _forward(
             _activate(out, bias, kept, 0, scale)
         else:
             for row in range(rows):
-                out[row] += bias
+                for unit in range(fan_out):
+                    out[row, unit] += bias[unit]
         x = out
 
 
@@ -139,7 +141,8 @@ def _backward(
             total = _vector(of_bias, member, fan_out)
             total[:] = 0
             for row in range(rows):
-                total += gradient[row]
+                for unit in range(fan_out):
+                    total[unit] += gradient[row, unit]
         if index > lowest:
             below = gradients[index % 2, : rows * fan_in].reshape(rows, fan_in)
             np.dot(gradient, _matrix(tensors[PARAMETER, 2 * index], member, fan_in, fan_out).T, below)
