@@ -34,7 +34,8 @@ class Dataset:
         What was done to the source, as JSON values. A key is there only where it applies: ``file_sha256`` (of
         each file where there are several), ``index_left_out`` (names of a Parquet file's index), ``dropped`` (columns
         left out), ``constant`` (column left out → its value), ``one_hot`` (column → categories), ``missing`` (column →
-        rows without a value), ``imputation``, ``missing_categories``, ``warnings`` (of OpenML).
+        rows without a value), ``imputation``, ``missing_categories``, ``warnings`` (of OpenML), ``wheel``, ``origin``
+        and ``licence`` (of KEEL).
     """
 
     X: np.ndarray

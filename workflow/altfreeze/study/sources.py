@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, with_config
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
+from altfreeze.study.keel import KEEL
 from altfreeze.study.values import STRICT, EachOnce, NonNegative, Path, Positive, Share, each_once
 
 _Samples = Annotated[int, Field(ge=20, le=10_000_000)]
@@ -147,6 +148,15 @@ class OpenML(TypedDict):
     """columns to take as they are, though refused"""
 
 
+@with_config(STRICT)
+class Keel(TypedDict):
+    """A table of the KEEL repository, see below. Downloaded once by pip to `~/.cache/altfreeze` (`XDG_CACHE_HOME`)."""
+
+    kind: Literal["keel"]
+    name: Literal[tuple(KEEL)]  # type: ignore[valid-type]
+    """one of the table below"""
+
+
 def _named_once(source: dict[str, Any]) -> dict[str, Any]:
     if source.keys() & {"id", "name", "version"} not in ({"id"}, {"name", "version"}):
         raise PydanticCustomError("either", "is not allowed; allowed: either id, or name and version")
@@ -185,6 +195,7 @@ Source = Annotated[
     | GaussianQuantiles
     | Annotated[Csv, AfterValidator(_written_so), Field(json_schema_extra=_BOTH)]
     | Arrow
+    | Keel
     | Annotated[OpenML, AfterValidator(_named_once), Field(json_schema_extra=_ONE_WAY)],
     Field(discriminator="kind"),
 ]
