@@ -102,6 +102,8 @@ METRICS = _by_name(
     Metric("seconds_ratio", "reference_seconds", "seconds of the whole training, measured alone", is_ratio=True),
 )
 # of an accuracy where standard training does not beat the largest class's share: there is nothing to compare
+# what several data sets together are called in the tables: the primary ones, and all that are not
+PANELS = ("all", "others")
 NOT_ABOVE_CHANCE = "not above chance"
 VERDICTS = _by_name(
     Verdict("better", "B", "better"),

@@ -218,27 +218,31 @@ def _compare_two(task: _Task) -> _Result:
         readings = {name: read_pair(*task.cells[name], budget, metric) for name in study.datasets}
         # what a training costs is known, whatever it has learned
         by_chance = [] if METRICS[metric].is_ratio else task.by_chance
-        judged = [name for name in study.datasets if name not in by_chance]
-        # each data set alone and, last, all together; where there is none to judge, all the same
-        samples = {name: [name] for name in study.datasets} | {"all": judged or study.datasets}
-        for (name, sample), figures in zip(samples.items(), _figures(readings, seeds, judged), strict=True):
-            chance = {"not_above_chance": sum(each in by_chance for each in ([name] if name != "all" else readings))}
+        # each data set alone and, last, those of a panel together; where there is none to judge, all the same
+        judged = {panel: [name for name in names if name not in by_chance] for panel, names in study.panels.items()}
+        together = {panel: judged[panel] or names for panel, names in study.panels.items()}
+        samples = {name: [name] for name in study.datasets} | together
+        figures_of = _figures(readings, seeds, list(together.values()))
+        for (name, sample), figures in zip(samples.items(), figures_of, strict=True):
+            chance = {"not_above_chance": sum(each in by_chance for each in study.panels.get(name, [name]))}
             row = _comparison(study, [readings[each] for each in sample], figures, metric)
             if sample[0] in by_chance:
                 row |= {"equivalence_p": np.nan, "verdict": NOT_ABOVE_CHANCE}
-            result.comparisons.append({"dataset": name} | both | row | chance)
+            family = {} if name in ("all", *study.primary_datasets) else {"family": "secondary"}
+            result.comparisons.append({"dataset": name} | both | family | row | chance)
         for name, reading in readings.items():
             result.pairs.append(csv_rows(_pairs(reading, key | {"dataset": name})))
-        usable = [readings[name] for name in judged]
+        usable = [readings[name] for name in judged["all"]]
         if metric == "final_test_accuracy":
-            result.across.append(both | _across(study, usable) | {"not_above_chance": len(by_chance)})
+            chance = {"not_above_chance": len(study.primary_datasets) - len(usable)}
+            result.across.append(both | _across(study, usable) | chance)
         if _is_primary(task, budget, metric):
             result.primary_differences[task.depth] = [reading.differences for reading in usable] or [np.empty(0)]
     return result
 
 
-def _figures(readings: dict[str, Reading], seeds: list[int], judged: list[str]) -> list[PairedComparison]:
-    """Return the statistics of each data set alone and, last, of those together that are judged, if there are any."""
+def _figures(readings: dict[str, Reading], seeds: list[int], together: list[list[str]]) -> list[PairedComparison]:
+    """Return the statistics of each data set alone and, last, of those that are taken together."""
     of_name = dict(zip(readings, seeds, strict=True))
 
     def compared(names: Sequence[str]) -> list[PairedComparison]:
@@ -246,7 +250,8 @@ def _figures(readings: dict[str, Reading], seeds: list[int], judged: list[str]) 
         return paired_comparisons(reference, strategy, [of_name[name] for name in names], TEST_OVER_TRAIN)
 
     every = compared(list(readings))
-    return [*every[:-1], compared(judged)[-1]] if 0 < len(judged) < len(readings) else every
+    means = [every[-1] if len(names) == len(readings) else compared(names)[-1] for names in together]
+    return [*every[:-1], *means]
 
 
 def _is_primary(task: _Task, budget: str, metric: str) -> bool:

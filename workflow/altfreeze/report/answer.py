@@ -18,7 +18,7 @@ from altfreeze.report.words import (
     side,
 )
 from altfreeze.study.grid import Study
-from altfreeze.vocabulary import NOT_ABOVE_CHANCE
+from altfreeze.vocabulary import NOT_ABOVE_CHANCE, PANELS
 
 
 def answer(study: Study, comparisons: pd.DataFrame) -> str:
@@ -143,7 +143,7 @@ def left_out(runs: pd.DataFrame, comparisons: pd.DataFrame) -> str:
     """
     cells = comparisons[
         (comparisons["metric"] == "final_test_accuracy")
-        & (comparisons["dataset"] != "all")
+        & ~comparisons["dataset"].isin(PANELS)
         & (comparisons["dropped"] > 0)
     ]
     here = cells["family"] == "primary"
@@ -199,7 +199,7 @@ def _by_chance(comparisons: pd.DataFrame) -> list[str]:
 
 
 def _pairs(study: Study, row: Any, by_chance: list[str]) -> str:
-    grid = f"{count(len(study.datasets) - len(by_chance), 'data set')} × {count(study.seeds, 'seed')}"
+    grid = f"{count(len(study.primary_datasets) - len(by_chance), 'data set')} × {count(study.seeds, 'seed')}"
     if by_chance:
         grid += f", without {listed(by_chance)}, where standard training is not above chance"
     if row.dropped:

@@ -69,8 +69,8 @@ def _table_of_strategies() -> str:
 
 
 def _table_of_keel() -> str:
-    rows = [_row(f"`{name}`", *map(str, known)) for name, known in KEEL.items()]
-    return _head("`name`", "rows", "features", "classes", "origin") + "".join(rows)
+    rows = [_row(name, *map(str, known)) for name, known in KEEL.items()]
+    return _head("name", "rows", "features", "classes", "origin") + "".join(rows)
 
 
 def readme(text: str, stated: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from altfreeze.freezing.schedules import split_index
 from altfreeze.freezing.strategy import STRATEGIES, defaults
 from altfreeze.study.cell import Cell
 from altfreeze.study.entries import labelled
+from altfreeze.study.sources import MADE
 
 # seeds of calibration are no seeds of the comparison: these are below
 FIRST_CALIBRATION_SEED = 1_000_000
@@ -57,7 +58,7 @@ _GENERAL = {"period": "freeze_period", "unit": "freeze_unit", "first": "first_to
 class Study:
     """A study: every key of its configuration is an attribute, but ``study``, which is its `name`.
 
-    The key ``strategies`` is its `strategies` by label, each parameter written out.
+    The key ``strategies`` is its `strategies` by label, each parameter written out, and ``primary_datasets`` a list.
 
     Attributes
     ----------
@@ -76,6 +77,21 @@ class Study:
     def name(self) -> str:
         """Name of the study, as the report shows it."""
         return self.config["study"]
+
+    @cached_property
+    def primary_datasets(self) -> list[str]:
+        """Names of the data sets that the primary comparison, and each mean and test over data sets, is about."""
+        named = self.config["primary_datasets"]
+        if named == "real":
+            named = [name for name in self.datasets if self.sources[name]["kind"] not in MADE]
+            return named if len(named) > 1 else self.datasets
+        return self.datasets if named == "all" else [name for name in self.datasets if name in named]
+
+    @cached_property
+    def panels(self) -> dict[str, list[str]]:
+        """Data sets that are compared together: ``all`` are the primary ones, ``others`` the rest, if there is one."""
+        others = [name for name in self.datasets if name not in self.primary_datasets]
+        return {"all": self.primary_datasets} | ({"others": others} if others else {})
 
     @cached_property
     def strategies(self) -> dict[str, dict[str, Any]]:

@@ -185,6 +185,7 @@ def paths_of(source: dict[str, Any]) -> list[str]:
 
 
 _ONE_WAY = {"allOf": [{"oneOf": [{"required": ["id"]}, {"required": ["name", "version"]}]}]}
+MADE = ("classification", "moons", "circles", "spirals", "gaussian_quantiles")
 _BOTH = {"dependentRequired": {"header": ["columns"], "columns": ["header"]}}
 Source = Annotated[
     Shipped
