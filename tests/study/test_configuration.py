@@ -495,7 +495,7 @@ def test_a_schedule_that_does_is_not(keys):
     check_schedules(complete(keys))
 
 
-@pytest.mark.parametrize("study", [[], ["smoke"], ["full"]])
+@pytest.mark.parametrize("study", [[], ["smoke"], ["full"], ["bundled"]])
 def test_the_studies_of_the_repository_do_what_their_names_say(study):
     files = [ROOT / "config" / "config.yaml", *(ROOT / "config" / "studies" / f"{name}.yaml" for name in study)]
     check_schedules(load(*files), files)
