@@ -115,8 +115,10 @@ def make_small_study(**keys: Any) -> Study:
 
 
 def make_default_study(**keys: Any) -> Study:
-    """Return the study of config/config.yaml with some keys changed."""
-    return study_of(yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8")) | keys)
+    """Return the study of config/config.yaml on the bundled data sets, with some keys changed."""
+    texts = [(ROOT / "config" / name).read_text(encoding="utf-8") for name in ("config.yaml", "studies/bundled.yaml")]
+    config, bundled = map(yaml.safe_load, texts)
+    return study_of(config | {name: bundled[name] for name in ("datasets", "primary_datasets")} | keys)
 
 
 def make_unchecked_study(base: Study, **keys: Any) -> Study:

@@ -266,6 +266,24 @@ def test_of_one_data_set_all_says_the_same(tmp_path):
     assert across[["low", "high", "t_p", "cluster_low", "cluster_high"]].isna().all(axis=None)
 
 
+def test_a_panel_is_compared_as_if_there_were_no_other_data_sets(tmp_path):
+    names, panels = ["iris", "wine", "digits"], {"all": ["iris", "digits"], "others": ["wine"]}
+    config = FEW | {"datasets": names, "sources": {name: {"kind": "iris"} for name in names}}
+    study = make_study(**config | {"primary_datasets": panels["all"]})
+    found = compare_results(tmp_path / "both", study, accuracies=noisy)
+    comparisons = found["comparisons"]
+    for panel, members in panels.items():
+        alone = make_study(**config | {"datasets": members})
+        expected = compare_results(tmp_path / panel, alone, accuracies=noisy)
+        mean = expected["comparisons"][expected["comparisons"]["dataset"] == "all"].drop(columns=["dataset", "family"])
+        rows = comparisons[comparisons["dataset"] == panel].drop(columns=["dataset", "family"])
+        pd.testing.assert_frame_equal(rows.reset_index(drop=True), mean.reset_index(drop=True))
+        if panel == "all":
+            for name in set(COMPARED) - {"comparisons", "times", "self_comparison"}:
+                pd.testing.assert_frame_equal(found[name], expected[name])
+    assert set(comparisons.loc[comparisons["family"] == "primary", "dataset"]) == {"iris", "digits", "all"}
+
+
 # changes of the study, the primary comparison and the strategies of its family
 FAMILIES = [
     ({}, ("standard_matched_flops-0.5", "own"), []),

@@ -47,8 +47,8 @@ def test_the_default_study_is_the_documented_grid():
         "random_half",
     ]
     calibration = [pack for pack in packs if pack.calibrates]
-    assert len(packs) - len(calibration) == 9 * 3 * 9
-    assert sum(pack.last_seed - pack.first_seed + 1 for pack in packs) == 9 * 3 * 9 * 10 + 9 * 3 * 10
+    assert len(packs) - len(calibration) == 30 * 3 * 9
+    assert sum(pack.last_seed - pack.first_seed + 1 for pack in packs) == 30 * 3 * 9 * 10 + 30 * 3 * 10
     assert {(pack.strategy, pack.seeds) for pack in calibration} == {("standard", "1000000-1000009")}
     assert packs[0].stem == "iris/depth4/standard/primary/seeds1000000-1000009"
     assert packs[1].stem == "iris/depth4/standard/primary/seeds0-9"
@@ -182,7 +182,7 @@ def test_the_default_configuration_states_every_key_and_the_schema_has_the_same_
     stated = yaml.safe_load(DEFAULT.read_text())
     defaults = dict(Configuration())
     assert set(stated) == set(defaults)
-    for key in set(stated) - {"datasets", "sources"}:
+    for key in set(stated) - {"datasets", "primary_datasets", "sources"}:
         assert stated[key] == defaults[key] == keys()[key]["default"], key
 
 
@@ -454,7 +454,7 @@ def test_a_source_of_a_later_file_replaces_the_one_of_its_name_whole(tmp_path):
 def test_a_study_has_each_key_as_an_attribute_and_no_other():
     study = make_study(study="mine", width=3)
     assert study.name == "mine"
-    for key in keys().keys() - {"study", "strategies"}:
+    for key in keys().keys() - {"study", "strategies", "primary_datasets"}:
         assert getattr(study, key) == study.config[key]
     for name in ("study", "widht", "validate"):
         with pytest.raises(AttributeError, match=name):
@@ -576,7 +576,7 @@ def test_a_schedule_that_does_is_not(keys):
     check_schedules(complete(keys))
 
 
-@pytest.mark.parametrize("study", [[], ["smoke"], ["full"]])
+@pytest.mark.parametrize("study", [[], ["smoke"], ["full"], ["bundled"]])
 def test_the_studies_of_the_repository_do_what_their_names_say(study):
     files = [ROOT / "config" / "config.yaml", *(ROOT / "config" / "studies" / f"{name}.yaml" for name in study)]
     check_schedules(load(*files), files)

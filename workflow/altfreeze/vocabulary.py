@@ -239,6 +239,8 @@ MEASURES = _by_name(
     Measure("flops_ratio", "flops", "operations of the whole training"),
     Measure("seconds_ratio", "reference_seconds", "seconds of the whole training, measured alone"),
 )
+# what several data sets together are called in the tables: the primary ones, and all that are not
+PANELS = ("all", "others")
 # where standard training does not beat what a constant prediction scores: there is nothing to compare
 NOT_ABOVE_CHANCE = "not above chance"
 VERDICTS = _by_name(

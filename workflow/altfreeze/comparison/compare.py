@@ -255,24 +255,28 @@ def _compare_two(task: _Task) -> _Result:
         readings = {name: read_pair(*task.cells[name], budget, metric) for name in study.datasets}
         # what a training costs is known, whatever it has learned
         by_chance = [] if MEASURES[metric].is_ratio else task.by_chance
-        judged = [name for name in study.datasets if name not in by_chance]
-        # each data set alone and, last, all together; where there is none to judge, all the same
-        samples = {name: [name] for name in study.datasets} | {"all": judged or study.datasets}
-        for (name, sample), figures in zip(samples.items(), _figures(readings, seeds, judged, fixed), strict=True):
-            chance = {"not_above_chance": sum(each in by_chance for each in ([name] if name != "all" else readings))}
+        # each data set alone and, last, those of a panel together; where there is none to judge, all the same
+        judged = {panel: [name for name in names if name not in by_chance] for panel, names in study.panels.items()}
+        together = {panel: judged[panel] or names for panel, names in study.panels.items()}
+        samples = {name: [name] for name in study.datasets} | together
+        figures_of = _figures(readings, seeds, list(together.values()), fixed)
+        for (name, sample), figures in zip(samples.items(), figures_of, strict=True):
+            chance = {"not_above_chance": sum(each in by_chance for each in study.panels.get(name, [name]))}
             row = _comparison(study, [readings[each] for each in sample], figures, metric)
             if sample[0] in by_chance:
                 row |= {"equivalence_p": np.nan, "verdict": NOT_ABOVE_CHANCE}
             elif not MEASURES[metric].is_ratio:
                 row["verdict"] = _where_sensitive(task, name, row["verdict"])
-            result.comparisons.append({"dataset": name} | both | row | chance)
+            family = {} if name in ("all", *study.primary_datasets) else {"family": "secondary"}
+            result.comparisons.append({"dataset": name} | both | family | row | chance)
         for name, reading in readings.items():
             result.pairs.append(csv_rows(_pairs(reading, key | {"dataset": name})))
-        usable = [readings[name] for name in judged]
+        usable = [readings[name] for name in judged["all"]]
         if metric == study.metric.final:
+            chance = {"not_above_chance": len(study.primary_datasets) - len(usable)}
             units = _across(study, usable)
             units["verdict"] = _where_sensitive(task, "all", units["verdict"])
-            result.across.append(both | units | {"not_above_chance": len(by_chance)})
+            result.across.append(both | units | chance)
         if _is_primary(task, budget, metric):
             result.primary_differences[task.depth] = [reading.differences for reading in usable] or [np.empty(0)]
     return result
@@ -284,9 +288,9 @@ def _where_sensitive(task: _Task, name: str, said: str) -> str:
 
 
 def _figures(
-    readings: dict[str, Reading], seeds: list[int], judged: list[str], fixed: set[str]
+    readings: dict[str, Reading], seeds: list[int], together: list[list[str]], fixed: set[str]
 ) -> list[PairedComparison]:
-    """Return the statistics of each data set alone and, last, of those together that are judged, if there are any.
+    """Return the statistics of each data set alone and, last, of those that are taken together.
 
     Where the test part is the same for every seed (`fixed`), the interval of Nadeau and Bengio does not apply.
     """
@@ -298,7 +302,8 @@ def _figures(
         return paired_comparisons(worse, better, [of_name[name] for name in names], overlaps)
 
     every = compared(list(readings))
-    return [*every[:-1], compared(judged)[-1]] if 0 < len(judged) < len(readings) else every
+    means = [every[-1] if len(names) == len(readings) else compared(names)[-1] for names in together]
+    return [*every[:-1], *means]
 
 
 def _is_primary(task: _Task, budget: str, metric: str) -> bool:

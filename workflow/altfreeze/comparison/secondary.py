@@ -67,7 +67,7 @@ def trends(study: Study, comparisons: pd.DataFrame) -> list[dict[str, Any]]:
     read = comparisons[
         (comparisons["metric"] == study.metric.final)
         & (comparisons["reference"] == "standard")
-        & (comparisons["dataset"] != "all")
+        & comparisons["dataset"].isin(study.primary_datasets)
         & (comparisons["recipe"] == PRIMARY_RECIPE)
     ]
     primary = study.strategies[study.primary_strategy]
@@ -201,7 +201,7 @@ def profiles(study: Study, reached: pd.DataFrame) -> list[dict[str, Any]]:
         One row for each depth, level, clock and strategy, under the primary recipe.
     """
     rows = []
-    reached = reached[reached["recipe"] == PRIMARY_RECIPE]
+    reached = reached[reached["dataset"].isin(study.primary_datasets) & (reached["recipe"] == PRIMARY_RECIPE)]
     for (depth, recipe, level), cells in reached.groupby(["depth", "recipe", "level"]):
         for clock in CLOCKS:
             table = cells.pivot(index="strategy", columns="dataset", values=clock).reindex(list(study.strategies))
@@ -245,6 +245,7 @@ def matrix(study: Study, runs: pd.DataFrame) -> list[dict[str, Any]]:
         any data set have no difference.
     """
     rows = []
+    runs = runs[runs["dataset"].isin(study.primary_datasets)]
     for depth in study.depths:
         cells = runs[(runs["depth"] == depth) & (runs["recipe"] == PRIMARY_RECIPE)]
         # a diverged run has no score at its end
@@ -256,7 +257,7 @@ def matrix(study: Study, runs: pd.DataFrame) -> list[dict[str, Any]]:
         for one, other in itertools.combinations(table, 2):
             # the last digits of the logs make no wins
             differences = (table[one] - table[other]).dropna().groupby("dataset").mean().round(DIGITS)
-            counts = {"datasets": len(differences), "missing": len(study.datasets) - len(differences)}
+            counts = {"datasets": len(differences), "missing": len(study.primary_datasets) - len(differences)}
             nothing = {"mean_difference": np.nan, "wins": 0, "ties": 0, "losses": 0, "wilcoxon_p": np.nan}
             both = [{"row": row, "column": column} | nothing for row, column in ((one, other), (other, one))]
             if len(differences):
@@ -296,7 +297,7 @@ def self_comparison(study: Study, runs: pd.DataFrame, calibration: pd.DataFrame)
     for depth in study.depths:
         sides = [_ended(study.metric, each, depth) for each in (standard, calibration)]
         for name in (*study.datasets, "all"):
-            datasets = study.datasets if name == "all" else [name]
+            datasets = study.primary_datasets if name == "all" else [name]
             values = [[side.get(dataset, np.empty(0)) for dataset in datasets] for side in sides]
             enough = min(map(len, itertools.chain(*values))) > 1
             interval = a_a(*values) if enough else Interval(np.nan, np.nan, np.nan)
@@ -325,7 +326,7 @@ def _balanced(study: Study, runs: pd.DataFrame, depth: int) -> np.ndarray:
     cells = runs[(runs["depth"] == depth) & (runs["recipe"] == PRIMARY_RECIPE)]
     table = cells.pivot(index=["dataset", "seed"], columns="strategy", values=study.metric.final)
     table = table[["standard", study.primary_strategy]].dropna()
-    sides = [table[table.index.get_level_values("dataset") == name].to_numpy().T for name in study.datasets]
+    sides = [table[table.index.get_level_values("dataset") == name].to_numpy().T for name in study.primary_datasets]
     fewest = min(side.shape[1] for side in sides)
     return np.array([side[:, :fewest] for side in sides])
 

@@ -223,7 +223,7 @@ def drivers(study: Study, tables: Tables) -> Finding | None:
     """Take the mean of the primary comparison again without the data set that differs most."""
     _, reference, budget = study.primary
     rows = _rows(study, tables, reference=reference, budget=budget, dataset=None)
-    single, overall = rows[rows["dataset"] != "all"], rows[rows["dataset"] == "all"]
+    single, overall = rows[rows["dataset"].isin(study.primary_datasets)], rows[rows["dataset"] == "all"]
     if len(single) < 2 or overall["low"].isna().any() or single["low"].isna().any():
         return None
     overall = next(overall.itertuples())

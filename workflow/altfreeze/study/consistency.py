@@ -14,6 +14,7 @@ from altfreeze.study.entries import labelled
 from altfreeze.study.grid import Study
 from altfreeze.study.mistakes import KeyPath, Mistake, quoted
 from altfreeze.study.recipes import PRIMARY_RECIPE, TUNED, name_of, varied, what_it_sets
+from altfreeze.vocabulary import PANELS
 
 _LONGEST_FILE_NAME = 255
 # of a recipe's name, which files are named by
@@ -49,11 +50,22 @@ def _results_are_apart(results: str) -> Iterator[Mistake]:
 @_check
 def _data_sets_have_sources(datasets: list[str], sources: dict[str, Any]) -> Iterator[Mistake]:
     for position, name in enumerate(datasets):
-        if name == "all":
-            yield ("datasets", position), '"all" means all data sets in the tables; allowed: any other name'
+        if name in PANELS:
+            yield (
+                ("datasets", position),
+                f"{quoted(name)} means several in the tables; allowed: any other name",
+            )
         elif name not in sources:
             allowed = ", ".join(sources)
             yield ("datasets", position), f"{quoted(name)} has no entry in sources; allowed: {allowed}"
+
+
+@_check
+def _primary_data_sets_are_trained(primary_datasets: str | list[str], datasets: list[str]) -> Iterator[Mistake]:
+    for position, name in enumerate(primary_datasets if isinstance(primary_datasets, list) else ()):
+        if name not in datasets:
+            allowed = ", ".join(datasets)
+            yield ("primary_datasets", position), f"{quoted(name)} is not one of datasets; allowed: {allowed}"
 
 
 @_check

@@ -9,6 +9,7 @@ from altfreeze.freezing.strategy import STRATEGIES, defaults
 from altfreeze.study.cell import Cell
 from altfreeze.study.entries import labelled
 from altfreeze.study.recipes import PRIMARY_RECIPE, TUNED, name_of, varied
+from altfreeze.study.sources import MADE
 from altfreeze.vocabulary import METRICS, Metric
 
 # seeds of calibration are no seeds of the comparison: these are below
@@ -64,7 +65,8 @@ _GENERAL = {"period": "freeze_period", "unit": "freeze_unit", "first": "first_to
 class Study:
     """A study: every key of its configuration is an attribute, but ``study``, which is its `name`.
 
-    The key ``strategies`` is its `strategies` by label, each parameter written out, and ``metric`` its `metric`.
+    The key ``strategies`` is its `strategies` by label, each parameter written out, ``metric`` its `metric`, and
+    ``primary_datasets`` a list.
 
     Attributes
     ----------
@@ -88,6 +90,21 @@ class Study:
     def metric(self) -> Metric:
         """What a run is scored by."""
         return METRICS[self.config["metric"]]
+
+    @cached_property
+    def primary_datasets(self) -> list[str]:
+        """Names of the data sets that the primary comparison, and each mean and test over data sets, is about."""
+        named = self.config["primary_datasets"]
+        if named == "real":
+            named = [name for name in self.datasets if self.sources[name]["kind"] not in MADE]
+            return named if len(named) > 1 else self.datasets
+        return self.datasets if named == "all" else [name for name in self.datasets if name in named]
+
+    @cached_property
+    def panels(self) -> dict[str, list[str]]:
+        """Data sets that are compared together: ``all`` are the primary ones, ``others`` the rest, if there is one."""
+        others = [name for name in self.datasets if name not in self.primary_datasets]
+        return {"all": self.primary_datasets} | ({"others": others} if others else {})
 
     @cached_property
     def strategies(self) -> dict[str, dict[str, Any]]:
@@ -117,11 +134,6 @@ class Study:
     def _matched(self, strategy: str) -> dict[str, str]:
         """Return the label of the standard training that stops when a strategy has spent as much, by budget."""
         return {"flops": f"standard_matched_flops-{self.alternating[strategy]:g}", "updates": "standard_half_updates"}
-
-    @cached_property
-    def panels(self) -> dict[str, list[str]]:
-        """Data sets whose mean a comparison makes, by what tables call it."""
-        return {"all": self.datasets}
 
     @cached_property
     def primary(self) -> Primary:

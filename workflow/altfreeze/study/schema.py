@@ -110,6 +110,10 @@ folder of its own"""
     sources: dict[Name, Source] = {name: {"kind": name} for name in ("iris", "wine", "breast_cancer", "digits")}
     """where each comes from: a name and a `kind` with that kind's keys. A later file replaces a source whole"""
 
+    primary_datasets: Literal["all", "real"] | Annotated[list[Name], Field(min_length=2), *EachOnce] = "all"
+    """the panel over which the primary comparison and each mean and test over data sets is made: `all`, `real` (those \
+that are not made; `all` where these are fewer than two) or names. The others are trained and shown by themselves"""
+
     depths: Annotated[list[_Depth], _SOME, *EachOnce] = [4, 6, 8]
     """numbers of weight layers, the output layer included"""
     freeze_ratios: Annotated[list[Share], _SOME, *EachOnce] = [0.3, 0.5, 0.7]

@@ -23,7 +23,7 @@ def against_standard(study: Study, across_datasets: pd.DataFrame) -> pd.DataFram
         & (across_datasets["recipe"] == "primary")
         & across_datasets["strategy"].isin(whole_trainings(study))
     ]
-    return rows if len(study.datasets) > 1 else rows.iloc[:0]
+    return rows if len(study.primary_datasets) > 1 else rows.iloc[:0]
 
 
 def _at_primary_budget(study: Study, across_datasets: pd.DataFrame) -> pd.DataFrame:
@@ -38,7 +38,7 @@ def can_be_drawn(study: Study, across_datasets: pd.DataFrame) -> bool:
 
 def on_others_like_these(study: Study, comparisons: pd.DataFrame, across_datasets: pd.DataFrame) -> str:
     """Return how many strategies get which verdict at each budget, and whether both questions get the same one."""
-    if len(study.datasets) == 1:
+    if len(study.primary_datasets) == 1:
         return "One data set says nothing of others."
     labels, clock = whole_trainings(study), study.primary_budget
     seen = compared_rows(comparisons, study.metric.final, clock, "standard")
