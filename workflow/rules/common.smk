@@ -39,13 +39,23 @@ if told := unusable_place(PACKAGE_ROOT):
     sys.exit(f"altfreeze: {told}")
 
 
-def repository_file(path):
+# whether outputs go to a storage, where Snakemake looks for inputs too
+IN_STORAGE = workflow.storage_settings.default_storage_provider is not None
+
+
+def repository_path(path):
     """Return where a file of this workflow lies: as it is named where it is called in its own folder, or from anywhere."""
     return path if Path.cwd() == REPOSITORY else str(REPOSITORY / path)
 
 
+def repository_file(path):
+    """Return a file of this workflow as an input of a job, which a storage does not have."""
+    # local() would keep all jobs that read it on this machine
+    return workflow.source_path(f"../../{path}") if IN_STORAGE else repository_path(path)
+
+
 # the caller's own, or the default one
-configfile: "config/config.yaml" if Path("config", "config.yaml").exists() else repository_file("config/config.yaml")
+configfile: "config/config.yaml" if Path("config", "config.yaml").exists() else repository_path("config/config.yaml")
 
 
 from snakemake.settings.types import DeploymentMethod
@@ -69,8 +79,10 @@ try:
     config_files += workflow.overwrite_configfiles
     layers = [*map(reading.read, config_files), workflow.config_settings.config]
     config = reading.complete(reading.whole_sources(config, layers), config_files)
-    reading.check_files(config, config_files)
-    reading.check_schedules(config, config_files)
+    if workflow.is_main_process:
+        # elsewhere, the files of data sets need not be: those are made here
+        reading.check_files(config, config_files)
+        reading.check_schedules(config, config_files)
 except InputError as error:
     # a WorkflowError would print three lines
     sys.exit("\n".join(f"altfreeze: {message}" for message in error.args))
@@ -154,7 +166,7 @@ def write_study():
 
 def source_files(wildcards):
     """Return the user's files that a data set is read from, if there are some."""
-    return paths_of(config["sources"][wildcards.dataset])
+    return [local(path) for path in paths_of(config["sources"][wildcards.dataset])]
 
 
 @functools.cache
@@ -202,6 +214,8 @@ def tuning_files():
 
 def partial_report():
     """Write tables and report of what there is to a folder of their own; return what to print."""
+    if IN_STORAGE:
+        return "No partial report: it is made of files on this machine, and the results are in the storage."
     folder = Path(config["results"], "partial")
     python = [sys.executable, "-m", "altfreeze"]
     given = ["--study", STUDY_FILE, "--tables", str(folder / "tables")]
@@ -257,4 +271,4 @@ def code_of_the_workflow(wildcards):
     """Return the files that the crate copies, which are looked for only where it is asked for."""
     from altfreeze.report.crate import code_files
 
-    return [repository_file(str(path)) for path in code_files(REPOSITORY)]
+    return [local(repository_path(str(path))) for path in code_files(REPOSITORY)]
