@@ -46,13 +46,16 @@ def test_the_default_study_is_the_documented_grid():
         "frozen_top-0.5",
         "random_half",
     ]
-    calibration = [pack for pack in packs if pack.calibrates]
-    assert len(packs) - len(calibration) == 30 * 3 * 9
-    assert sum(pack.last_seed - pack.first_seed + 1 for pack in packs) == 30 * 3 * 9 * 10 + 30 * 3 * 10
-    assert {(pack.strategy, pack.seeds) for pack in calibration} == {("standard", "1000000-1000009")}
-    assert packs[0].stem == "iris/depth4/standard/primary/seeds1000000-1000009"
-    assert packs[1].stem == "iris/depth4/standard/primary/seeds0-9"
-    assert packs[-1].stem == "gaussian_quantiles/depth8/random_half/primary/seeds0-9"
+    # real data sets and made ones
+    assert [len(names) for names in study.panels.values()] == [25, 3]
+    primary = [pack for pack in packs if pack.recipe == "primary" and not pack.calibrates]
+    assert len(primary) == 28 * 3 * 9
+    assert {(pack.first_seed, pack.last_seed) for pack in primary} == {(0, 4)}
+    # each variation: four strategies at the primary depth, and calibration
+    assert len(packs) - len(primary) == 28 * 3 + 28 * 5 * len(study.variations)
+    assert packs[0].stem == "iris/depth4/standard/primary/seeds1000000-1000004"
+    assert packs[1].stem == "iris/depth4/standard/primary/seeds0-4"
+    assert packs[-1].stem == "gaussian_quantiles/depth8/random_half/primary/seeds0-4"
 
 
 MATCHED = ["standard", "alternating-0.5", "standard_half_updates", "standard_matched_flops-0.5"]
@@ -182,7 +185,7 @@ def test_the_default_configuration_states_every_key_and_the_schema_has_the_same_
     stated = yaml.safe_load(DEFAULT.read_text())
     defaults = dict(Configuration())
     assert set(stated) == set(defaults)
-    for key in set(stated) - {"datasets", "primary_datasets", "sources"}:
+    for key in set(stated) - {"datasets", "primary_datasets", "sources", "variations"}:
         assert stated[key] == defaults[key] == keys()[key]["default"], key
 
 
@@ -441,7 +444,7 @@ def test_a_source_of_a_later_file_replaces_the_one_of_its_name_whole(tmp_path):
     source = {"kind": "csv", "path": "table.csv", "target": "label"}
     mine.write_text(yaml.safe_dump({"sources": {"moons": source}}))
     assert load(DEFAULT, mine)["sources"]["moons"] == source
-    assert load(DEFAULT, mine)["sources"]["circles"] == load(DEFAULT)["sources"]["circles"]
+    assert load(DEFAULT, mine)["sources"]["spirals"] == load(DEFAULT)["sources"]["spirals"]
     # as Snakemake merges
     default = {"moons": {"kind": "moons", "samples": 1000, "noise": 0.25}, "iris": {"kind": "iris"}}
     merged = {"sources": default | {"moons": default["moons"] | source}, "seeds": 3}
@@ -454,7 +457,7 @@ def test_a_source_of_a_later_file_replaces_the_one_of_its_name_whole(tmp_path):
 def test_a_study_has_each_key_as_an_attribute_and_no_other():
     study = make_study(study="mine", width=3)
     assert study.name == "mine"
-    for key in keys().keys() - {"study", "strategies", "primary_datasets"}:
+    for key in keys().keys() - {"study", "strategies", "primary_datasets", "metric"}:
         assert getattr(study, key) == study.config[key]
     for name in ("study", "widht", "validate"):
         with pytest.raises(AttributeError, match=name):
