@@ -567,6 +567,8 @@ def sizes(study):
         for _, _, chosen in comparisons_of(study, recipe)
         for reading in chosen
     ]
+    settings = [(depth, recipe) for recipe in study.recipes for depth in study.depths_of(recipe)]
+    alternating = sum(label in study.labels_of(recipe) for _, recipe in settings for label in study.alternating)
     beside_standard = sum(label != "standard" for _, _, label, _ in study.cells)
     return {
         "comparisons": (len(study.datasets) + 1) * len(readings),
@@ -578,9 +580,9 @@ def sizes(study):
         "self_comparison": (len(study.datasets) + 1) * depths,
         "variance": 5 * depths,
         "seeds_needed": 11 * depths,
-        "endpoints": (len(study.datasets) + 1) * 3 * len(study.alternating) * depths,
+        "endpoints": (len(study.datasets) + 1) * 3 * alternating,
         # two endpoints, half and three quarters of the budget lost
-        "sensitivity": (len(study.datasets) + 1) * 4 * depths,
+        "sensitivity": (len(study.datasets) + 1) * 4 * len(settings),
         "variations": len(study.recipes),
     }
 
