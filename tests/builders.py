@@ -318,6 +318,59 @@ def make_across(study, **changes):
     return conform(pd.DataFrame([row | changes]), "across_datasets", "test")
 
 
+def make_endpoints(study, names=None, end=(-0.02, -0.03, -0.01), time=(1.2, 1.1, 1.3), **changes):
+    """Return a table endpoints in which all data sets have the same effects: estimate, low and high of each.
+
+    Parameters
+    ----------
+    **changes
+        Columns by endpoint, as ``end_verdict``, or of both.
+    """
+    _, reference, _ = study.at_equal_budget(study.primary_strategy, study.primary_budget)
+    kinds = [("end", study.primary_budget, reference, end), ("time", "flops", "standard", time)]
+    kinds += [("time", "seconds", "standard", [1.1 * ratio for ratio in time])]
+    rows = []
+    for endpoint, clock, against, (effect, low, high) in kinds:
+        said = verdict_of(low, high, study.equivalence_margin)
+        if endpoint == "time":
+            said = (
+                verdict_of(math.log(low), math.log(high), math.log1p(study.cost_margin)) if low == low else "undecided"
+            )
+            said = {"better": "higher", "worse": "lower"}.get(said, said)
+        for name in (*(names or study.datasets), *study.panels):
+            row = dict.fromkeys(columns("endpoints"), 0) | {"dataset": name, "depth": study.primary_depth}
+            row |= {"recipe": "primary", "strategy": study.primary_strategy, "endpoint": endpoint, "clock": clock}
+            row |= {"reference": against, "effect": effect, "low": low, "high": high, "verdict": said}
+            row |= {"datasets": len(study.primary_datasets), "sensitive": 1, "across_verdict": "undecided"}
+            row |= {"sign_p": 0.5, "wilcoxon_p": 0.25, "adjusted_p": 0.5, "across_low": low, "across_high": high}
+            row["family"] = "secondary" if clock == "seconds" else "primary"
+            own = {name.removeprefix(f"{endpoint}_"): value for name, value in changes.items()}
+            rows.append(row | {name: value for name, value in own.items() if name in row})
+    return conform(pd.DataFrame(rows), "endpoints", "test")
+
+
+def make_sensitivity(study, names=None, noticed=1):
+    """Return a table sensitivity in which the end of the first data sets notices that half was lost."""
+    rows = []
+    for place, name in enumerate((*(names or study.datasets), *study.panels)):
+        for endpoint, lost in itertools.product(("end", "time"), (0.5, 0.75)):
+            row = {"dataset": name, "depth": study.primary_depth, "recipe": "primary", "endpoint": endpoint}
+            row |= {"lost": lost, "read": "own run", "pairs": 5, "effect": -0.02, "low": -0.03, "high": -0.01}
+            rows.append(row | {"sensitive": "yes" if place < noticed else "no"})
+    return conform(pd.DataFrame(rows), "sensitivity", "test")
+
+
+def make_variations(study, **verdicts):
+    """Return a table variations: the primary recipe and, by recipe, verdicts at the end and on the way."""
+    rows = []
+    for place, (recipe, (end, time)) in enumerate({"primary": ("undecided", "higher"), **verdicts}.items()):
+        row = {"recipe": recipe, "datasets": 2, "pairs": 10, "standard_value": 0.9, "cripples": "no"}
+        row |= {"end_effect": -0.01 * place, "end_low": -0.03, "end_high": 0.01, "end_sensitive": 1, "end_verdict": end}
+        row |= {"time_effect": 1.2, "time_low": 1.1, "time_high": 1.3, "time_sensitive": 1, "time_verdict": time}
+        rows.append(row)
+    return conform(pd.DataFrame(rows), "variations", "test")
+
+
 def make_pairs(study, comparisons):
     """Return a table of pairs whose differences grow with the seed around those of `comparisons`."""
     rows = comparisons[comparisons["dataset"] != "all"].merge(pd.DataFrame({"seed": range(study.seeds)}), how="cross")
@@ -399,6 +452,9 @@ def make_tables(folder, study, names=None, **changes):
     epochs = make_epochs(study, comparisons)
     written = {
         "across_datasets": make_across(study),
+        "endpoints": make_endpoints(study, names),
+        "sensitivity": make_sensitivity(study, names),
+        "variations": make_variations(study),
         "runs": make_runs(study, names),
         "comparisons": comparisons,
         "pairs": make_pairs(study, comparisons),

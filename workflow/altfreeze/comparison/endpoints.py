@@ -160,7 +160,7 @@ def endpoints(
                 primary = (label, depth, recipe) == (study.primary_strategy, study.primary_depth, PRIMARY_RECIPE)
                 key = {"depth": depth, "recipe": recipe, "strategy": label, "freeze_ratio": ratio}
                 key |= {"endpoint": endpoint, "reference": reference, "clock": clock}
-                key["family"] = "primary" if primary and clock == PRIMARY_CLOCK else "secondary"
+                key["family"] = "primary" if primary and (endpoint == "end" or clock == PRIMARY_CLOCK) else "secondary"
                 for name, members in _together(study, by_chance[depth, recipe]).items():
                     chosen = {member: samples[member] for member in members}
                     sensitive = [member for member in members if (member, depth, recipe) in noticed[endpoint]]
@@ -206,7 +206,8 @@ def variations(study: Study, cells: Mapping[tuple, CellRuns], endpoints: pd.Data
     rows = []
     for recipe in study.recipes:
         standard = of_standard(recipe)
-        end, time = (here.loc[(recipe, endpoint, PRIMARY_CLOCK)] for endpoint in ENDPOINTS)
+        clocks = {"end": study.primary_budget, "time": PRIMARY_CLOCK}
+        end, time = (here.loc[(recipe, endpoint, clock)] for endpoint, clock in clocks.items())
         columns = ("effect", "low", "high", "sensitive", "verdict")
         rows.append(
             {"recipe": recipe, "datasets": end["datasets"], "pairs": end["pairs"]}
@@ -262,13 +263,13 @@ def _samples(
     study: Study, cells: Mapping[tuple, CellRuns], spent: Spent, depth: int, recipe: str, label: str
 ) -> Iterator[tuple[str, str, str, dict[str, Sample]]]:
     """Yield endpoint, clock, reference and the values of each data set of an alternating strategy."""
-    _, reference, budget = study.at_equal_budget(label, PRIMARY_CLOCK)
+    _, reference, budget = study.at_equal_budget(label, study.primary_budget)
     if (study.datasets[0], depth, reference, recipe) in cells:
         ends = {}
         for name in study.datasets:
             arms = [cells[name, depth, arm, recipe] for arm in (reference, label)]
             ends[name] = _oriented(study, arms[0], arms[1], budget)
-        yield "end", PRIMARY_CLOCK, reference, ends
+        yield "end", study.primary_budget, reference, ends
     for clock in (PRIMARY_CLOCK, "seconds"):
         times = {
             name: _restricted(spent, (name, depth, "standard", recipe), (name, depth, label, recipe), clock)

@@ -17,7 +17,7 @@ from altfreeze.freezing.schedules import split_index
 from altfreeze.report.words import CONTROLS, count, interval, listed, margin_in_words, points, side
 from altfreeze.statistics import mean_difference
 from altfreeze.study.grid import Study
-from altfreeze.vocabulary import EQUAL_BUDGETS, NOT_ABOVE_CHANCE
+from altfreeze.vocabulary import EQUAL_BUDGETS, NOT_ABOVE_CHANCE, SATURATED
 
 Tables = Mapping[str, pd.DataFrame]
 SIGNIFICANT = 0.05
@@ -139,7 +139,8 @@ def turns(study: Study, tables: Tables) -> Finding | None:
     if known.empty:
         return None
     margin = margin_in_words(study.equivalence_margin, study.metric)
-    parts = {verdict: known[known["verdict"] == verdict] for verdict in ("better", "worse", "equivalent", "undecided")}
+    told = known["verdict"].replace(SATURATED, "undecided")
+    parts = {verdict: known[told == verdict] for verdict in ("better", "worse", "equivalent", "undecided")}
     helped = len(parts["better"])
     if helped == len(known):
         opening = "Taking turns matters"
@@ -355,8 +356,10 @@ def _by_verdict(study: Study, rows: pd.DataFrame, **sentences: str) -> Finding |
         if row.low < row.high
         else f"{low} and {high}: an interval without width",
     }
+    because[SATURATED] = f"{because['equivalent']}, where half of a standard training is so, too"
     left_out = f", {row.dropped} left out" if row.dropped else ""
-    sentence = f"{sentences[row.verdict]} ({_shown(study, row)}; {count(row.pairs, 'pair')}{left_out})."
+    said = sentences["undecided" if row.verdict == SATURATED else row.verdict]
+    sentence = f"{said} ({_shown(study, row)}; {count(row.pairs, 'pair')}{left_out})."
     return Finding(sentence, f"{because[row.verdict]}, in {study.metric.points}", pd.DataFrame([row])[_COMPARED])
 
 

@@ -14,7 +14,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from altfreeze.freezing.strategy import STRATEGIES
-from altfreeze.report.answer import answer, generalisation, left_out, reason
+from altfreeze.report.answer import below
+from altfreeze.report.answer.first import answer
 from altfreeze.report.charts import CAPTIONS
 from altfreeze.report.discussion import Finding, Rule, discuss
 from altfreeze.report.explorer import (
@@ -50,6 +51,9 @@ TABLES = (
     "calibration",
     "trends",
     "speedups",
+    "endpoints",
+    "sensitivity",
+    "variations",
 )
 
 
@@ -75,7 +79,7 @@ def write_report(study: Study, tables: Path | str, pages: Iterable[Path | str], 
     read = {name: read_table(folder / f"{name}.csv", name) for name in TABLES}
     read["epochs"] = read_categories(folder / "epochs.parquet", "epochs", [*KEY, *curves(study.metric)])
     provenance = _provenance(folder / "study.json")
-    sentence = answer(study, read["comparisons"])
+    sentence = answer(study, read["endpoints"])
     svg = figure_svg(
         main_figure(read["runs"], read["comparisons"], study.primary_depth, *study.primary, study.metric),
         f"Paired differences in final test {study.metric.words}, by data set. {sentence}",
@@ -117,9 +121,7 @@ def _sentences_and_tables(study: Study, read: dict[str, pd.DataFrame], folder: P
     runs, comparisons, packs = read["runs"], read["comparisons"], read["packs"]
     failed = failures(runs, read["calibration"], read["epochs"], packs)
     return {
-        "reason": reason(study, comparisons),
-        "generalisation": generalisation(study, read["across_datasets"]),
-        "left_out": left_out(runs, comparisons, study.metric),
+        "below": _below_the_answer(study, read),
         "budget_rows": _budget_rows(study, comparisons),
         "rows": _ratio_rows(study, comparisons),
         "discussed": _discussed(discuss(study, read)),
@@ -127,6 +129,23 @@ def _sentences_and_tables(study: Study, read: dict[str, pd.DataFrame], folder: P
         "retried": retried_rows(study, folder, packs),
         "strategies": ended_rows(runs),
     }
+
+
+def _below_the_answer(study: Study, read: dict[str, pd.DataFrame]) -> list[str]:
+    """Return the sentences below the answer, those that the tables hold."""
+    endpoints, comparisons = read["endpoints"], read["comparisons"]
+    sentences = [
+        below.sensitive(study, read["sensitivity"], endpoints),
+        below.why(study, comparisons),
+        below.other_recipes(study, read["variations"]),
+        below.grid(study, endpoints),
+        below.carriers(study, endpoints),
+        below.other_panel(study, endpoints),
+        below.generalisation(study, endpoints),
+        below.headlines(study, comparisons),
+        below.left_out(read["runs"], comparisons, study.metric),
+    ]
+    return [sentence for sentence in sentences if sentence]
 
 
 def _record(study: Study, provenance: dict[str, Any], runs: pd.DataFrame) -> dict[str, Any]:

@@ -100,6 +100,23 @@ def interval_of_distances(low: float, high: float) -> str:
     return " to ".join([texts[0].split()[0], texts[1]] if side(low, high) else texts)
 
 
+def more_or_fewer(ratio: float) -> str:
+    """Return a ratio of counts in words: ``19 % more``, ``12 % fewer``, ``0 % more``; empty where there is none."""
+    share = round(100 * (ratio - 1)) if not math.isnan(ratio) else None
+    return "" if share is None else f"{abs(share)} % {'fewer' if share < 0 else 'more'}"
+
+
+def range_of_more(low: float, high: float) -> str:
+    """Return an interval of ratios in words: ``12 to 25 % more``, ``3 % fewer to 20 % more``."""
+    ends = [more_or_fewer(end) for end in (low, high)]
+    if not all(ends):
+        return "no interval"
+    words = [end.split()[-1] for end in ends]
+    if words == ["fewer", "fewer"]:
+        ends.reverse()
+    return f"{ends[0].split()[0]} to {ends[1]}" if words[0] == words[1] else " to ".join(ends)
+
+
 def percent(share: float) -> str:
     """Return a share as a percentage, which is 0 or 100 only where the share is; empty where there is none."""
     if math.isnan(share):

@@ -1,0 +1,1 @@
+"""The answer of a study: its first sentence, and those below it."""
