@@ -27,7 +27,7 @@ from altfreeze.training.network import use_repeatable_kernels
 from altfreeze.training.stacks import Progress, TrainedSeeds, limit_memory, peak_memory, train_seeds
 from altfreeze.training.timing import Alone, measure, read_workloads, timing_text
 from altfreeze.training.tuning import choose, trial_of
-from altfreeze.vocabulary import METRICS, Metric
+from altfreeze.vocabulary import Metric
 
 
 def choose_device(device: str) -> str:
@@ -223,8 +223,8 @@ def run_tuning(
     device: str,
     threads: int,
     output: str | Path,
-    memory: int | None = None,
-    metric: Metric = METRICS["accuracy"],
+    memory: int | None,
+    metric: Metric,
 ) -> None:
     """Train a cell at each learning rate and write the trials and the choice as JSON.
 
