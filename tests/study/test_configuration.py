@@ -589,6 +589,13 @@ def test_a_schedule_that_does_is_not(keys):
     check_schedules(complete(keys))
 
 
+def test_a_whole_number_that_stands_for_a_float_is_found_in_its_file(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("freeze_ratios: [0.5, 1]\n")
+    with pytest.raises(InputError, match=rf"^{mine}: freeze_ratios\[1\]: 1.0 is standard"):
+        check_schedules(load(mine), [mine])
+
+
 @pytest.mark.parametrize("study", [[], ["smoke"], ["full"], ["bundled"]])
 def test_the_studies_of_the_repository_do_what_their_names_say(study):
     files = [ROOT / "config" / "config.yaml", *(ROOT / "config" / "studies" / f"{name}.yaml" for name in study)]

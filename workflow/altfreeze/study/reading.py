@@ -123,7 +123,9 @@ def _at(value: Any, path: mistakes.KeyPath) -> Any:
 def _origin(path: mistakes.KeyPath, config: Any, layers: dict[str, Any], otherwise: str) -> str:
     """Return the last file that sets the key at a path as it stands, or else another origin."""
     for file, content in reversed(layers.items()):
-        if _at(content, path[:-1]) is not None and quoted(_at(content, path)) == quoted(_at(config, path)):
+        stated, merged = _at(content, path), _at(config, path)
+        # a whole number stands for a float, and NaN is not even itself
+        if _at(content, path[:-1]) is not None and (stated == merged or quoted(stated) == quoted(merged)):
             return file
     return otherwise
 
