@@ -1,6 +1,5 @@
 """The report of a study: one file that loads nothing from outside."""
 
-import json
 import math
 import os
 from collections.abc import Iterable
@@ -29,7 +28,7 @@ from altfreeze.report.explorer import (
 from altfreeze.report.failures import ended_rows, failed_rows, failures, retried_rows
 from altfreeze.report.figures.differences import main_figure
 from altfreeze.report.figures.style import figure_svg
-from altfreeze.report.methods import bibtex, environment, facts, headline, methods, repeat
+from altfreeze.report.methods import bibtex, environment, facts, headline, methods, read_provenance, repeat
 from altfreeze.report.selection import overall
 from altfreeze.report.templates import TEMPLATES, style_sheet
 from altfreeze.report.words import interval, listed, margin_in_words, percent, points
@@ -74,7 +73,7 @@ def write_report(study: Study, tables: Path | str, pages: Iterable[Path | str], 
     folder, output = Path(tables), Path(output)
     read = {name: read_table(folder / f"{name}.csv", name) for name in TABLES}
     read["epochs"] = read_categories(folder / "epochs.parquet", "epochs", [*KEY, *curves(study.metric)])
-    provenance = _provenance(folder / "study.json")
+    provenance = read_provenance(folder)
     sentence = answer(study, read["comparisons"])
     svg = figure_svg(
         main_figure(read["runs"], read["comparisons"], study.primary_depth, *study.primary, study.metric),
@@ -140,13 +139,6 @@ def _record(study: Study, provenance: dict[str, Any], runs: pd.DataFrame) -> dic
         "environment": environment(provenance),
         "repeat": repeat(study, provenance),
     }
-
-
-def _provenance(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))["provenance"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not the study's record: {type(error).__name__}: {error}") from None
 
 
 def _difference(row: Any, word: str = "") -> str:
