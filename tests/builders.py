@@ -386,6 +386,18 @@ def make_speedups(study, names=None, low=1.1, high=1.3, closed_form=1.33):
     return conform(pd.DataFrame([row | {"dataset": name} for name in names or study.datasets]), "speedups", "test")
 
 
+def make_variations(study, **changes):
+    """Return a table variations: each recipe ends lower, and takes longer, than the one before it."""
+    rows = []
+    for number, recipe in enumerate(study.recipes):
+        row = {"recipe": recipe, "datasets": 2, "pairs": 6, "standard_value": 0.9, "cripples": "no"}
+        for endpoint, effect in (("end", -0.01 * number), ("time", 1 + 0.1 * number)):
+            of_endpoint = {"effect": effect, "low": effect - 0.005, "high": effect + 0.005, "sensitive": 2}
+            row |= {f"{endpoint}_{name}": value for name, value in of_endpoint.items()}
+        rows.append(row | {"end_verdict": "worse", "time_verdict": "higher"} | changes)
+    return conform(pd.DataFrame(rows), "variations", "test")
+
+
 def make_tables(folder, study, names=None, **changes):
     """Write every table that the report reads, and study.json."""
     comparisons = make_comparisons(study, names=names, **changes)
@@ -400,6 +412,7 @@ def make_tables(folder, study, names=None, **changes):
         "calibration": make_calibration(study, names),
         "trends": make_trends(study),
         "speedups": make_speedups(study, names),
+        "variations": make_variations(study),
     }
     for name, table in written.items():
         write_table(table, folder / f"{name}.csv")
@@ -596,7 +609,7 @@ def collect_tables(results: Path, study: Study = RESULTS_STUDY) -> dict[str, pd.
 
 # what is compared, but for the table pairs
 COMPARED = ["comparisons", "across_datasets", "trends", "times", "profiles", "matrix"]
-COMPARED += ["self_comparison", "variance", "seeds_needed"]
+COMPARED += ["self_comparison", "variance", "seeds_needed", "endpoints", "sensitivity", "variations"]
 
 
 def compare_tables(results: Path, study: Study = RESULTS_STUDY) -> dict[str, pd.DataFrame]:

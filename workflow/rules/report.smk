@@ -102,6 +102,7 @@ rule report:
         calibration="<results>/tables/calibration.csv",
         trends="<results>/tables/trends.csv",
         speedups="<results>/tables/speedups.csv",
+        variations="<results>/tables/variations.csv",
         study="<results>/tables/study.json",
         seals="<results>/tables/comparisons.json",
         pages=expand("<results>/notebooks/{page}.html", page=PAGES),

@@ -114,7 +114,10 @@ rule compare:
                 category="Tables",
                 labels={"table": table.replace("_", " ")},
             )
-            for table in ["trends", "times", "profiles", "matrix", "self_comparison", "variance", "seeds_needed"]
+            for table in [
+                *("endpoints", "sensitivity", "variations", "trends", "times", "profiles", "matrix"),
+                *("self_comparison", "variance", "seeds_needed"),
+            ]
         ],
         seals="<results>/tables/comparisons.json",
     log:

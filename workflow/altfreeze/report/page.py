@@ -28,6 +28,7 @@ from altfreeze.report.explorer import (
 )
 from altfreeze.report.failures import ended_rows, failed_rows, failures, retried_rows
 from altfreeze.report.figures.differences import main_figure
+from altfreeze.report.figures.endpoints import recipes_figure
 from altfreeze.report.figures.style import figure_svg
 from altfreeze.report.methods import bibtex, environment, facts, headline, methods, repeat
 from altfreeze.report.selection import overall
@@ -50,6 +51,7 @@ TABLES = (
     "calibration",
     "trends",
     "speedups",
+    "variations",
 )
 
 
@@ -87,6 +89,7 @@ def write_report(study: Study, tables: Path | str, pages: Iterable[Path | str], 
         style=Markup(style_sheet()),
         answer=sentence,
         figure=Markup(svg),
+        recipes=_recipes(study, read["variations"]),
         pages=[_page_link(page, output.parent) for page in pages],
         cells=explored["counts"],
         explorer_data=Markup(json_in_html(explored)),
@@ -127,6 +130,14 @@ def _sentences_and_tables(study: Study, read: dict[str, pd.DataFrame], folder: P
         "retried": retried_rows(study, folder, packs),
         "strategies": ended_rows(runs),
     }
+
+
+def _recipes(study: Study, variations: pd.DataFrame) -> Markup:
+    """Return the figure of both endpoints under each recipe, nothing where nothing varies."""
+    if not study.variations:
+        return Markup()
+    title = "Effect of alternating training at both endpoints under each recipe, sorted by that at the end"
+    return Markup(figure_svg(recipes_figure(study, variations), title))
 
 
 def _record(study: Study, provenance: dict[str, Any], runs: pd.DataFrame) -> dict[str, Any]:

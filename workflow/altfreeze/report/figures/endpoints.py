@@ -1,0 +1,122 @@
+"""Figures of the two endpoints: under each recipe."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from altfreeze.report.figures.style import COLORS, GREY, LIGHT_GREY, add_legend, few_ticks, label_plainly, style
+from altfreeze.study.grid import Study
+from altfreeze.study.recipes import PRIMARY_RECIPE, name_of
+
+# what is said of a recipe, and how it is drawn; colour is not the only sign
+_LOOKS = {
+    "the primary recipe": {"color": "black", "marker": "D", "markersize": 6},
+    "a variation": {"color": COLORS[0], "marker": "o", "markersize": 6},
+    "a variation that cripples standard training": {"color": GREY, "marker": "s", "markerfacecolor": "white"},
+}
+
+
+def changes_of_recipes(study: Study) -> dict[str, list[tuple[str, str]]]:
+    """Return what each recipe changes, by its name: keys with values as text, none of the primary recipe.
+
+    Parameters
+    ----------
+    study : altfreeze.study.grid.Study
+    """
+    changes: dict[str, list[tuple[str, str]]] = {PRIMARY_RECIPE: []}
+    for variation in study.variations:
+        texts = ((key, name_of({key: value}).removeprefix(f"{key}=")) for key, value in variation.items())
+        changes[name_of(variation)] = list(texts)
+    return changes
+
+
+def recipes_figure(study: Study, variations: pd.DataFrame) -> Figure:
+    """Draw both endpoints under each recipe, and what each changes: a specification curve.
+
+    Parameters
+    ----------
+    study : altfreeze.study.grid.Study
+        With variations.
+    variations : pandas.DataFrame
+        The table variations.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One column per recipe, the one with the lowest effect at the end first (U. Simonsohn, J. P. Simmons and
+        L. D. Nelson, Specification curve analysis, 2020, https://doi.org/10.1038/s41562-020-0912-z).
+    """
+    rows = variations.sort_values("end_effect", kind="stable", ignore_index=True)
+    changes = changes_of_recipes(study)
+    changed = list(dict.fromkeys(change for recipe in changes.values() for change in recipe))
+    keys = list(dict.fromkeys(key for key, _ in changed))
+    # the values of a key stand together
+    changed.sort(key=lambda change: keys.index(change[0]))
+    metric, margin, cost = study.metric, study.equivalence_margin, study.cost_margin
+    with style():
+        lines = 0.19 * len(changed)
+        figure = Figure(figsize=(10, 4.2 + lines), layout="constrained")
+        end, time, matrix = figure.subplots(3, sharex=True, height_ratios=[1.5, 1.2, lines])
+        end.axhspan(-100 * margin, 100 * margin, color="0.92", linewidth=0, zorder=0)
+        end.axhline(0, color="black", linewidth=1)
+        _draw_effects(end, rows, "end", 100)
+        end.set_ylabel(f"End\n({metric.points})")
+        few_ticks(end.yaxis)
+        time.set_yscale("log")
+        time.axhspan(1 / (1 + cost), 1 + cost, color="0.92", linewidth=0, zorder=0)
+        time.axhline(1, color="black", linewidth=1)
+        _draw_effects(time, rows, "time", 1)
+        time.set_ylabel("Time to target\n(ratio)")
+        label_plainly(time.yaxis, time.get_ylim())
+        if time.get_ylim()[1] < 5 * time.get_ylim()[0]:
+            few_ticks(time.yaxis)
+        _draw_changes(matrix, [changes[recipe] for recipe in rows["recipe"]], changed)
+        present = set(_kinds(rows))
+        handles = [Line2D([], [], label=kind, linestyle="", **_LOOKS[kind]) for kind in _LOOKS if kind in present]
+        add_legend(figure, handles, None)
+        figure.supxlabel(
+            "A column is a recipe, and a dot below says what it changes. Bar: 95 % bootstrap interval. Band: the "
+            f"margin. End: final test {metric.words}\nfor equal operations, above 0 is better. Time to target: "
+            "operations, those of standard training are 1, above 1 is later.",
+            fontsize="small",
+        )
+    return figure
+
+
+def _kinds(rows: pd.DataFrame) -> list[str]:
+    """Return what is said of each recipe, a key of the looks."""
+    primary, variation, crippled = _LOOKS
+    return [
+        primary if row.recipe == PRIMARY_RECIPE else crippled if row.cripples == "yes" else variation
+        for row in rows.itertuples()
+    ]
+
+
+def _draw_effects(axes: Axes, rows: pd.DataFrame, endpoint: str, scale: int) -> None:
+    """Draw an endpoint's effects with their intervals; one that is not known leaves its column empty."""
+    columns = [scale * rows[f"{endpoint}_{name}"] for name in ("effect", "low", "high")]
+    for place, (kind, effect, low, high) in enumerate(zip(_kinds(rows), *columns, strict=True)):
+        axes.vlines(place, low, high, color=_LOOKS[kind]["color"], linewidth=1.8)
+        axes.plot(place, effect, linestyle="", **_LOOKS[kind])
+    axes.grid(True, axis="y")
+    axes.grid(False, axis="x")
+
+
+def _draw_changes(axes: Axes, recipes: Sequence[Sequence[tuple[str, str]]], changed: Sequence[tuple[str, str]]) -> None:
+    """Draw what recipes change as a matrix of dots, one row per value of a key."""
+    for row, change in enumerate(changed):
+        with_it = [change in recipe for recipe in recipes]
+        for there, color in ((True, "black"), (False, LIGHT_GREY)):
+            places = [place for place, has in enumerate(with_it) if has == there]
+            axes.plot(places, [row] * len(places), "o", color=color, markersize=5 if there else 2.5)
+    labels = [f"{key.replace('_', ' ')} {value}" for key, value in changed]
+    axes.set_yticks(range(len(changed)), labels, fontsize="small")
+    axes.set_ylim(len(changed) - 0.5, -0.5)
+    axes.set_xlim(-0.5, len(recipes) - 0.5)
+    axes.set_xticks([])
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
