@@ -6,12 +6,13 @@ import re
 
 import pandas as pd
 import pytest
-from altfreeze.report.blocks import across, budgets, cells, display, statistics, steps, targets, times, trust
+from altfreeze.report.blocks import across, budgets, cells, display, endpoints, statistics, steps, targets, times, trust
+from altfreeze.report.figures.endpoints import sensitivity_figure
 from altfreeze.study.grid import FIRST_CALIBRATION_SEED
 from altfreeze.vocabulary import BUDGETS, CLOCKS, EQUAL_BUDGETS
 from builders import RESULTS_CONFIG, RESULTS_STUDY, compare_results, make_study, read_tables
 
-MODULES = (across, budgets, statistics, steps, targets, times, trust)
+MODULES = (across, budgets, endpoints, statistics, steps, targets, times, trust)
 SAID = {
     f"{module.__name__.rpartition('.')[2]}.{name}": function
     for module in MODULES
@@ -417,3 +418,46 @@ def test_a_table_is_text_in_lines(capsys):
     display.show_table(pd.DataFrame())
     display.say("", "")
     assert capsys.readouterr().out == ""
+
+
+# the two endpoints
+
+
+def by_seed(runs, dataset, strategy):
+    """Return the final accuracies of a cell at depth 4, by seed."""
+    keys = {"dataset": dataset, "depth": 4, "strategy": strategy, "recipe": "primary"}
+    return runs[(runs[list(keys)] == list(keys.values())).all(axis=1)].set_index("seed")["final_test_accuracy"]
+
+
+def test_gains_of_the_last_half_and_effects_are_those_of_the_runs(tables_of):
+    tables = tables_of("whole")
+    effects = endpoints.effects_and_gains(RESULTS_STUDY, tables["endpoints"], tables["sensitivity"])
+    assert effects["dataset"].tolist() == RESULTS_STUDY.datasets
+    for row in effects.itertuples():
+        standard, half, matched, strategy = (
+            by_seed(tables["runs"], row.dataset, label)
+            for label in ("standard", "standard_half_updates", "standard_matched_flops-0.5", "alternating-0.5")
+        )
+        assert row.gain == pytest.approx((standard - half).mean(), abs=1e-9)
+        assert row.effect == pytest.approx((strategy - matched).mean(), abs=1e-9)
+        assert row.gain_low <= row.gain <= row.gain_high
+
+
+def test_sensitive_data_sets_are_counted_and_stand_in_the_table(tables_of):
+    tables = {name: tables_of("whole")[name].copy() for name in ("endpoints", "sensitivity")}
+    sensitivity = tables["sensitivity"]
+    chosen = (sensitivity["dataset"] == "iris") & (sensitivity["lost"] == 0.5) & (sensitivity["endpoint"] == "end")
+    sensitivity["sensitive"] = "no"
+    sensitivity.loc[chosen, "sensitive"] = "yes"
+    text = endpoints.what_could_be_noticed(RESULTS_STUDY, sensitivity)
+    assert text.startswith(
+        "That half of standard training was lost is noticed on 1 of 2 data sets at the end and on 0 of "
+    )
+    table = endpoints.sensitivity_table(RESULTS_STUDY, **tables).set_index("Data set")
+    assert table["End sensitive"].to_dict() == {"iris": "yes", "wine": "no", "mean of all": "no"}
+    figure = sensitivity_figure(endpoints.effects_and_gains(RESULTS_STUDY, **tables), 0.01)
+    (filled,), (hollow,) = (
+        line.get_xdata() for line in figure.axes[0].lines if line.get_marker() == "o" and len(line.get_xdata())
+    )
+    gains = -100 * sensitivity[(sensitivity["lost"] == 0.5) & (sensitivity["endpoint"] == "end")]["effect"]
+    assert [filled, hollow] == pytest.approx(gains.tolist()[:2])

@@ -20,6 +20,7 @@ PAGES = {
         "tables": [
             *("across_datasets.csv", "comparisons.csv", "matrix.csv", "profiles.csv", "seeds_needed.csv"),
             *("self_comparison.csv", "times.csv", "trends.csv", "variance.csv", "study.json", "comparisons.json"),
+            *("endpoints.csv", "sensitivity.csv"),
         ],
     },
     **{

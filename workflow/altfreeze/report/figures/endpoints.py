@@ -1,4 +1,4 @@
-"""Figures of the two endpoints: under each recipe."""
+"""Figures of the two endpoints: under each recipe, and against what each data set could have shown."""
 
 from collections.abc import Sequence
 
@@ -7,9 +7,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from altfreeze.report.figures.style import COLORS, GREY, LIGHT_GREY, add_legend, few_ticks, label_plainly, style
+from altfreeze.report.figures.style import (
+    COLORS,
+    GREY,
+    LIGHT_GREY,
+    add_legend,
+    few_ticks,
+    label_plainly,
+    row_label,
+    style,
+)
 from altfreeze.study.grid import Study
 from altfreeze.study.recipes import PRIMARY_RECIPE, name_of
+from altfreeze.vocabulary import METRICS, Metric
 
 # what is said of a recipe, and how it is drawn; colour is not the only sign
 _LOOKS = {
@@ -83,6 +93,49 @@ def recipes_figure(study: Study, variations: pd.DataFrame) -> Figure:
             "operations, those of standard training are 1, above 1 is later.",
             fontsize="small",
         )
+    return figure
+
+
+def sensitivity_figure(effects: pd.DataFrame, margin: float, metric: Metric = METRICS["accuracy"]) -> Figure:
+    """Draw what alternation changes at the end against what standard training gains in the last half of its budget.
+
+    Parameters
+    ----------
+    effects : pandas.DataFrame
+        One row per data set; see `altfreeze.report.blocks.endpoints.effects_and_gains`.
+    margin : float
+        Half width of the bands in which a difference counts as none, a share.
+    metric : altfreeze.vocabulary.Metric
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Filled is a data set on which the end is sensitive. Named is each with a value beyond the margin.
+    """
+    with style():
+        figure = Figure(figsize=(8, 4.6), layout="constrained")
+        axes = figure.subplots()
+        for span, line in ((axes.axhspan, axes.axhline), (axes.axvspan, axes.axvline)):
+            span(-100 * margin, 100 * margin, color="0.92", linewidth=0, zorder=0)
+            line(0, color="black", linewidth=1)
+        looks = {"yes": {"markerfacecolor": COLORS[0]}, "no": {"markerfacecolor": "white"}}
+        for sensitive, look in looks.items():
+            rows = 100 * effects.loc[effects["sensitive"] == sensitive, ["gain", "effect"]]
+            axes.plot(rows["gain"], rows["effect"], "o", color=COLORS[0], markersize=6.5, **look)
+        for row in effects.itertuples():
+            axes.hlines(100 * row.effect, 100 * row.gain_low, 100 * row.gain_high, color=COLORS[0], linewidth=0.7)
+            axes.vlines(100 * row.gain, 100 * row.low, 100 * row.high, color=COLORS[0], linewidth=0.7)
+            if max(abs(row.gain), abs(row.effect)) > margin:
+                place = (100 * row.gain, 100 * row.effect)
+                axes.annotate(row_label(row.dataset), place, (5, 4), textcoords="offset points", fontsize="small")
+        axes.set_xlabel(f"What standard training gains in the last half of its budget ({metric.points})")
+        axes.set_ylabel(f"Alternation at the end ({metric.points})")
+        axes.grid(True, axis="y")
+        handles = [
+            Line2D([], [], linestyle="", marker="o", color=COLORS[0], label=words, **looks[sensitive])
+            for sensitive, words in (("yes", "sensitive"), ("no", "not sensitive: cannot tell"))
+        ]
+        add_legend(figure, handles, "A data set, with 95 % bootstrap intervals. Bands: the margin.")
     return figure
 
 
