@@ -391,8 +391,8 @@ def make_variations(study, **changes):
     rows = []
     for number, recipe in enumerate(study.recipes):
         row = {"recipe": recipe, "datasets": 2, "pairs": 6, "standard_value": 0.9, "cripples": "no"}
-        for endpoint, effect in (("end", -0.01 * number), ("time", 1 + 0.1 * number)):
-            of_endpoint = {"effect": effect, "low": effect - 0.005, "high": effect + 0.005, "sensitive": 2}
+        for endpoint, effect, half in (("end", -0.01 * number, 0.005), ("time", 1 + 0.1 * number, 0.05)):
+            of_endpoint = {"effect": effect, "low": effect - half, "high": effect + half, "sensitive": 2}
             row |= {f"{endpoint}_{name}": value for name, value in of_endpoint.items()}
         rows.append(row | {"end_verdict": "worse", "time_verdict": "higher"} | changes)
     return conform(pd.DataFrame(rows), "variations", "test")

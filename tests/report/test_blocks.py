@@ -7,10 +7,18 @@ import re
 import pandas as pd
 import pytest
 from altfreeze.report.blocks import across, budgets, cells, display, endpoints, statistics, steps, targets, times, trust
-from altfreeze.report.figures.endpoints import sensitivity_figure
+from altfreeze.report.figures.endpoints import own_budgets_figure, sensitivity_figure
 from altfreeze.study.grid import FIRST_CALIBRATION_SEED
 from altfreeze.vocabulary import BUDGETS, CLOCKS, EQUAL_BUDGETS
-from builders import RESULTS_CONFIG, RESULTS_STUDY, compare_results, make_study, read_tables
+from builders import (
+    RESULTS_CONFIG,
+    RESULTS_STUDY,
+    compare_results,
+    make_small_study,
+    make_study,
+    make_variations,
+    read_tables,
+)
 
 MODULES = (across, budgets, endpoints, statistics, steps, targets, times, trust)
 SAID = {
@@ -461,3 +469,30 @@ def test_sensitive_data_sets_are_counted_and_stand_in_the_table(tables_of):
     )
     gains = -100 * sensitivity[(sensitivity["lost"] == 0.5) & (sensitivity["endpoint"] == "end")]["effect"]
     assert [filled, hollow] == pytest.approx(gains.tolist()[:2])
+
+
+def test_a_budget_of_its_own_is_a_variation_of_the_epochs_alone():
+    study = make_small_study(variations=[{"epochs": 5}, {"width": 16}, {"epochs": 99, "width": 16}, {"epochs": 200}])
+    rows = [
+        {"dataset": name, "recipe": recipe, "strategy": label, "status": "ok", "depth": 6, "flops": flops}
+        for name, each in (("iris", 10.0), ("wine", 1000.0))
+        for recipe, epochs in (("primary", 50), ("epochs=5", 5), ("epochs=200", 200), ("width=16", 7))
+        for label, flops in (("standard", each * epochs), ("alternating-0.5", 1.0))
+    ]
+    variations, runs = make_variations(study), pd.DataFrame(rows)
+    found = endpoints.own_budgets(study, variations, runs)
+    assert found["recipe"].tolist() == ["epochs=5", "primary", "epochs=200"]
+    assert found["epochs"].tolist() == [5, 50, 200]
+    # the geometric mean of 10 and 1000 is 100
+    assert found["operations"].tolist() == pytest.approx([500, 5000, 20000])
+    assert endpoints.over_budgets(study, variations, runs) == (
+        "From 5 epochs to 200 epochs, each training run to an end of its own, the effect at the end goes from −1.00 "
+        "[−1.50, −0.50] (worse) to −4.00 [−4.50, −3.50] (worse) and the time to the target goes from ×1.10 "
+        "[1.05, 1.15] (higher) to ×1.40 [1.35, 1.45] (higher)."
+    )
+    end, time = own_budgets_figure(found, 0.01, 0.05).axes
+    assert end.lines[0].get_xdata() == pytest.approx(found["operations"])
+    assert end.lines[0].get_ydata() == pytest.approx([-1, 0, -4])
+    assert time.lines[0].get_ydata() == pytest.approx([1.1, 1, 1.4])
+    without = make_small_study(variations=[{"width": 16}])
+    assert endpoints.own_budgets(without, make_variations(without), runs).empty

@@ -11,7 +11,7 @@ PAGES = {
         "study": STUDY,
         "tables": [
             *("comparisons.csv", "reached.csv", "runs.csv", "speedups.csv", "targets.csv", "times_to_target.csv"),
-            *("tuning.csv", "study.json", "comparisons.json"),
+            *("tuning.csv", "variations.csv", "study.json", "comparisons.json"),
         ],
     },
     "statistics": {

@@ -7,11 +7,11 @@ from typing import Any
 from altfreeze.freezing.strategy import STRATEGIES
 from altfreeze.report.words import interval, points
 from altfreeze.study.grid import Study
-from altfreeze.vocabulary import BUDGETS, NOT_ABOVE_CHANCE
+from altfreeze.vocabulary import BUDGETS, VERDICTS
 
 NO_PAIR = "no pair"
-# verdicts on accuracies, and that there is none, in the order in which they are counted
-_COUNTED = ("better", "worse", "equivalent", "undecided", NOT_ABOVE_CHANCE, NO_PAIR)
+# verdicts, and that there is none, in the order in which they are counted
+_COUNTED = (*VERDICTS, NO_PAIR)
 
 
 def at(budget: str) -> str:

@@ -1,11 +1,14 @@
 """What the pages say of the two endpoints: what each could have shown, and what it shows."""
 
+import math
+
+import numpy as np
 import pandas as pd
 
 from altfreeze.report.blocks.statistics import named
-from altfreeze.report.words import count, interval, number, points
+from altfreeze.report.words import count, interval, listed, points
 from altfreeze.study.grid import Study
-from altfreeze.study.recipes import PRIMARY_RECIPE
+from altfreeze.study.recipes import PRIMARY_RECIPE, name_of
 from altfreeze.vocabulary import PANELS
 
 
@@ -26,6 +29,16 @@ def _lost(study: Study, sensitivity: pd.DataFrame, endpoint: str, share: float) 
     """Return what the loss of a share of the budget changes at an endpoint, by data set."""
     rows = _here(study, sensitivity, endpoint)
     return rows[rows["lost"] == share].set_index("dataset")
+
+
+def _effect(endpoint: str, row: pd.Series, between: str = "\n") -> str:
+    """Return an effect, a difference in points or a ratio of times, and its interval; empty where it is not known."""
+    effect, low, high = row[["effect", "low", "high"]].astype(float)
+    if math.isnan(effect):
+        return ""
+    if endpoint == "end":
+        return f"{points(effect)}{between}{interval(low, high)}"
+    return f"×{effect:.2f}{between}{interval(low, high, '{:.2f}'.format)}"
 
 
 def effects_and_gains(study: Study, endpoints: pd.DataFrame, sensitivity: pd.DataFrame) -> pd.DataFrame:
@@ -64,22 +77,15 @@ def sensitivity_table(study: Study, endpoints: pd.DataFrame, sensitivity: pd.Dat
     slower = _lost(study, sensitivity, "time", 0.5)
     end, time = (_primary_effects(study, endpoints, endpoint) for endpoint in ("end", "time"))
 
-    def shares(row: pd.Series) -> str:
-        return f"{points(row['effect'])}\n{interval(row['low'], row['high'])}" if row.notna()["effect"] else ""
-
-    def ratios(row: pd.Series) -> str:
-        ends = interval(row["low"], row["high"], lambda value: number(value, ".2f"))
-        return f"×{number(row['effect'], '.2f')}\n{ends}" if row.notna()["effect"] else ""
-
     rows = [
         [
             named(name),
-            shares(half.loc[name]),
-            shares(quarters.loc[name]),
+            _effect("end", half.loc[name]),
+            _effect("end", quarters.loc[name]),
             half.loc[name, "sensitive"],
-            *((shares(end.loc[name]), end.loc[name, "verdict"]) if name in end.index else ("", "")),
+            *((_effect("end", end.loc[name]), end.loc[name, "verdict"]) if name in end.index else ("", "")),
             slower.loc[name, "sensitive"],
-            *((ratios(time.loc[name]), time.loc[name, "verdict"]) if name in time.index else ("", "")),
+            *((_effect("time", time.loc[name]), time.loc[name, "verdict"]) if name in time.index else ("", "")),
         ]
         for name in half.index
     ]
@@ -87,3 +93,40 @@ def sensitivity_table(study: Study, endpoints: pd.DataFrame, sensitivity: pd.Dat
     columns = ["Data set", f"Half is lost ({units})", "Three quarters", "End sensitive", f"Alternation, end ({units})"]
     columns += ["Verdict, end", "Time sensitive", "Alternation, time", "Verdict, time"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def own_budgets(study: Study, variations: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the primary comparison at budgets that each training ends at, its learning rate decayed.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows of the primary recipe and of the variations that change the epochs alone, by ``operations``: those of
+        standard training, the geometric mean over the data sets. No row where there is no such variation.
+    """
+    recipes = [PRIMARY_RECIPE, *(name_of(variation) for variation in study.variations if list(variation) == ["epochs"])]
+    if len(recipes) == 1:
+        return variations.iloc[:0].assign(operations=pd.Series(dtype=float), epochs=pd.Series(dtype=int))
+    here = (runs["depth"] == study.primary_depth) & (runs["strategy"] == "standard") & (runs["status"] != "missing")
+    spent = runs[here & runs["dataset"].isin(study.primary_datasets)].groupby(["recipe", "dataset"])["flops"].max()
+    operations = np.exp(np.log(spent).groupby("recipe").mean())
+    rows = variations[variations["recipe"].isin(recipes)]
+    epochs = rows["recipe"].map({recipe: study.recipes[recipe].epochs_standard for recipe in recipes})
+    return rows.assign(operations=rows["recipe"].map(operations), epochs=epochs).sort_values("operations")
+
+
+def over_budgets(study: Study, variations: pd.DataFrame, runs: pd.DataFrame) -> str:
+    """Return how the primary comparison changes from the smallest budget to the largest."""
+    rows = own_budgets(study, variations, runs)
+    if rows.empty:
+        return "No variation changes the epochs alone: the study answers at one budget."
+    parts = []
+    for endpoint, words in (("end", "the effect at the end"), ("time", "the time to the target")):
+        said = []
+        for _, row in rows.iloc[[0, -1]].iterrows():
+            of_endpoint = row.filter(like=f"{endpoint}_").rename(lambda name: name.partition("_")[2])
+            said.append(f"{_effect(endpoint, of_endpoint, ' ') or 'unknown'} ({of_endpoint['verdict']})")
+        parts.append(f"{words} goes from {said[0]} to {said[1]}")
+    first, *_, last = rows["epochs"]
+    budgets = f"From {count(first, 'epoch')} to {count(last, 'epoch')}"
+    return f"{budgets}, each training run to an end of its own, {listed(parts)}."

@@ -1,4 +1,4 @@
-"""Figures of the two endpoints: under each recipe, and against what each data set could have shown."""
+"""Figures of the two endpoints: under each recipe, at each budget, and where they could have come out otherwise."""
 
 from collections.abc import Sequence
 
@@ -13,6 +13,7 @@ from altfreeze.report.figures.style import (
     LIGHT_GREY,
     add_legend,
     few_ticks,
+    label_clock,
     label_plainly,
     row_label,
     style,
@@ -65,31 +66,22 @@ def recipes_figure(study: Study, variations: pd.DataFrame) -> Figure:
     keys = list(dict.fromkeys(key for key, _ in changed))
     # the values of a key stand together
     changed.sort(key=lambda change: keys.index(change[0]))
-    metric, margin, cost = study.metric, study.equivalence_margin, study.cost_margin
     with style():
         lines = 0.19 * len(changed)
         figure = Figure(figsize=(10, 4.2 + lines), layout="constrained")
         end, time, matrix = figure.subplots(3, sharex=True, height_ratios=[1.5, 1.2, lines])
-        end.axhspan(-100 * margin, 100 * margin, color="0.92", linewidth=0, zorder=0)
-        end.axhline(0, color="black", linewidth=1)
         _draw_effects(end, rows, "end", 100)
-        end.set_ylabel(f"End\n({metric.points})")
-        few_ticks(end.yaxis)
-        time.set_yscale("log")
-        time.axhspan(1 / (1 + cost), 1 + cost, color="0.92", linewidth=0, zorder=0)
-        time.axhline(1, color="black", linewidth=1)
+        end.set_ylabel(f"End\n({study.metric.points})")
         _draw_effects(time, rows, "time", 1)
         time.set_ylabel("Time to target\n(ratio)")
-        label_plainly(time.yaxis, time.get_ylim())
-        if time.get_ylim()[1] < 5 * time.get_ylim()[0]:
-            few_ticks(time.yaxis)
+        _draw_margins(end, time, study.equivalence_margin, study.cost_margin)
         _draw_changes(matrix, [changes[recipe] for recipe in rows["recipe"]], changed)
         present = set(_kinds(rows))
         handles = [Line2D([], [], label=kind, linestyle="", **_LOOKS[kind]) for kind in _LOOKS if kind in present]
         add_legend(figure, handles, None)
         figure.supxlabel(
             "A column is a recipe, and a dot below says what it changes. Bar: 95 % bootstrap interval. Band: the "
-            f"margin. End: final test {metric.words}\nfor equal operations, above 0 is better. Time to target: "
+            f"margin. End: final test {study.metric.words}\nfor equal operations, above 0 is better. Time to target: "
             "operations, those of standard training are 1, above 1 is later.",
             fontsize="small",
         )
@@ -137,6 +129,55 @@ def sensitivity_figure(effects: pd.DataFrame, margin: float, metric: Metric = ME
         ]
         add_legend(figure, handles, "A data set, with 95 % bootstrap intervals. Bands: the margin.")
     return figure
+
+
+def own_budgets_figure(rows: pd.DataFrame, margin: float, cost: float, metric: Metric = METRICS["accuracy"]) -> Figure:
+    """Draw both endpoints against the operations of standard training.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        One row per budget, see `altfreeze.report.blocks.endpoints.own_budgets`.
+    margin, cost : float
+        Half widths of the bands in which a difference, and a ratio less 1, count as none.
+    metric : altfreeze.vocabulary.Metric
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    with style():
+        figure = Figure(figsize=(9, 3.4), layout="constrained")
+        panels = end, time = figure.subplots(1, 2)
+        for panel, endpoint, scale in ((end, "end", 100), (time, "time", 1)):
+            effect, low, high = (scale * rows[f"{endpoint}_{name}"] for name in ("effect", "low", "high"))
+            panel.plot(rows["operations"], effect, "o-", color=COLORS[0], linewidth=1)
+            panel.vlines(rows["operations"], low, high, color=COLORS[0], linewidth=1.8)
+            panel.set_xscale("log")
+            panel.grid(True, axis="y")
+            for row, height in zip(rows.itertuples(), effect, strict=True):
+                panel.annotate(f"{row.epochs}", (row.operations, height), (5, 4), textcoords="offset points")
+        _draw_margins(end, time, margin, cost)
+        end.set_ylabel(f"End ({metric.points})")
+        time.set_ylabel("Time to target (ratio)")
+        label_clock(figure, panels, "flops")
+        figure.suptitle(
+            "Numbers: epochs of standard training. Bar: 95 % bootstrap interval. Band: the margin.", fontsize="small"
+        )
+    return figure
+
+
+def _draw_margins(end: Axes, time: Axes, margin: float, cost: float) -> None:
+    """Draw that nothing changes, and the margin around it, on the axes of both endpoints; label that of times."""
+    time.set_yscale("log")
+    for axes, nothing, band in ((end, 0, (-100 * margin, 100 * margin)), (time, 1, (1 / (1 + cost), 1 + cost))):
+        axes.axhspan(*band, color="0.92", linewidth=0, zorder=0)
+        axes.axhline(nothing, color="black", linewidth=1, zorder=1)
+    few_ticks(end.yaxis)
+    low, high = time.get_ylim()
+    label_plainly(time.yaxis, (low, high))
+    if high < 5 * low:
+        few_ticks(time.yaxis)
 
 
 def _kinds(rows: pd.DataFrame) -> list[str]:
