@@ -503,7 +503,7 @@ def test_swapped_strategies_swap_every_figure(tmp_path):
 def test_the_order_of_rows_changes_no_table(ragged, tmp_path):
     folder = ragged[0] / "tables"
     generator = np.random.default_rng(0)
-    for name in ("runs", "times_to_target", "reached", "calibration", "targets"):
+    for name in ("runs", "times_to_target", "reached", "calibration", "targets", "speedups"):
         table = read_table(folder / f"{name}.csv", name)
         write_table(table.sample(frac=1, random_state=generator), tmp_path / f"{name}.csv")
     epochs = pd.read_parquet(folder / "epochs.parquet")
@@ -817,7 +817,7 @@ def rename(table):
     ],
 )
 def test_a_comparison_needs_every_run(whole, tmp_path, name, change, words):
-    for source in ("runs", "times_to_target", "reached", "calibration", "targets"):
+    for source in ("runs", "times_to_target", "reached", "calibration", "targets", "speedups"):
         shutil.copy(whole / "tables" / f"{source}.csv", tmp_path)
     shutil.copy(whole / "tables" / "epochs.parquet", tmp_path)
     if name == "epochs":

@@ -15,6 +15,7 @@ from builders import (
     RESULTS_STUDY,
     compare_results,
     make_small_study,
+    make_speedups,
     make_study,
     make_variations,
     read_tables,
@@ -496,3 +497,15 @@ def test_a_budget_of_its_own_is_a_variation_of_the_epochs_alone():
     assert time.lines[0].get_ydata() == pytest.approx([1.1, 1, 1.4])
     without = make_small_study(variations=[{"width": 16}])
     assert endpoints.own_budgets(without, make_variations(without), runs).empty
+
+
+def test_seconds_are_known_as_well_as_the_rounds_of_timing_tell():
+    study = make_small_study()
+    known = make_speedups(study, low=1.2 / 1.02, high=1.2 * 1.04)
+    known.loc[known["dataset"] == "wine", "high"] = 1.2 * 1.08
+    text = endpoints.how_well_seconds_are_known(study, known)
+    assert "known to within 6 % on the median data set and 8 % on wine;" in text
+    known.loc[known["dataset"] == "wine", "high"] = 1.2 * 1.3
+    text = endpoints.how_well_seconds_are_known(study, known)
+    assert text.endswith("On wine it is known no better than to 20 %: there seconds cannot be told.")
+    assert endpoints.how_well_seconds_are_known(study, known.iloc[:0]) == ""

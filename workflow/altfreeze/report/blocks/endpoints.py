@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pandas as pd
 
+from altfreeze.comparison.seconds import LIMIT, timing_errors
 from altfreeze.report.blocks.statistics import named
-from altfreeze.report.words import count, interval, listed, points
+from altfreeze.report.words import count, interval, listed, percent, points
 from altfreeze.study.grid import Study
 from altfreeze.study.recipes import PRIMARY_RECIPE, name_of
 from altfreeze.vocabulary import PANELS
@@ -130,3 +131,23 @@ def over_budgets(study: Study, variations: pd.DataFrame, runs: pd.DataFrame) -> 
     first, *_, last = rows["epochs"]
     budgets = f"From {count(first, 'epoch')} to {count(last, 'epoch')}"
     return f"{budgets}, each training run to an end of its own, {listed(parts)}."
+
+
+def how_well_seconds_are_known(study: Study, speedups: pd.DataFrame) -> str:
+    """Return how well the rounds of timing tell the seconds of the primary strategy from those of standard training."""
+    here = (speedups["depth"] == study.primary_depth) & (speedups["strategy"] == study.primary_strategy)
+    errors = {name: math.expm1(error) for (name, *_), error in timing_errors(speedups[here]).items()}
+    known = {name: error for name, error in errors.items() if math.isfinite(error)}
+    sentences = []
+    if known:
+        worst = max(known, key=known.__getitem__)
+        sentences.append(
+            f"Over the rounds of timing, the ratio of `{study.primary_strategy}`'s seconds to standard training's is "
+            f"known to within {percent(float(np.median([*known.values()])))} on the median data set and "
+            f"{percent(known[worst])} on {worst}; intervals of ratios of seconds, and "
+            "those at equal seconds, carry that error."
+        )
+    if len(known) < len(errors):
+        lost = listed([name for name in errors if name not in known])
+        sentences.append(f"On {lost} it is known no better than to {percent(LIMIT)}: there seconds cannot be told.")
+    return " ".join(sentences)
