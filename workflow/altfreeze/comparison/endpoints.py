@@ -13,7 +13,7 @@ import pandas as pd
 
 from altfreeze.comparison.readings import CellRuns, read_pair
 from altfreeze.comparison.secondary import resampling_seed
-from altfreeze.comparison.seconds import error_of_pair, timing_errors, widened
+from altfreeze.comparison.seconds import error_of_pair, timing_errors, widened_log_ratio
 from altfreeze.statistics import (
     Interval,
     across_datasets,
@@ -307,7 +307,7 @@ def _row(
     usable = {name: sample for name, sample in samples.items() if len(sample[0])}
     # a data set without a pair leaves the mean at the end unknown; a target that nobody reaches says nothing of times
     effect = _effect(study, endpoint, samples if endpoint == "end" else usable)
-    effect = widened(effect, [errors[name] for name in usable])
+    effect = widened_log_ratio(effect, [errors[name] for name in usable])
     said = _verdict(study, endpoint, effect)
     units = [_effect(study, endpoint, {name: sample}).estimate for name, sample in usable.items()]
     means = [[side.mean() for side in sample] for sample in usable.values()]

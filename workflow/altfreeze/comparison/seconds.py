@@ -18,7 +18,7 @@ from altfreeze.comparison.readings import CellRuns, read_pair
 from altfreeze.statistics import Interval, PairedComparison
 from altfreeze.vocabulary import MEASURES
 
-# seconds that are known no better than to this share, or from fewer rounds than make an interval, cannot be told
+# a ratio of seconds that is known no better than to this share cannot be told, and has no interval
 LIMIT = 0.2
 
 
@@ -33,13 +33,12 @@ def timing_errors(speedups: pd.DataFrame) -> dict[tuple[str, int, str], float]:
     Returns
     -------
     dict of (str, int, str) to float
-        By data set, depth and strategy, the longer half of its interval on the log scale; infinite where it is longer
-        than that of `LIMIT`, or where there is no interval.
+        By data set, depth and strategy, the longer half of its interval on the log scale; infinite where there is none.
     """
     logs = np.log(speedups[["low", "measured", "high"]])
     halves = logs.diff(axis=1)[["measured", "high"]].max(axis=1, skipna=False)
-    known = halves.where(halves <= math.log1p(LIMIT), math.inf)
-    return dict(zip(speedups[["dataset", "depth", "strategy"]].itertuples(index=False, name=None), known, strict=True))
+    keys = speedups[["dataset", "depth", "strategy"]].itertuples(index=False, name=None)
+    return dict(zip(keys, halves.fillna(math.inf), strict=True))
 
 
 def error_of_pair(errors: Mapping[tuple, float], dataset: str, depth: int, *strategies: str) -> float:
@@ -47,7 +46,7 @@ def error_of_pair(errors: Mapping[tuple, float], dataset: str, depth: int, *stra
     return math.hypot(*(errors.get((dataset, depth, strategy), 0.0) for strategy in strategies))
 
 
-def widened(interval: Interval, errors: Sequence[float]) -> Interval:
+def widened(interval: Interval, errors: Sequence[float], limit: float = math.inf) -> Interval:
     """Return an interval of a mean that carries an independent error of each of its values.
 
     Parameters
@@ -55,24 +54,32 @@ def widened(interval: Interval, errors: Sequence[float]) -> Interval:
     interval : Interval
     errors : sequence of float
         Half widths, one for each value of the mean, on its scale.
+    limit : float
+        Up to which half width the error of the mean is carried.
 
     Returns
     -------
     Interval
-        Without ends where an error is infinite.
+        Without ends where the error of the mean is above the limit or infinite.
     """
     estimate, low, high = interval
     error = math.hypot(*errors) / len(errors) if errors else 0.0
-    if math.isinf(error):
+    if error > limit or math.isinf(error):
         return Interval(estimate, math.nan, math.nan)
     return Interval(
         estimate, estimate - math.hypot(estimate - low, error), estimate + math.hypot(high - estimate, error)
     )
 
 
+def widened_log_ratio(interval: Interval, errors: Sequence[float]) -> Interval:
+    """Return `widened` of the log of a ratio of seconds, without ends where it is known no better than to `LIMIT`."""
+    return widened(interval, errors, math.log1p(LIMIT))
+
+
 def widened_ratio(interval: Interval, errors: Sequence[float]) -> Interval:
-    """Return `widened` of a ratio less 1, the errors on the log scale."""
-    return Interval(*map(float, np.expm1(widened(Interval(*map(float, np.log1p(interval))), errors))))
+    """Return `widened_log_ratio` of a ratio less 1, the errors on the log scale."""
+    logs = widened_log_ratio(Interval(*map(float, np.log1p(interval))), errors)
+    return Interval(*map(float, np.expm1(logs)))
 
 
 def error_of_reading(cells: tuple[CellRuns, CellRuns], budget: str, metric: str, error: float) -> float:

@@ -13,7 +13,7 @@ from altfreeze.study.recipes import PRIMARY_RECIPE, name_of
 from altfreeze.vocabulary import PANELS
 
 
-def _here(study: Study, table: pd.DataFrame, endpoint: str) -> pd.DataFrame:
+def _at_primary(study: Study, table: pd.DataFrame, endpoint: str) -> pd.DataFrame:
     """Return the rows of an endpoint under the primary recipe at the primary depth."""
     here = (table["depth"] == study.primary_depth) & (table["recipe"] == PRIMARY_RECIPE)
     return table[here & (table["endpoint"] == endpoint)]
@@ -21,14 +21,14 @@ def _here(study: Study, table: pd.DataFrame, endpoint: str) -> pd.DataFrame:
 
 def _primary_effects(study: Study, endpoints: pd.DataFrame, endpoint: str) -> pd.DataFrame:
     """Return the effects of the primary strategy at an endpoint, counted in operations, by data set."""
-    rows = _here(study, endpoints, endpoint)
+    rows = _at_primary(study, endpoints, endpoint)
     rows = rows[(rows["strategy"] == study.primary_strategy) & (rows["clock"] == "flops")]
     return rows.set_index("dataset")
 
 
 def _lost(study: Study, sensitivity: pd.DataFrame, endpoint: str, share: float) -> pd.DataFrame:
     """Return what the loss of a share of the budget changes at an endpoint, by data set."""
-    rows = _here(study, sensitivity, endpoint)
+    rows = _at_primary(study, sensitivity, endpoint)
     return rows[rows["lost"] == share].set_index("dataset")
 
 
@@ -137,7 +137,7 @@ def how_well_seconds_are_known(study: Study, speedups: pd.DataFrame) -> str:
     """Return how well the rounds of timing tell the seconds of the primary strategy from those of standard training."""
     here = (speedups["depth"] == study.primary_depth) & (speedups["strategy"] == study.primary_strategy)
     errors = {name: math.expm1(error) for (name, *_), error in timing_errors(speedups[here]).items()}
-    known = {name: error for name, error in errors.items() if math.isfinite(error)}
+    known = {name: error for name, error in errors.items() if error <= LIMIT}
     sentences = []
     if known:
         worst = max(known, key=known.__getitem__)
