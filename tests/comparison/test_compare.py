@@ -266,6 +266,20 @@ def test_of_one_data_set_all_says_the_same(tmp_path):
     assert across[["low", "high", "t_p", "cluster_low", "cluster_high"]].isna().all(axis=None)
 
 
+def test_without_five_pairs_that_differ_there_is_no_verdict(tmp_path):
+    def seldom(dataset, strategy, seed, epoch):
+        """Return accuracies that differ for so many seeds of a data set."""
+        differs = strategy == "alternating-0.5" and seed < {"iris": 4, "wine": 5}[dataset]
+        return 0.8, 0.8 - (0.001 + 0.0001 * seed if differs else 0)
+
+    study = make_study(**FEW | {"strategies": ["alternating"], "seeds": 9})
+    rows = compare_results(tmp_path, study, accuracies=seldom)["comparisons"]
+    rows = rows[(rows["budget"] == "own") & (rows["metric"] == "final_test_accuracy")].set_index("dataset")
+    assert (rows["low"] < rows["high"]).all()
+    # of standard training nothing is lost with the half of its budget
+    assert rows["verdict"].to_dict() == {"iris": "undecided", "wine": "saturated", "all": "saturated"}
+
+
 def test_a_panel_is_compared_as_if_there_were_no_other_data_sets(tmp_path):
     names, panels = ["iris", "wine", "digits"], {"all": ["iris", "digits"], "others": ["wine"]}
     config = FEW | {"datasets": names, "sources": {name: {"kind": "iris"} for name in names}}

@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import math
 import re
 
 import pandas as pd
@@ -106,6 +107,22 @@ def test_a_budget_is_where_two_are_read():
 def test_verdicts_are_counted_in_one_order_and_none_is_a_word():
     assert cells.tally(["undecided", "better", "no pair", "better"]) == "2 better, 1 undecided, 1 no pair"
     assert cells.tally([]) == "none"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "low", "high", "words"),
+    [
+        ("equivalent", -0.006, -0.001, "worse, within the margin"),
+        ("equivalent", 0.001, 0.006, "better, within the margin"),
+        ("equivalent", -0.001, 0.006, "equivalent"),
+        ("worse", -0.03, -0.02, "worse"),
+        ("saturated", -0.006, -0.001, "saturated"),
+        ("undecided", math.nan, math.nan, "undecided"),
+    ],
+)
+def test_a_verdict_within_the_margin_says_on_which_side_of_zero_it_lies(verdict, low, high, words):
+    row = next(pd.DataFrame({"verdict": [verdict], "low": low, "high": high}).itertuples())
+    assert cells.verdict_in_words(row) == words
 
 
 # the page on budgets

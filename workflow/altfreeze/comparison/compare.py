@@ -23,6 +23,7 @@ from altfreeze.statistics import (
     two_one_sided_tests,
     verdict,
 )
+from altfreeze.statistics.paired import FEWEST_PAIRS
 from altfreeze.study.grid import Study, share_parameters
 from altfreeze.study.recipes import PRIMARY_RECIPE
 from altfreeze.study.sources import fixes_test_part
@@ -224,12 +225,7 @@ def _tasks(
     """Return every two strategies to compare, in the order of the tables."""
     return [
         _Task(
-            study,
-            depth,
-            recipe,
-            strategy,
-            reference,
-            readings,
+            *(study, depth, recipe, strategy, reference, readings),
             {
                 name: (cells[name, depth, reference, recipe], cells[name, depth, strategy, recipe])
                 for name in study.datasets
@@ -341,9 +337,11 @@ def _comparison(study: Study, readings: list[Reading], figures: PairedComparison
 
     measure = MEASURES[metric]
     margin = study.cost_margin if measure.is_ratio else study.equivalence_margin
-    # the last digits of the logs decide nothing
-    said = verdict(round(figures.low, DIGITS), round(figures.high, DIGITS), margin, exact=measure.is_ratio)
     differences = [reading.differences for reading in readings]
+    few = not measure.is_ratio and sum(map(np.count_nonzero, differences)) < FEWEST_PAIRS
+    # the last digits of the logs decide nothing
+    low, high = round(figures.low, DIGITS), round(figures.high, DIGITS)
+    said = "undecided" if few else verdict(low, high, margin, exact=measure.is_ratio)
     counts = [f"{status}_{side}" for status in ("diverged", "missing") for side in ("reference", "strategy")]
     return {
         "dropped": sum(reading.runs for reading in readings) - figures.pairs,

@@ -23,6 +23,7 @@ from altfreeze.statistics import (
     sign_test_p_value,
     verdict,
 )
+from altfreeze.statistics.paired import FEWEST_PAIRS
 from altfreeze.study.grid import Study
 from altfreeze.study.recipes import PRIMARY_RECIPE
 from altfreeze.tables.schema import CELL, DIGITS
@@ -308,7 +309,8 @@ def _row(
     # a data set without a pair leaves the mean at the end unknown; a target that nobody reaches says nothing of times
     effect = _effect(study, endpoint, samples if endpoint == "end" else usable)
     effect = widened_log_ratio(effect, [errors[name] for name in usable])
-    said = _verdict(study, endpoint, effect)
+    differing = sum(np.count_nonzero(reference != strategy) for reference, strategy in usable.values())
+    said = _verdict(study, endpoint, effect) if differing >= FEWEST_PAIRS else "undecided"
     units = [_effect(study, endpoint, {name: sample}).estimate for name, sample in usable.items()]
     means = [[side.mean() for side in sample] for sample in usable.values()]
     # over data sets a mean of operations says nothing

@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from altfreeze.freezing.strategy import STRATEGIES
 from altfreeze.report.answer import answer, generalisation, left_out, reason
+from altfreeze.report.blocks.cells import verdict_in_words
 from altfreeze.report.charts import CAPTIONS
 from altfreeze.report.discussion import Finding, Rule, discuss
 from altfreeze.report.explorer import (
@@ -204,7 +205,7 @@ def _budget_rows(study: Study, comparisons: pd.DataFrame) -> list[dict[str, Any]
             overall(comparisons, study.metric.final, study.primary_depth, label, budget) for budget in EQUAL_BUDGETS
         ]
         # the interval stands on a line of its own
-        cells = [_difference(row, f" {row.verdict}").split(" [") for row in means]
+        cells = [_difference(row, f" {verdict_in_words(row)}").split(" [") for row in means]
         rows.append({"primary": label == study.primary_strategy, "strategy": label, "cells": cells})
     return rows
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from altfreeze.report.blocks.cells import NO_PAIR, at, tally
+from altfreeze.report.blocks.cells import NO_PAIR, at, tally, verdict_in_words
 from altfreeze.report.words import count, interval, margin_in_words, number, percent, points
 from altfreeze.study.grid import Study
 from altfreeze.vocabulary import MEASURES, PANELS
@@ -73,9 +73,7 @@ def on_data_sets_like_these(across_datasets: pd.DataFrame) -> str:
         f"**On data sets like these: {row.verdict}.** Mean {points(row.mean)} {_units(row)}, 95 % t interval "
         f"{interval(row.low, row.high)} ({count(row.datasets, 'data set')}{without}); exact Wilcoxon p = "
         f"{number(row.wilcoxon_p)}{holm}; the smallest p-value that so many data sets permit is "
-        f"{number(row.smallest_wilcoxon_p)}. The Bayesian signed-rank test, with the margin as its region of practical "
-        f"equivalence, gives {percent(row.probability_worse)} to worse, {percent(row.probability_equivalent)} to "
-        f"equivalent and {percent(row.probability_better)} to better."
+        f"{number(row.smallest_wilcoxon_p)}."
     )
 
 
@@ -160,7 +158,7 @@ def by_data_set_table(comparisons: pd.DataFrame) -> pd.DataFrame:
             points(row.median_difference),
             interval(row.low, row.high),
             interval(row.nadeau_bengio_low, row.nadeau_bengio_high),
-            row.verdict,
+            verdict_in_words(row),
         ]
         for row in primary_rows(comparisons).itertuples()
     ]
