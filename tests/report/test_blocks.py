@@ -5,6 +5,7 @@ import itertools
 import math
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 from altfreeze.report.blocks import across, budgets, cells, display, endpoints, statistics, steps, targets, times, trust
@@ -21,6 +22,7 @@ from builders import (
     make_variations,
     read_tables,
 )
+from scipy import stats as scipy_stats
 
 MODULES = (across, budgets, endpoints, statistics, steps, targets, times, trust)
 SAID = {
@@ -526,3 +528,20 @@ def test_seconds_are_known_as_well_as_the_rounds_of_timing_tell():
     text = endpoints.how_well_seconds_are_known(study, known)
     assert text.endswith("On wine it is known no better than to 20 %: there seconds cannot be told.")
     assert endpoints.how_well_seconds_are_known(study, known.iloc[:0]) == ""
+
+
+def test_a_sign_is_clear_up_to_the_correlation_at_which_zero_is_an_end_of_the_interval():
+    differences = np.random.default_rng(0).normal(0.02, 0.01, size=8)
+    mean, sd, count = differences.mean(), differences.std(ddof=1), len(differences)
+    half = scipy_stats.t.ppf(0.975, count - 1) * sd * math.sqrt(1 / count + 1 / 3)
+    row = {"dataset": "iris", "pairs": count, "difference": mean, "family": "primary"}
+    row |= {"nadeau_bengio_low": mean - half, "nadeau_bengio_high": mean + half}
+    table = pd.DataFrame([row, row | {"dataset": "wine", "difference": 0.001}, row | {"dataset": "all"}])
+    iris, wine, mean_of_all = map(statistics._sign_holds_up_to, table.itertuples())
+    error = scipy_stats.t.ppf(0.975, count - 1) * sd * math.sqrt(1 / count + iris / (1 - iris))
+    assert error == pytest.approx(mean)
+    assert wine == 0
+    assert math.isnan(mean_of_all)
+    text = statistics.which_question(table)
+    assert text.endswith(f"above 0 on 1 and above 0.25 on {int(iris > 0.25)} of 2 data sets.")
+    assert statistics.which_question(table.assign(nadeau_bengio_low=math.nan)) == ""
