@@ -545,3 +545,29 @@ def test_a_sign_is_clear_up_to_the_correlation_at_which_zero_is_an_end_of_the_in
     text = statistics.which_question(table)
     assert text.endswith(f"above 0 on 1 and above 0.25 on {int(iris > 0.25)} of 2 data sets.")
     assert statistics.which_question(table.assign(nadeau_bengio_low=math.nan)) == ""
+
+
+def test_headlines_are_the_comparisons_that_each_choice_would_have_named(tables_of):
+    comparisons = tables_of("whole")["comparisons"].copy()
+    matched = {"depth": 4, "reference": "standard_matched_flops-0.5", "budget": "own"}
+    comparisons.loc[row_of(comparisons, **matched).name, ["verdict", "difference", "low", "high"]] = (
+        "better",
+        0.03,
+        0.02,
+        0.04,
+    )
+    table = endpoints.headlines_table(RESULTS_STUDY, comparisons).set_index("If primary were")
+    assert table.index.tolist() == ["Depth 4, alternating-0.5"]
+    assert table.loc["Depth 4, alternating-0.5", "At equal operations"] == "+3.00 better *\n[+2.00, +4.00]"
+    assert table.map(lambda text: text.count("*")).sum(axis=None) == 1
+    others = [
+        row_of(comparisons, depth=4, **read).verdict
+        for read in (
+            {"reference": "standard", "budget": "epochs"},
+            {"reference": "standard_half_updates", "budget": "own"},
+            {"reference": "standard", "budget": "seconds"},
+        )
+    ]
+    text = endpoints.headlines(RESULTS_STUDY, comparisons)
+    assert text.startswith("The grid has 4 choices of a primary depth, freeze ratio and budget,")
+    assert text.endswith(f"would be: {cells.tally(['better', *others])}.")

@@ -1,16 +1,20 @@
 """What the pages say of the two endpoints: what each could have shown, and what it shows."""
 
+import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from altfreeze.comparison.seconds import LIMIT, timing_errors
+from altfreeze.report.blocks.cells import at, described, heading, tally, verdict_or_none
 from altfreeze.report.blocks.statistics import named
+from altfreeze.report.selection import overall
 from altfreeze.report.words import count, interval, listed, percent, points
 from altfreeze.study.grid import Study
 from altfreeze.study.recipes import PRIMARY_RECIPE, name_of
-from altfreeze.vocabulary import PANELS
+from altfreeze.vocabulary import EQUAL_BUDGETS, PANELS
 
 
 def _at_primary(study: Study, table: pd.DataFrame, endpoint: str) -> pd.DataFrame:
@@ -151,3 +155,40 @@ def how_well_seconds_are_known(study: Study, speedups: pd.DataFrame) -> str:
         lost = listed([name for name in errors if name not in known])
         sentences.append(f"On {lost} it is known no better than to {percent(LIMIT)}: there seconds cannot be told.")
     return " ".join(sentences)
+
+
+def _headlines(study: Study, comparisons: pd.DataFrame) -> dict[tuple[int, str, str], Any]:
+    """Return the comparison that would be the primary one, by depth, strategy and budget of the grid."""
+    keys = itertools.product(study.depths, study.alternating, EQUAL_BUDGETS)
+    final = study.metric.final
+    return {
+        (depth, label, budget): overall(comparisons, final, depth, label, read, reference)
+        for depth, label, budget in keys
+        for _, reference, read in [study.at_equal_budget(label, budget)]
+    }
+
+
+def headlines(study: Study, comparisons: pd.DataFrame) -> str:
+    """Return what the verdict at the end would be under each primary depth, freeze ratio and budget of the grid."""
+    found = [verdict_or_none(row) for row in _headlines(study, comparisons).values()]
+    return (
+        f"The grid has {count(len(found), 'choice')} of a primary depth, freeze ratio and budget, of which the "
+        f"configuration named one (marked *). The verdict at the end would be: {tally(found)}."
+    )
+
+
+def headlines_table(study: Study, comparisons: pd.DataFrame) -> pd.DataFrame:
+    """Return the comparison at the end under each primary depth, freeze ratio and budget of the grid."""
+    found = _headlines(study, comparisons)
+    named_one = (study.primary_depth, study.primary_strategy, study.primary_budget)
+    rows = [
+        [
+            f"Depth {depth}, {label}",
+            *(
+                described(found[depth, label, budget], " *" if (depth, label, budget) == named_one else "")
+                for budget in EQUAL_BUDGETS
+            ),
+        ]
+        for depth, label in itertools.product(study.depths, study.alternating)
+    ]
+    return pd.DataFrame(rows, columns=["If primary were", *(heading(at(budget)) for budget in EQUAL_BUDGETS)])
