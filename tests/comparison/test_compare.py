@@ -202,7 +202,9 @@ def test_the_tables_hold_what_the_statistics_give_for_the_logs(
         row = table.loc[(name, budget, "final_test_accuracy")]
         for column, value in expected.items():
             assert row[column] == pytest.approx(value, abs=1e-6, nan_ok=True), (name, column)
-        assert row["verdict"] == statistics.verdict(row["low"], row["high"], NOISY.equivalence_margin)
+        few = np.count_nonzero(np.concatenate(differences)) < 5
+        said = statistics.verdict(row["low"], row["high"], NOISY.equivalence_margin)
+        assert row["verdict"] == ("undecided" if few else said)
         assert row["pairs"] + row["dropped"] == 7 * (6 if name == "all" else 1)
 
     rows = ragged[1]["across_datasets"].set_index(["strategy", "reference", "budget"])
