@@ -154,6 +154,7 @@ def own_budgets_figure(rows: pd.DataFrame, margin: float, cost: float, metric: M
             panel.plot(rows["operations"], effect, "o-", color=COLORS[0], linewidth=1)
             panel.vlines(rows["operations"], low, high, color=COLORS[0], linewidth=1.8)
             panel.set_xscale("log")
+            label_plainly(panel.xaxis, panel.get_xlim())
             panel.grid(True, axis="y")
             for row, height in zip(rows.itertuples(), effect, strict=True):
                 panel.annotate(f"{row.epochs}", (row.operations, height), (5, 4), textcoords="offset points")
