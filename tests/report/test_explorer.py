@@ -283,6 +283,22 @@ def test_a_cell_that_the_file_has_no_room_for_opens_with_its_table(browser, tmp_
     assert browser.get_log("browser") == []
 
 
+def test_the_matrix_frames_what_survives_and_says_on_which_side_an_equivalence_lies(browser, page, tmp_path):
+    emulate(browser)
+    open_report(browser, page)
+    single, mean = (cell_button(browser, (name, *CELL[1:])) for name in ("iris", "all"))
+    assert single.get_attribute("aria-label").endswith(": worse, among all comparisons, too")
+    assert "survives" in single.get_attribute("class").split()
+    assert mean.get_attribute("aria-label").endswith(": worse")
+    assert "survives" not in mean.get_attribute("class").split()
+    study = make_small_study()
+    make_tables(tmp_path / "tables", study, difference=-0.002, low=-0.003, high=-0.001)
+    report.write_report(study, tmp_path / "tables", [], tmp_path / "report.html")
+    open_report(browser, tmp_path / "report.html")
+    assert cell_button(browser).get_attribute("aria-label").endswith(": worse, within the margin")
+    assert "survives" not in cell_button(browser).get_attribute("class").split()
+
+
 def test_the_matrix_has_a_row_for_each_data_set_and_letters_for_verdicts(browser, page):
     emulate(browser)
     open_report(browser, page)
