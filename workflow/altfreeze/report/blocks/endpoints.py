@@ -149,7 +149,7 @@ def how_well_seconds_are_known(study: Study, speedups: pd.DataFrame) -> str:
             f"Over the rounds of timing, the ratio of `{study.primary_strategy}`'s seconds to standard training's is "
             f"known to within {percent(float(np.median([*known.values()])))} on the median data set and "
             f"{percent(known[worst])} on {worst}; intervals of ratios of seconds, and "
-            "those at equal seconds, carry that error."
+            f"those {at('seconds')}, carry that error."
         )
     if len(known) < len(errors):
         lost = listed([name for name in errors if name not in known])
