@@ -393,6 +393,18 @@ def make_speedups(study, names=None, low=1.1, high=1.3, closed_form=1.33):
     return conform(pd.DataFrame([row | {"dataset": name} for name in names or study.datasets]), "speedups", "test")
 
 
+def make_variations(study, **changes):
+    """Return a table variations: each recipe ends lower, and takes longer, than the one before it."""
+    rows = []
+    for number, recipe in enumerate(study.recipes):
+        row = {"recipe": recipe, "datasets": 2, "pairs": 6, "standard_value": 0.9, "cripples": "no"}
+        for endpoint, effect, half in (("end", -0.01 * number, 0.005), ("time", 1 + 0.1 * number, 0.05)):
+            of_endpoint = {"effect": effect, "low": effect - half, "high": effect + half, "sensitive": 2}
+            row |= {f"{endpoint}_{name}": value for name, value in of_endpoint.items()}
+        rows.append(row | {"end_verdict": "worse", "time_verdict": "higher"} | changes)
+    return conform(pd.DataFrame(rows), "variations", "test")
+
+
 def make_tables(folder, study, names=None, **changes):
     """Write every table that the report reads, and study.json."""
     comparisons = make_comparisons(study, names=names, **changes)
@@ -407,6 +419,7 @@ def make_tables(folder, study, names=None, **changes):
         "calibration": make_calibration(study, names),
         "trends": make_trends(study),
         "speedups": make_speedups(study, names),
+        "variations": make_variations(study),
     }
     for name, table in written.items():
         write_table(table, folder / f"{name}.csv")

@@ -62,6 +62,14 @@ def results(tmp_path_factory):
     return folder
 
 
+def test_a_report_draws_its_recipes_where_something_varies(results, tmp_path):
+    assert 'id="recipes"' not in (results / "report.html").read_text(encoding="utf-8")
+    varied = write(tmp_path, make_small_study(variations=[{"width": 16}]))
+    first_screen = varied.partition('id="answer"')[2].partition('id="explore"')[0]
+    assert first_screen.count("<svg") == 2
+    assert "width 16" in first_screen.partition('id="recipes"')[2]
+
+
 def test_report_loads_nothing(results):
     assert_loads_nothing(results / "report.html", scripts=REPORT_SCRIPTS)
 

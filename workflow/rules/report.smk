@@ -11,7 +11,7 @@ PAGES = {
         "study": STUDY,
         "tables": [
             *("comparisons.csv", "reached.csv", "runs.csv", "speedups.csv", "targets.csv", "times_to_target.csv"),
-            *("tuning.csv", "study.json", "comparisons.json"),
+            *("tuning.csv", "variations.csv", "study.json", "comparisons.json"),
         ],
     },
     "statistics": {
@@ -20,6 +20,7 @@ PAGES = {
         "tables": [
             *("across_datasets.csv", "comparisons.csv", "matrix.csv", "profiles.csv", "seeds_needed.csv"),
             *("self_comparison.csv", "times.csv", "trends.csv", "variance.csv", "study.json", "comparisons.json"),
+            *("endpoints.csv", "sensitivity.csv"),
         ],
     },
     **{
@@ -102,6 +103,7 @@ rule report:
         calibration="<results>/tables/calibration.csv",
         trends="<results>/tables/trends.csv",
         speedups="<results>/tables/speedups.csv",
+        variations="<results>/tables/variations.csv",
         study="<results>/tables/study.json",
         seals="<results>/tables/comparisons.json",
         pages=expand("<results>/notebooks/{page}.html", page=PAGES),

@@ -91,6 +91,7 @@ rule compare:
         targets="<results>/tables/targets.csv",
         times="<results>/tables/times_to_target.csv",
         reached="<results>/tables/reached.csv",
+        speedups="<results>/tables/speedups.csv",
         study="<results>/tables/study.json",
         schema=repository_file("workflow/schemas/tables.schema.yaml"),
     output:
@@ -114,7 +115,10 @@ rule compare:
                 category="Tables",
                 labels={"table": table.replace("_", " ")},
             )
-            for table in ["trends", "times", "profiles", "matrix", "self_comparison", "variance", "seeds_needed"]
+            for table in [
+                *("endpoints", "sensitivity", "variations", "trends", "times", "profiles", "matrix"),
+                *("self_comparison", "variance", "seeds_needed"),
+            ]
         ],
         seals="<results>/tables/comparisons.json",
     log:

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from altfreeze.freezing.strategy import STRATEGIES
 from altfreeze.report.answer import answer, generalisation, left_out, reason
+from altfreeze.report.blocks.cells import verdict_in_words
 from altfreeze.report.charts import CAPTIONS
 from altfreeze.report.discussion import Finding, Rule, discuss
 from altfreeze.report.explorer import (
@@ -27,6 +28,7 @@ from altfreeze.report.explorer import (
 )
 from altfreeze.report.failures import ended_rows, failed_rows, failures, retried_rows
 from altfreeze.report.figures.differences import main_figure
+from altfreeze.report.figures.endpoints import recipes_figure
 from altfreeze.report.figures.style import figure_svg
 from altfreeze.report.methods import bibtex, environment, facts, headline, methods, read_provenance, repeat
 from altfreeze.report.selection import overall
@@ -49,6 +51,7 @@ TABLES = (
     "calibration",
     "trends",
     "speedups",
+    "variations",
 )
 
 
@@ -86,6 +89,7 @@ def write_report(study: Study, tables: Path | str, pages: Iterable[Path | str], 
         style=Markup(style_sheet()),
         answer=sentence,
         figure=Markup(svg),
+        recipes=_recipes(study, read["variations"]),
         pages=[_page_link(page, output.parent) for page in pages],
         cells=explored["counts"],
         explorer_data=Markup(json_in_html(explored)),
@@ -126,6 +130,14 @@ def _sentences_and_tables(study: Study, read: dict[str, pd.DataFrame], folder: P
         "retried": retried_rows(study, folder, packs),
         "strategies": ended_rows(runs),
     }
+
+
+def _recipes(study: Study, variations: pd.DataFrame) -> Markup:
+    """Return the figure of both endpoints under each recipe, nothing where nothing varies."""
+    if not study.variations:
+        return Markup()
+    title = "Effect of alternating training at both endpoints under each recipe, sorted by that at the end"
+    return Markup(figure_svg(recipes_figure(study, variations), title))
 
 
 def _record(study: Study, provenance: dict[str, Any], runs: pd.DataFrame) -> dict[str, Any]:
@@ -185,7 +197,7 @@ def _budget_rows(study: Study, comparisons: pd.DataFrame) -> list[dict[str, Any]
             overall(comparisons, study.metric.final, study.primary_depth, label, budget) for budget in EQUAL_BUDGETS
         ]
         # the interval stands on a line of its own
-        cells = [_difference(row, f" {row.verdict}").split(" [") for row in means]
+        cells = [_difference(row, f" {verdict_in_words(row)}").split(" [") for row in means]
         rows.append({"primary": label == study.primary_strategy, "strategy": label, "cells": cells})
     return rows
 
