@@ -1,6 +1,7 @@
 """What tests build: studies, cells, data, finished tables and pages; no test module imports another."""
 
 import fcntl
+import itertools
 import json
 import math
 import os
@@ -240,20 +241,31 @@ def make_comparisons(study, difference=-0.02, low=-0.03, high=-0.01, pairs=6, dr
         ]
     ]
     controls = [name for name in study.strategies if name.startswith(("standard_", "random"))]
-    wanted += [(primary, name, "own", metric) for name in controls for metric in ("final_test_accuracy", "flops_ratio")]
-    for strategy, reference, budget, metric in wanted:
+    wanted += [
+        (primary, name, "own", metric)
+        for name in controls
+        for metric in ("final_test_accuracy", "flops_ratio", "seconds_ratio")
+    ]
+    wanted = [(study.primary_depth, *reading) for reading in wanted]
+    # what would be the primary comparison at another depth, freeze ratio or budget
+    for depth, label, budget in itertools.product(study.depths, study.alternating, EQUAL_BUDGETS):
+        reading = (depth, *study.at_equal_budget(label, budget), "final_test_accuracy")
+        wanted += [reading] if reading not in wanted else []
+    for depth, strategy, reference, budget, metric in wanted:
         for name in (*(names or study.datasets), "all"):
             accuracy = not metric.endswith("ratio")
             verdict = verdict_of(low, high, study.equivalence_margin) if accuracy else "lower"
             rows.append(
                 {
                     "dataset": name,
-                    "depth": study.primary_depth,
+                    "depth": depth,
                     "recipe": "primary",
                     "strategy": strategy,
                     "freeze_ratio": study.strategies[strategy].get("freeze_ratio", np.nan),
                     "reference": reference,
-                    "family": "primary" if (strategy, reference, budget) == study.primary and accuracy else "secondary",
+                    "family": "primary"
+                    if (depth, strategy, reference, budget) == (study.primary_depth, *study.primary) and accuracy
+                    else "secondary",
                     "budget": budget,
                     "metric": metric,
                     "pairs": pairs if name == "all" else pairs // 2,
@@ -360,17 +372,6 @@ def make_sensitivity(study, names=None, noticed=1):
     return conform(pd.DataFrame(rows), "sensitivity", "test")
 
 
-def make_variations(study, **verdicts):
-    """Return a table variations: the primary recipe and, by recipe, verdicts at the end and on the way."""
-    rows = []
-    for place, (recipe, (end, time)) in enumerate({"primary": ("undecided", "higher"), **verdicts}.items()):
-        row = {"recipe": recipe, "datasets": 2, "pairs": 10, "standard_value": 0.9, "cripples": "no"}
-        row |= {"end_effect": -0.01 * place, "end_low": -0.03, "end_high": 0.01, "end_sensitive": 1, "end_verdict": end}
-        row |= {"time_effect": 1.2, "time_low": 1.1, "time_high": 1.3, "time_sensitive": 1, "time_verdict": time}
-        rows.append(row)
-    return conform(pd.DataFrame(rows), "variations", "test")
-
-
 def make_pairs(study, comparisons):
     """Return a table of pairs whose differences grow with the seed around those of `comparisons`."""
     rows = comparisons[comparisons["dataset"] != "all"].merge(pd.DataFrame({"seed": range(study.seeds)}), how="cross")
@@ -446,6 +447,18 @@ def make_speedups(study, names=None, low=1.1, high=1.3, closed_form=1.33):
     return conform(pd.DataFrame([row | {"dataset": name} for name in names or study.datasets]), "speedups", "test")
 
 
+def make_variations(study, **changes):
+    """Return a table variations: each recipe ends lower, and takes longer, than the one before it."""
+    rows = []
+    for number, recipe in enumerate(study.recipes):
+        row = {"recipe": recipe, "datasets": 2, "pairs": 6, "standard_value": 0.9, "cripples": "no"}
+        for endpoint, effect, half in (("end", -0.01 * number, 0.005), ("time", 1 + 0.1 * number, 0.05)):
+            of_endpoint = {"effect": effect, "low": effect - half, "high": effect + half, "sensitive": 2}
+            row |= {f"{endpoint}_{name}": value for name, value in of_endpoint.items()}
+        rows.append(row | {"end_verdict": "worse", "time_verdict": "higher"} | changes)
+    return conform(pd.DataFrame(rows), "variations", "test")
+
+
 def make_tables(folder, study, names=None, **changes):
     """Write every table that the report reads, and study.json."""
     comparisons = make_comparisons(study, names=names, **changes)
@@ -454,7 +467,6 @@ def make_tables(folder, study, names=None, **changes):
         "across_datasets": make_across(study),
         "endpoints": make_endpoints(study, names),
         "sensitivity": make_sensitivity(study, names),
-        "variations": make_variations(study),
         "runs": make_runs(study, names),
         "comparisons": comparisons,
         "pairs": make_pairs(study, comparisons),
@@ -463,6 +475,7 @@ def make_tables(folder, study, names=None, **changes):
         "calibration": make_calibration(study, names),
         "trends": make_trends(study),
         "speedups": make_speedups(study, names),
+        "variations": make_variations(study),
     }
     for name, table in written.items():
         write_table(table, folder / f"{name}.csv")

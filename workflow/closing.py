@@ -53,7 +53,7 @@ def last_lines(config: Mapping[str, Any], packs: Iterable[str]) -> str:
     if not _is_newest(results, report, packs):
         return f"The report is older than what it is made of: {path}"
     answer = (results / "answer.txt").read_text(encoding="utf-8").strip()
-    return f"{_wrapped(answer)}\n\nThe report: {path}"
+    return f"{wrapped(answer)}\n\nThe report: {path}"
 
 
 def _is_of(record: Path, config: Mapping[str, Any]) -> bool:
@@ -81,8 +81,13 @@ def _is_newest(results: Path, report: Path, packs: Iterable[str]) -> bool:
         return False
 
 
-def _wrapped(text: str) -> str:
-    """Return a text broken at words where it is read on a terminal, as it is elsewhere."""
+def wrapped(text: str) -> str:
+    """Return a text broken at words where it is read on a terminal, as it is elsewhere.
+
+    Parameters
+    ----------
+    text : str
+    """
     if not sys.stderr.isatty():
         return text
     width = os.get_terminal_size(sys.stderr.fileno()).columns or _NO_WIDTH

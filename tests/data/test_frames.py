@@ -187,7 +187,11 @@ BAD_CSV = {
         {},
         ["no feature columns", "(constant are 'width', 'colour')"],
     ),
-    "all missing": (tree_csv(width=[None] * 12), {}, ["column 'width' has no values", "12 rows", "`drop`"]),
+    "all missing": (
+        tree_csv(width=[None] * 12, colour=["red"] * 12),
+        {},
+        ["no feature columns", "(constant are 'colour')", "(without a value are 'width')"],
+    ),
     "infinite": (tree_csv(width=[*range(9), math.inf, 1, -math.inf]), {}, ["'width'", "2 infinite values", "row 10"]),
     "huge integer": (tree_csv(width=[*range(11), 10**400]), {}, ["'width'", "1 infinite value,", "row 12"]),
     "dates": (tree_csv(width=[f"2024-01-{day:02}" for day in range(1, 13)]), {}, ["'width' holds dates", "`drop`"]),
@@ -260,7 +264,6 @@ def test_parquet_files_that_cannot_be_read(tmp_path, content):
         ([Decimal(number) for number in NUMBERS], ["type Decimal", "numbers, text and booleans"]),
         ([b"a", b"b"] * 6, ["type bytes"]),
         ([[number] for number in NUMBERS], ["type ndarray"]),
-        ([None] * 12, ["has no values"]),
         ([1.0, math.inf] * 6, ["6 infinite values", "row 2"]),
     ],
 )
@@ -350,6 +353,21 @@ def test_constant_columns_are_left_out_and_noted(tmp_path):
     assert "same" in load_tree_csv(tmp_path, content, keep=["same"]).feature_names
 
 
+@pytest.mark.parametrize("load", [load_tree_csv, load_tree_parquet])
+@pytest.mark.parametrize("source", [{}, {"keep": ["gone", ""]}], ids=["plain", "kept"])
+def test_columns_without_values_are_left_out_and_noted(tmp_path, load, source):
+    # an empty last column has no name either
+    rows = pd.DataFrame(tree_rows())
+    frame = rows.assign(gone=[None] * 12, **{"": [float("nan")] * 12})
+    bare, dataset = (
+        load(tmp_path, table if load is load_tree_parquet else table.to_csv(index=False).encode(), **given)
+        for table, given in ((rows, {}), (frame, source))
+    )
+    np.testing.assert_array_equal(dataset.X, bare.X)
+    assert dataset.feature_names == bare.feature_names
+    assert dataset.notes["without_values"] == ["gone", ""] and "without_values" not in bare.notes
+
+
 @pytest.mark.parametrize(
     ("one", "other"), [("oak", "oak "), ("oak", "Oak"), ("oak", "oak."), ("a  b", "a b"), ("<=5", " <=5.")]
 )
@@ -374,13 +392,12 @@ def test_every_column_at_fault_is_told_at_once(tmp_path):
         day=["2024-01-01"] * 6 + ["2024-01-02"] * 6,
         grade=["a", "A"] * 6,
         huge=[1e200, *range(11)],
-        empty=[None] * 12,
         species=["oak", "oak "] * 6,
     )
     with pytest.raises(InputError) as error:
         load_tree_csv(tmp_path, content)
     columns = [message.split("column ")[1].split("'")[1] for message in error.value.args]
-    assert columns == ["species", "id", "size", "day", "grade", "huge", "empty"]
+    assert columns == ["species", "id", "size", "day", "grade", "huge"]
     assert all(message.isprintable() and "trees.csv" in message for message in error.value.args)
     with pytest.raises(InputError) as error:
         load_tree_csv(tmp_path, content, target="kind", drop=["x", "id"], keep=["y", "id"])

@@ -1,211 +1,241 @@
-"""The answer in one sentence and the sentences below it, on tables made for each case."""
+"""The answer in two halves and the sentences below it, on tables made for each case."""
+
+import itertools
 
 import numpy as np
 import pandas as pd
 import pytest
-from altfreeze.report import answer as answering
+from altfreeze.report.answer import below, sooner
+from altfreeze.report.answer.first import answer, word
 from altfreeze.support.errors import InputError
-from builders import make_across, make_comparisons, make_default_study, make_runs, make_small_study
+from altfreeze.vocabulary import METRICS
+from builders import (
+    make_comparisons,
+    make_endpoints,
+    make_runs,
+    make_sensitivity,
+    make_small_study,
+    make_variations,
+)
 
 
-def test_answer_that_lost_names_effect_reference_interval_and_pairs():
+def test_the_answer_names_scope_word_and_both_halves():
     study = make_small_study()
-    assert answering.answer(study, make_comparisons(study)) == (
-        "Alternating freezing lost: with the lower and the upper half of the layers frozen in turn, depth-6 networks "
-        "ended 2.00 accuracy points below standard training that stops at the same number of operations "
-        "(95 % interval 1.00 to 3.00 below; 6 pairs: 2 data sets × 3 seeds)."
+    assert answer(study, make_endpoints(study)) == (
+        "6-layer MLPs, 2 data sets, 3 seeds each: No. Freezing the lower and the upper half of the layers in turn, "
+        "on the "
+        "mean of the data sets, took 20 % more operations than standard training to come 90 % of the way to its "
+        "accuracy "
+        "(95 % interval 10 to 30 % more; 32 % more seconds, measured alone); it ended 2.0 accuracy points lower than "
+        "standard training that stops at the same number of operations (95 % interval −3.0 to −1.0)."
     )
 
 
-def test_answer_of_the_default_study_keeps_its_words():
-    study = make_default_study()
-    table = make_comparisons(study, difference=-0.0032, low=-0.0069, high=0.0007, pairs=90)
-    assert answering.answer(study, table) == (
-        "Alternating freezing made no difference of 1 accuracy point or more: with the lower and the upper half of the "
-        "layers frozen in turn, depth-6 networks ended 0.32 accuracy points below standard training that stops at the "
-        "same number of operations (95 % interval 0.69 below to 0.07 above; 90 pairs: 9 data sets × 10 seeds)."
-    )
+END = {"worse": (-0.02, -0.03, -0.01), "better": (0.02, 0.01, 0.03), "equivalent": (0.001, -0.004, 0.005)}
+END |= {"undecided": (0.0, -0.03, 0.03), "saturated": (0.001, -0.004, 0.005)}
+TIME = {
+    "higher": (1.2, 1.1, 1.3),
+    "lower": (0.8, 0.7, 0.9),
+    "equivalent": (1.0, 0.98, 1.02),
+    "undecided": (1.0, 0.7, 1.4),
+}
 
 
-def test_answer_that_won():
+@pytest.mark.parametrize(("end", "time"), itertools.product(END, TIME))
+def test_the_word_follows_from_both_verdicts(end, time):
     study = make_small_study()
-    sentence = answering.answer(study, make_comparisons(study, difference=0.02, low=0.01, high=0.03))
-    assert sentence.startswith("Alternating freezing won: ")
-    assert (
-        "ended 2.00 accuracy points above standard training that stops at the same number of operations (95 %"
-        in sentence
+    table = make_endpoints(study, end=END[end], time=TIME[time], end_verdict=end)
+    won, lost = (end == "better") + (time == "lower"), (end == "worse") + (time == "higher")
+    told = end not in ("undecided", "saturated") and time != "undecided"
+    expected = "It depends" if won and lost else "Yes" if won else "No" if told else "Cannot tell"
+    assert word(study, table).startswith(expected)
+    sentence = answer(study, table)
+    assert f": {expected}" in sentence
+    assert ("better" in word(study, table), "faster" in word(study, table)) == (
+        (end == "better", time == "lower") if expected == "Yes" else (False, False)
     )
+
+
+def test_a_cell_of_the_grid_that_says_the_opposite_makes_it_depend():
+    study = make_small_study()
+    table = make_endpoints(study)
+    other = table[(table["dataset"] == "all") & (table["endpoint"] == "end")].assign(depth=8, verdict="better")
+    assert word(study, pd.concat([table, other.assign(verdict="worse")])) == "No"
+    assert word(study, pd.concat([table, other])) == "It depends"
+    # what another recipe says does not decide
+    assert word(study, pd.concat([table, other.assign(recipe="width=16")])) == "No"
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "opening"),
+    ("end", "words"),
     [
-        (-0.009, -0.001, "Alternating freezing lost, by less than 1 accuracy point: "),
-        (0.001, 0.009, "Alternating freezing won, by less than 1 accuracy point: "),
-        (-0.009, 0.009, "Alternating freezing made no difference of 1 accuracy point or more: "),
+        ((0.004, 0.001, 0.007), "0.4 accuracy points higher than"),
+        ((0.004, 0.001, 0.007), ", higher by less than 1 accuracy point"),
+        ((-0.004, -0.007, -0.001), ", lower by less than 1 accuracy point"),
+        ((-0.001, -0.007, 0.005), ", no difference of 1 accuracy point"),
+        ((-0.01, -0.03, 0.01), "(95 % interval −3.0 to +1.0), which is undecided"),
+        ((-0.0001, -0.007, 0.005), "0.0 accuracy points from standard"),
     ],
 )
-def test_answer_within_the_margin_says_so(low, high, opening):
+def test_estimate_margin_and_sign_are_said_apart(end, words):
     study = make_small_study()
-    assert answering.answer(study, make_comparisons(study, low=low, high=high)).startswith(opening)
+    assert words in answer(study, make_endpoints(study, end=end))
 
 
-@pytest.mark.parametrize(
-    ("budget", "words"),
-    [
-        ("epochs", "standard training at equal epochs"),
-        ("updates", "standard training for half of the steps"),
-        ("flops", "standard training that stops at the same number of operations"),
-        ("seconds", "standard training at equal seconds, measured alone"),
-    ],
-)
-def test_answer_is_about_the_configured_budget_and_reason_about_the_others(budget, words):
-    study = make_small_study(primary_budget=budget)
-    table = make_comparisons(study)
-    assert f"below {words}" in answering.answer(study, table)
-    assert words not in answering.reason(study, table)
+def test_a_saturated_end_says_that_it_cannot_tell_and_why():
+    study = make_small_study()
+    sentence = answer(study, make_endpoints(study, end=(0.001, -0.004, 0.005), end_verdict="saturated"))
+    assert ": Cannot tell. " in sentence
+    assert sentence.endswith(", where the end does not notice that standard training lost half of its budget.")
 
 
-def test_without_its_control_the_budget_is_read_on_standard_training():
+def test_fewer_operations_and_ranges_over_none_are_said_in_words():
+    study = make_small_study()
+    assert "took 20 % fewer operations" in answer(study, make_endpoints(study, time=(0.8, 0.7, 0.9)))
+    assert "(95 % interval 10 to 30 % fewer;" in answer(study, make_endpoints(study, time=(0.8, 0.7, 0.9)))
+    assert "(95 % interval 30 % fewer to 40 % more;" in answer(study, make_endpoints(study, time=(1.0, 0.7, 1.4)))
+
+
+def test_without_its_control_the_end_is_that_of_standard_training_at_the_budget():
     study = make_small_study(strategies=["alternating"])
-    table = make_comparisons(study)
-    assert "below standard training at equal operations (95 %" in answering.answer(study, table)
+    assert "lower than standard training at equal operations (95 %" in answer(study, make_endpoints(study))
 
 
-def test_reason_names_every_other_budget_and_what_was_spent():
+def test_other_splits_are_named():
+    study = make_small_study(freeze_ratios=[0.3], primary_freeze_ratio=0.3)
+    assert "Freezing the lower 2 and the upper 4 layers in turn" in answer(study, make_endpoints(study))
+
+
+def test_log_loss_is_better_or_worse():
+    study = make_small_study(metric="log_loss")
+    assert "hundredths of a nat worse than" in answer(study, make_endpoints(study))
+
+
+def test_nothing_above_chance_has_no_word():
     study = make_small_study()
-    assert answering.reason(study, make_comparisons(study)) == (
-        "It ended 2.00 points below standard training at equal epochs (95 % interval 1.00 to 3.00 below: worse), "
-        "and 2.00 points below standard training for half of the steps "
-        "(95 % interval 1.00 to 3.00 below: worse). "
-        "Its whole training took 75 % of the operations of standard training (50 and 50 epochs)."
+    table = make_endpoints(study, verdict="not above chance")
+    assert answer(study, table) == (
+        "6-layer MLPs, 2 data sets, 3 seeds each: no verdict on alternating freezing. Standard training is not above "
+        "chance on any of the 2 data sets, no better than to always name the largest class, so there is nothing to "
+        "compare."
     )
-    # a control that matches another period is no reference of it
-    other = make_comparisons(study)
-    assert "half of the steps" not in answering.reason(study, other[other["reference"] != "standard_half_updates"])
-    only = make_small_study(strategies=["alternating"], epochs_standard=20)
-    assert answering.reason(only, make_comparisons(only)) == (
-        "It ended 2.00 points below standard training at equal epochs (95 % interval 1.00 to 3.00 below: worse). "
-        "Its whole training took 75 % of the operations of standard training (50 and 20 epochs)."
+    some = make_endpoints(study)
+    some.loc[some["dataset"] == "wine", "verdict"] = "not above chance"
+    assert "1 data set (without wine, where standard training is not above chance), 3 seeds each: No." in answer(
+        study, some
     )
 
 
-def test_generalisation_takes_the_data_set_as_the_unit_and_warns_where_nothing_could_be_significant():
+def test_what_has_no_pair_claims_nothing():
     study = make_small_study()
-    assert answering.generalisation(study, make_across(study)) == (
-        "On data sets like these, of which 9 are a small sample, the mean difference is −0.40 points "
-        "(95 % t interval −1.20 to 0.40; exact Wilcoxon p = 0.82): undecided."
-    ).replace("to 0.40", "to +0.40")
-    few = make_across(study, datasets=4, smallest_wilcoxon_p=0.125, can_be_significant=0)
-    assert "no result could be significant (the smallest p-value that they permit is 0.12)" in answering.generalisation(
-        study, few
-    )
-    family = make_small_study(family=["random_half"])
-    assert "p = 0.82, 0.9 after Holm's adjustment" in answering.generalisation(
-        family, make_across(family, adjusted_p=0.9)
-    )
-    assert answering.generalisation(study, make_across(study, datasets=1)) == ""
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "interval"),
-    [(-0.03, 0.01, "3.00 below to 1.00 above"), (-0.03, 0.0, "3.00 below to 0.00"), (0.0, 0.03, "0.00 to 3.00 above")],
-)
-def test_answer_is_undecided_where_the_interval_meets_zero(low, high, interval):
-    study = make_small_study()
-    sentence = answering.answer(study, make_comparisons(study, difference=-0.01, low=low, high=high))
-    assert sentence.startswith("Undecided: ")
-    assert f"(95 % interval {interval};" in sentence
-
-
-def test_answer_takes_rounding_of_the_logs_for_no_difference():
-    study = make_small_study()
-    sentence = answering.answer(study, make_comparisons(study, difference=-1e-10, low=-2e-10, high=-1e-11))
-    assert sentence.startswith("Alternating freezing made no difference of 1 accuracy point or more: ")
-    assert "ended 0.00 accuracy points from standard training that stops" in sentence
-    assert "(95 % interval 0.00 to 0.00;" in sentence
-
-
-def test_answer_never_shows_an_end_that_decides_as_zero():
-    study = make_small_study()
-    sentence = answering.answer(study, make_comparisons(study, difference=-0.002, low=-0.014, high=-0.00002))
-    assert sentence.startswith("Alternating freezing lost: ")
-    assert "(95 % interval 0.002 to 1.400 below;" in sentence
-
-
-def test_answer_without_interval_says_so():
-    study = make_small_study(seeds=1)
-    sentence = answering.answer(study, make_comparisons(study, low=np.nan, high=np.nan, pairs=2))
-    assert sentence.startswith("Undecided: ")
-    assert "(no interval: a data set has fewer than five pairs; 2 pairs: 2 data sets × 1 seed)" in sentence
-
-
-def test_answer_without_a_usable_pair_claims_nothing():
-    study = make_small_study()
-    table = make_comparisons(study, difference=np.nan, low=np.nan, high=np.nan, pairs=3, dropped=3)
-    sentence = answering.answer(study, table)
-    assert sentence.startswith("Undecided: ")
-    assert "cannot be compared" in sentence
-    assert "3 of 6 pairs" in sentence
+    nothing = make_endpoints(study, effect=np.nan, low=np.nan, high=np.nan, verdict="undecided")
+    sentence = answer(study, nothing)
+    assert ": Cannot tell. " in sentence
+    assert "cannot be told: a data set has no pair of runs that both ended" in sentence
     assert "nan" not in sentence
+    no_interval = make_endpoints(study, low=np.nan, high=np.nan, verdict="undecided")
+    assert answer(study, no_interval).count("no interval") == 2
 
 
-def test_dropped_pairs_are_counted_in_the_answer_and_in_the_sentence_after():
+def test_the_table_must_have_the_primary_rows():
     study = make_small_study()
-    table, runs = make_comparisons(study, pairs=4, dropped=2), make_runs(study)
-    runs.loc[(runs["strategy"] == "standard") & (runs["dataset"] == "iris") & (runs["seed"] < 2), "status"] = "diverged"
-    assert "4 of 6 pairs: 2 data sets × 3 seeds, 2 left out" in answering.answer(study, table)
-    # against its control, and against standard training itself
-    assert answering.left_out(runs, table) == (
-        "Left out (diverged runs: 2 of standard training, 0 of the other strategies): "
-        "2 pairs in 1 cell of this comparison, and 2 pairs in 1 cell of the others."
-    )
-    primary = table[table["family"] == "primary"]
-    assert answering.left_out(runs, primary).endswith(": 2 pairs in 1 cell of this comparison.")
-    both = pd.concat([table, table.assign(depth=8, family="secondary")])
-    assert "2 pairs in 1 cell of this comparison, and 4 pairs in 2 cells of the others." in answering.left_out(
-        runs, both
-    )
-    assert answering.left_out(make_runs(study), make_comparisons(study)) == ""
+    table = make_endpoints(study)
+    with pytest.raises(InputError, match="endpoints: 0 rows of depth 6, "):
+        answer(study, table[table["endpoint"] != "time"])
 
 
-@pytest.mark.parametrize(
-    ("ratio", "words"), [(0.3, "with the lower 2 and the upper 4 layers frozen in turn"), (0, "no layer ever frozen")]
-)
-def test_answer_names_the_groups(ratio, words):
-    study = make_small_study(freeze_ratios=[ratio], primary_freeze_ratio=ratio)
-    assert words in answering.answer(study, make_comparisons(study))
-
-
-def test_answer_without_the_primary_row_is_refused():
+def test_sensitive_counts_the_data_sets_that_notice_half():
     study = make_small_study()
-    table = make_comparisons(study)
-    with pytest.raises(InputError, match="depth 6"):
-        answering.answer(study, table[table["depth"] == 4])
-    with pytest.raises(InputError, match="0 rows 'all'"):
-        answering.answer(study, table[table["dataset"] != "all"])
-
-
-def by_chance(study, *names):
-    """Return a table of comparisons in which standard training is not above chance on some data sets."""
-    table = make_comparisons(study, difference=0.0, low=0.0, high=0.0)
-    table.loc[table["dataset"].isin(names) & (table["metric"] == "final_test_accuracy"), "verdict"] = "not above chance"
-    return table
-
-
-def test_where_standard_training_is_not_above_chance_the_first_sentence_says_so():
-    study = make_small_study()
-    table = by_chance(study, *study.datasets, "all")
-    assert answering.answer(study, table) == (
-        "No verdict on alternating freezing: standard training of depth-6 networks is not above chance on any of the 2 "
-        "data sets, no better than to always name the largest class, so there is nothing to compare."
+    table = make_endpoints(study)
+    assert below.sensitive(study, make_sensitivity(study), table) == (
+        "On 1 of 2 data sets the end notices by itself that standard training lost half of its budget; on each of the "
+        "others no difference says nothing."
     )
-    assert "not above chance" not in answering.reason(study, table)
-    assert "points" not in answering.reason(study, table)
+    assert below.sensitive(study, make_sensitivity(study, noticed=2), table).endswith("half of its budget.")
 
 
-def test_a_data_set_that_says_nothing_is_named_where_the_pairs_are_counted():
+def test_why_names_the_control_of_as_many_updates_and_its_costs():
     study = make_small_study()
-    assert answering.answer(study, by_chance(study, "wine")).endswith(
-        "1 data set × 3 seeds, without wine, where standard training is not above chance)."
+    assert below.why(study, make_comparisons(study)) == (
+        "Against standard training for half of the steps, which updates each layer as often, it ended −2.00 points "
+        "[−3.00, −1.00]: worse, for 25 % fewer operations and 25 % fewer seconds."
     )
+    only = make_small_study(strategies=["alternating"])
+    assert below.why(only, make_comparisons(only)) == ""
+
+
+def test_other_recipes_are_counted_and_the_worst_is_named():
+    study = make_small_study(variations=[{"width": 16}, {"width": 32}])
+    table = make_variations(study)
+    table.loc[1, ["end_verdict", "time_verdict", "cripples"]] = ["undecided", "lower", "yes"]
+    assert below.other_recipes(study, table) == (
+        "Of 2 other recipes, it ends lower under 1 and higher under none; it reaches the target later under 1 and "
+        "sooner "
+        "under 1. Its end is worst with width=32 (−2.00 points). Standard training itself ends worse, by more than the "
+        "margin, with width=16."
+    )
+    assert below.other_recipes(study, table[:1]) == ""
+
+
+def test_grid_and_carriers_tell_where():
+    study = make_small_study()
+    table = make_endpoints(study)
+    assert below.grid(study, table) == ""
+    other = table[table["dataset"] == "all"].assign(depth=8, family="secondary")
+    other.loc[other["endpoint"] == "end", "verdict"] = "saturated"
+    assert below.grid(study, pd.concat([table, other])) == (
+        "Over the 2 cells of depth and freeze ratio the end is lower in 1 and saturated in 1; the target is reached "
+        "later "
+        "in 2."
+    )
+    assert below.carriers(study, table) == (
+        "By the pairs of a single data set, the end is lower on iris and wine; the target is reached later on iris "
+        "and wine."
+    )
+
+
+def test_data_sets_like_these_are_the_unit_of_both_endpoints():
+    study = make_small_study()
+    sentence = below.generalisation(study, make_endpoints(study, end_below=2, time_above=2))
+    assert sentence == (
+        "For data sets like these (95 % t intervals of the mean): on the way to the target 10 to 30 % more operations, "
+        "later on 2 of 2 (sign test p = 0.5, Wilcoxon's 0.25, 0.5 by Holm): undecided; at the end −3.00 to −1.00 "
+        "points, "
+        "lower on 2 of 2 (sign test p = 0.5, Wilcoxon's 0.25, 0.5 by Holm): undecided."
+    )
+    assert below.generalisation(study, make_endpoints(study, datasets=1)) == ""
+
+
+def test_the_other_panel_stands_beside():
+    study = make_small_study(datasets=["iris", "wine", "digits"], primary_datasets=["iris", "wine"])
+    assert below.other_panel(study, make_endpoints(study)) == (
+        "On the 1 other data set (digits) it took 20 % more operations to the target (higher) and it ended −2.00 "
+        "points "
+        "[−3.00, −1.00] (worse)."
+    )
+    assert below.other_panel(make_small_study(), make_endpoints(make_small_study())) == ""
+
+
+def test_left_out_counts_pairs_and_whose_runs_diverged():
+    study = make_small_study()
+    runs = make_runs(study)
+    assert below.left_out(runs, make_comparisons(study), METRICS["accuracy"]) == ""
+    runs.loc[(runs["strategy"] == "standard") & (runs["dataset"] == "iris") & (runs["seed"] == 0), "status"] = (
+        "diverged"
+    )
+    sentence = below.left_out(runs, make_comparisons(study, dropped=1), METRICS["accuracy"])
+    assert sentence.startswith("Left out (diverged runs: 1 of standard training, 0 of the other strategies): ")
+    assert "1 pair in 1 cell of this comparison" in sentence
+
+
+def test_the_rule_on_the_way_says_how_much_later():
+    study = make_small_study()
+    finding = sooner.gets_there_sooner(study, {"endpoints": make_endpoints(study, time_above=2)})
+    assert finding.sentence == (
+        "No, later: to come 90 % of the way alternating-0.5 takes 20 % more operations than standard training (95 % "
+        "interval 10 to 30 % more; 0 pairs), and 32 % more seconds, measured alone. It is later on 2 and sooner on "
+        "0 of 2 "
+        "data sets."
+    )
+    nothing = make_endpoints(study, low=np.nan, high=np.nan, verdict="undecided")
+    assert sooner.gets_there_sooner(study, {"endpoints": nothing}) is None

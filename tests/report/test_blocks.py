@@ -2,16 +2,29 @@
 
 import inspect
 import itertools
+import math
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
-from altfreeze.report.blocks import across, budgets, cells, display, statistics, steps, targets, times, trust
+from altfreeze.report.blocks import across, budgets, cells, display, endpoints, statistics, steps, targets, times, trust
+from altfreeze.report.figures.endpoints import own_budgets_figure, sensitivity_figure
 from altfreeze.study.grid import FIRST_CALIBRATION_SEED
 from altfreeze.vocabulary import BUDGETS, CLOCKS, EQUAL_BUDGETS
-from builders import RESULTS_CONFIG, RESULTS_STUDY, compare_results, make_study, read_tables
+from builders import (
+    RESULTS_CONFIG,
+    RESULTS_STUDY,
+    compare_results,
+    make_small_study,
+    make_speedups,
+    make_study,
+    make_variations,
+    read_tables,
+)
+from scipy import stats as scipy_stats
 
-MODULES = (across, budgets, statistics, steps, targets, times, trust)
+MODULES = (across, budgets, endpoints, statistics, steps, targets, times, trust)
 SAID = {
     f"{module.__name__.rpartition('.')[2]}.{name}": function
     for module in MODULES
@@ -96,6 +109,22 @@ def test_a_budget_is_where_two_are_read():
 def test_verdicts_are_counted_in_one_order_and_none_is_a_word():
     assert cells.tally(["undecided", "better", "no pair", "better"]) == "2 better, 1 undecided, 1 no pair"
     assert cells.tally([]) == "none"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "low", "high", "words"),
+    [
+        ("equivalent", -0.006, -0.001, "worse, within the margin"),
+        ("equivalent", 0.001, 0.006, "better, within the margin"),
+        ("equivalent", -0.001, 0.006, "equivalent"),
+        ("worse", -0.03, -0.02, "worse"),
+        ("saturated", -0.006, -0.001, "saturated"),
+        ("undecided", math.nan, math.nan, "undecided"),
+    ],
+)
+def test_a_verdict_within_the_margin_says_on_which_side_of_zero_it_lies(verdict, low, high, words):
+    row = next(pd.DataFrame({"verdict": [verdict], "low": low, "high": high}).itertuples())
+    assert cells.verdict_in_words(row) == words
 
 
 # the page on budgets
@@ -417,3 +446,128 @@ def test_a_table_is_text_in_lines(capsys):
     display.show_table(pd.DataFrame())
     display.say("", "")
     assert capsys.readouterr().out == ""
+
+
+# the two endpoints
+
+
+def by_seed(runs, dataset, strategy):
+    """Return the final accuracies of a cell at depth 4, by seed."""
+    keys = {"dataset": dataset, "depth": 4, "strategy": strategy, "recipe": "primary"}
+    return runs[(runs[list(keys)] == list(keys.values())).all(axis=1)].set_index("seed")["final_test_accuracy"]
+
+
+def test_gains_of_the_last_half_and_effects_are_those_of_the_runs(tables_of):
+    tables = tables_of("whole")
+    effects = endpoints.effects_and_gains(RESULTS_STUDY, tables["endpoints"], tables["sensitivity"])
+    assert effects["dataset"].tolist() == RESULTS_STUDY.datasets
+    for row in effects.itertuples():
+        standard, half, matched, strategy = (
+            by_seed(tables["runs"], row.dataset, label)
+            for label in ("standard", "standard_half_updates", "standard_matched_flops-0.5", "alternating-0.5")
+        )
+        assert row.gain == pytest.approx((standard - half).mean(), abs=1e-9)
+        assert row.effect == pytest.approx((strategy - matched).mean(), abs=1e-9)
+        assert row.gain_low <= row.gain <= row.gain_high
+
+
+def test_sensitive_data_sets_are_counted_and_stand_in_the_table(tables_of):
+    tables = {name: tables_of("whole")[name].copy() for name in ("endpoints", "sensitivity")}
+    sensitivity = tables["sensitivity"]
+    chosen = (sensitivity["dataset"] == "iris") & (sensitivity["lost"] == 0.5) & (sensitivity["endpoint"] == "end")
+    sensitivity["sensitive"] = "no"
+    sensitivity.loc[chosen, "sensitive"] = "yes"
+    text = endpoints.what_could_be_noticed(RESULTS_STUDY, sensitivity)
+    assert text.startswith(
+        "That half of standard training was lost is noticed on 1 of 2 data sets at the end and on 0 of "
+    )
+    table = endpoints.sensitivity_table(RESULTS_STUDY, **tables).set_index("Data set")
+    assert table["End sensitive"].to_dict() == {"iris": "yes", "wine": "no", "mean of all": "no"}
+    figure = sensitivity_figure(endpoints.effects_and_gains(RESULTS_STUDY, **tables), 0.01)
+    (filled,), (hollow,) = (
+        line.get_xdata() for line in figure.axes[0].lines if line.get_marker() == "o" and len(line.get_xdata())
+    )
+    gains = -100 * sensitivity[(sensitivity["lost"] == 0.5) & (sensitivity["endpoint"] == "end")]["effect"]
+    assert [filled, hollow] == pytest.approx(gains.tolist()[:2])
+
+
+def test_a_budget_of_its_own_is_a_variation_of_the_epochs_alone():
+    study = make_small_study(variations=[{"epochs": 5}, {"width": 16}, {"epochs": 99, "width": 16}, {"epochs": 200}])
+    rows = [
+        {"dataset": name, "recipe": recipe, "strategy": label, "status": "ok", "depth": 6, "flops": flops}
+        for name, each in (("iris", 10.0), ("wine", 1000.0))
+        for recipe, epochs in (("primary", 50), ("epochs=5", 5), ("epochs=200", 200), ("width=16", 7))
+        for label, flops in (("standard", each * epochs), ("alternating-0.5", 1.0))
+    ]
+    variations, runs = make_variations(study), pd.DataFrame(rows)
+    found = endpoints.own_budgets(study, variations, runs)
+    assert found["recipe"].tolist() == ["epochs=5", "primary", "epochs=200"]
+    assert found["epochs"].tolist() == [5, 50, 200]
+    # the geometric mean of 10 and 1000 is 100
+    assert found["operations"].tolist() == pytest.approx([500, 5000, 20000])
+    assert endpoints.over_budgets(study, variations, runs) == (
+        "From 5 epochs to 200 epochs, each training run to an end of its own, the effect at the end goes from −1.00 "
+        "[−1.50, −0.50] (worse) to −4.00 [−4.50, −3.50] (worse) and the time to the target goes from ×1.10 "
+        "[1.05, 1.15] (higher) to ×1.40 [1.35, 1.45] (higher)."
+    )
+    end, time = own_budgets_figure(found, 0.01, 0.05).axes
+    assert end.lines[0].get_xdata() == pytest.approx(found["operations"])
+    assert end.lines[0].get_ydata() == pytest.approx([-1, 0, -4])
+    assert time.lines[0].get_ydata() == pytest.approx([1.1, 1, 1.4])
+    without = make_small_study(variations=[{"width": 16}])
+    assert endpoints.own_budgets(without, make_variations(without), runs).empty
+
+
+def test_seconds_are_known_as_well_as_the_rounds_of_timing_tell():
+    study = make_small_study()
+    known = make_speedups(study, low=1.2 / 1.02, high=1.2 * 1.04)
+    known.loc[known["dataset"] == "wine", "high"] = 1.2 * 1.08
+    text = endpoints.how_well_seconds_are_known(study, known)
+    assert "known to within 6 % on the median data set and 8 % on wine;" in text
+    known.loc[known["dataset"] == "wine", "high"] = 1.2 * 1.3
+    text = endpoints.how_well_seconds_are_known(study, known)
+    assert text.endswith("On wine it is known no better than to 20 %: there seconds cannot be told.")
+    assert endpoints.how_well_seconds_are_known(study, known.iloc[:0]) == ""
+
+
+def test_a_sign_is_clear_up_to_the_correlation_at_which_zero_is_an_end_of_the_interval():
+    differences = np.random.default_rng(0).normal(0.02, 0.01, size=8)
+    mean, sd, count = differences.mean(), differences.std(ddof=1), len(differences)
+    half = scipy_stats.t.ppf(0.975, count - 1) * sd * math.sqrt(1 / count + 1 / 3)
+    row = {"dataset": "iris", "pairs": count, "difference": mean, "family": "primary"}
+    row |= {"nadeau_bengio_low": mean - half, "nadeau_bengio_high": mean + half}
+    table = pd.DataFrame([row, row | {"dataset": "wine", "difference": 0.001}, row | {"dataset": "all"}])
+    iris, wine, mean_of_all = map(statistics._sign_holds_up_to, table.itertuples())
+    error = scipy_stats.t.ppf(0.975, count - 1) * sd * math.sqrt(1 / count + iris / (1 - iris))
+    assert error == pytest.approx(mean)
+    assert wine == 0
+    assert math.isnan(mean_of_all)
+    text = statistics.which_question(table)
+    assert text.endswith(f"above 0 on 1 and above 0.25 on {int(iris > 0.25)} of 2 data sets.")
+    assert statistics.which_question(table.assign(nadeau_bengio_low=math.nan)) == ""
+
+
+def test_headlines_are_the_comparisons_that_each_choice_would_have_named(tables_of):
+    comparisons = tables_of("whole")["comparisons"].copy()
+    matched = {"depth": 4, "reference": "standard_matched_flops-0.5", "budget": "own"}
+    comparisons.loc[row_of(comparisons, **matched).name, ["verdict", "difference", "low", "high"]] = (
+        "better",
+        0.03,
+        0.02,
+        0.04,
+    )
+    table = endpoints.headlines_table(RESULTS_STUDY, comparisons).set_index("If primary were")
+    assert table.index.tolist() == ["Depth 4, alternating-0.5"]
+    assert table.loc["Depth 4, alternating-0.5", "At equal operations"] == "+3.00 better *\n[+2.00, +4.00]"
+    assert table.map(lambda text: text.count("*")).sum(axis=None) == 1
+    others = [
+        row_of(comparisons, depth=4, **read).verdict
+        for read in (
+            {"reference": "standard", "budget": "epochs"},
+            {"reference": "standard_half_updates", "budget": "own"},
+            {"reference": "standard", "budget": "seconds"},
+        )
+    ]
+    text = endpoints.headlines(RESULTS_STUDY, comparisons)
+    assert text.startswith("The grid has 4 choices of a primary depth, freeze ratio and budget,")
+    assert text.endswith(f"would be: {cells.tally(['better', *others])}.")

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from altfreeze import statistics
 from altfreeze.report import discussion
-from builders import make_comparisons, make_pairs, make_small_study, make_speedups, make_trends
+from builders import make_comparisons, make_endpoints, make_pairs, make_small_study, make_speedups, make_trends
 
 STUDY = make_small_study(seeds=10)
 STRATEGY, REFERENCE, BUDGET = STUDY.primary
@@ -25,6 +25,7 @@ def make_all(study=STUDY):
         "pairs": make_pairs(study, comparisons),
         "trends": make_trends(study),
         "speedups": make_speedups(study),
+        "endpoints": make_endpoints(study),
     }
 
 
@@ -415,7 +416,7 @@ def test_every_rule_is_asked_in_order_and_says_what_it_reads():
     found = discussion.discuss(STUDY, make_all())
     assert [rule for rule, _ in found] == list(discussion.RULES.values())
     assert all(finding is not None for _, finding in found)
-    assert {rule.table for rule, _ in found} == {"comparisons", "trends", "speedups"}
+    assert {rule.table for rule, _ in found} == {"comparisons", "trends", "speedups", "endpoints"}
     assert all(rule.question.endswith("?") for rule, _ in found)
     assert all(len(finding.rows) for _, finding in found)
 

@@ -31,6 +31,7 @@ from builders import (
     make_times,
     make_unchecked_study,
 )
+from scipy import stats
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
@@ -108,6 +109,29 @@ def test_a_large_study_keeps_the_cells_of_the_primary_comparison_first():
     assert {(dataset, label) for dataset, depths in data["cells"].items() for label in depths["6"]} == set(first)
     assert data["counts"] == {"held": len(first), "all": whole["counts"]["all"]}
     assert explorer.explorer_data(study, read, space=0)["cells"] == {}
+
+
+def test_of_comparisons_on_single_data_sets_those_survive_that_the_classical_steps_keep():
+    generator, rows, pairs = np.random.default_rng(3), [], []
+    for number in range(40):
+        key = {"dataset": f"set{number}", "depth": 6, "strategy": "alternating-0.5", "recipe": "primary"}
+        key |= {"reference": "standard", "budget": "own", "metric": "final_test_accuracy"}
+        drawn = generator.normal(0.02 * (number % 4 == 0), 0.01, size=8)
+        rows.append(key | {"verdict": "better" if drawn.mean() > 0 else "worse"})
+        pairs += [key | {"difference": difference} for difference in drawn]
+    # neither a mean over data sets nor a cost nor pairs that are all the same is among those that are tested
+    rows += [rows[0] | {"dataset": "all"}, rows[0] | {"metric": "flops_ratio"}, rows[0] | {"dataset": "same"}]
+    pairs += [rows[-1] | {"difference": 0.5}] * 8
+    found = explorer.survivors(pd.DataFrame(rows), pd.DataFrame(pairs))
+    differences = pd.DataFrame(pairs[:320]).groupby("dataset", sort=False)["difference"]
+    p_values = [stats.ttest_1samp(drawn, 0).pvalue for _, drawn in differences]
+    order = np.argsort(p_values)
+    kept = np.flatnonzero(np.sort(p_values) <= 0.05 * np.arange(1, 41) / 40).max()
+    assert found == sorted(order[: kept + 1])
+    assert 5 < len(found) < sum(p < 0.05 for p in p_values)
+    equivalent = pd.DataFrame(rows).assign(verdict="equivalent")
+    assert explorer.survivors(equivalent, pd.DataFrame(pairs)) == []
+    assert explorer.survivors(pd.DataFrame(rows), pd.DataFrame(pairs).iloc[:0]) == []
 
 
 @pytest.mark.parametrize("text", ["</script>", "<!-- <script>", "a\u2028b", 'é "', "&lt;"])
@@ -257,6 +281,22 @@ def test_a_cell_that_the_file_has_no_room_for_opens_with_its_table(browser, tmp_
     assert "Learning curves" not in shown
     assert browser.find_elements(By.CSS_SELECTOR, ".chart svg") == []
     assert browser.get_log("browser") == []
+
+
+def test_the_matrix_frames_what_survives_and_says_on_which_side_an_equivalence_lies(browser, page, tmp_path):
+    emulate(browser)
+    open_report(browser, page)
+    single, mean = (cell_button(browser, (name, *CELL[1:])) for name in ("iris", "all"))
+    assert single.get_attribute("aria-label").endswith(": worse, among all comparisons, too")
+    assert "survives" in single.get_attribute("class").split()
+    assert mean.get_attribute("aria-label").endswith(": worse")
+    assert "survives" not in mean.get_attribute("class").split()
+    study = make_small_study()
+    make_tables(tmp_path / "tables", study, difference=-0.002, low=-0.003, high=-0.001)
+    report.write_report(study, tmp_path / "tables", [], tmp_path / "report.html")
+    open_report(browser, tmp_path / "report.html")
+    assert cell_button(browser).get_attribute("aria-label").endswith(": worse, within the margin")
+    assert "survives" not in cell_button(browser).get_attribute("class").split()
 
 
 def test_the_matrix_has_a_row_for_each_data_set_and_letters_for_verdicts(browser, page):
@@ -611,7 +651,8 @@ def test_the_report_of_a_study_of_the_default_size_is_five_megabytes_at_most(tmp
 
     # logs hold nine digits, what is computed from them more
     comparisons = pd.concat([make_comparisons(make_default_study(primary_depth=depth)) for depth in study.depths])
-    comparisons = noisy(comparisons, EFFECTS, 15)
+    key = ["dataset", "depth", "strategy", "reference", "budget", "metric"]
+    comparisons = noisy(comparisons.drop_duplicates(key), EFFECTS, 15)
     epochs = noisy(
         make_epochs(study, comparisons, 50),
         ["train_loss", "validation_accuracy", "test_accuracy", "reference_seconds"],

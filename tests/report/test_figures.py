@@ -6,9 +6,9 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from altfreeze.report.figures import curves, differences, style
+from altfreeze.report.figures import curves, differences, endpoints, style
 from altfreeze.report.selection import paired_differences
-from builders import ROOT, make_comparisons, make_epochs, make_runs, make_small_study
+from builders import ROOT, make_comparisons, make_epochs, make_runs, make_small_study, make_variations
 
 
 def test_figures_are_the_same_text_again():
@@ -61,6 +61,35 @@ def test_learning_curves_draw_few_seeds_and_epochs_but_average_all():
     few = curves.learning_curves(epochs[(epochs["seed"] < 2) & (epochs["epoch"] < 9)], "iris")
     assert few.legends[0].get_title().get_text().endswith("Thin: seeds.")
     assert np.isfinite(few.axes[0].lines[0].get_xdata()).sum() == 2 * 8
+
+
+def test_recipes_are_sorted_by_the_end_above_what_each_changes():
+    sgd = {"optimizer": "sgd", "learning_rate": 0.03}
+    study = make_small_study(variations=[{"width": 16}, sgd, {"width": 32}])
+    table = make_variations(study)
+    table.loc[2, "cripples"] = "yes"
+    table.loc[3, ["time_effect", "time_low", "time_high"]] = np.nan
+    figure = endpoints.recipes_figure(study, table)
+    end, time, matrix = figure.axes
+    names = ["width=32", "optimizer=sgd+learning_rate=0.03", "width=16", "primary"]
+    drawn, times = ([line for line in axes.lines if line.get_marker() != "None"] for axes in (end, time))
+    assert [line.get_ydata()[0] for line in drawn] == pytest.approx([100 * -0.01 * number for number in (3, 2, 1, 0)])
+    assert [line.get_marker() for line in drawn] == ["o", "s", "o", "D"]
+    assert [line.get_ydata()[0] for line in times[1:]] == pytest.approx([1.2, 1.1, 1])
+    # a dot for each change, and for nothing else
+    rows = [label.get_text() for label in matrix.get_yticklabels()]
+    assert rows == ["width 16", "width 32", "optimizer sgd", "learning rate 0.03"]
+    dots = {(rows[line.get_ydata()[0]], names[x]) for line in matrix.lines[::2] for x in line.get_xdata()}
+    assert dots == {
+        ("width 16", "width=16"),
+        ("width 32", "width=32"),
+        ("optimizer sgd", names[1]),
+        ("learning rate 0.03", names[1]),
+    }
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["the primary recipe", "a variation", "a variation that cripples standard training"]
+    again = endpoints.recipes_figure(study, table)
+    assert style.figure_svg(figure, "A") == style.figure_svg(again, "A")
 
 
 def test_paired_differences_leave_out_runs_that_diverged():

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from altfreeze.report import discussion, failures
 from altfreeze.report import page as report
-from altfreeze.report.answer import answer
+from altfreeze.report.answer.first import answer
 from altfreeze.study.reading import study_of
 from altfreeze.tables import schema as tables
 from builders import (
@@ -18,7 +18,7 @@ from builders import (
     References,
     assert_loads_nothing,
     make_calibration,
-    make_comparisons,
+    make_endpoints,
     make_runs,
     make_small_study,
     make_tables,
@@ -62,6 +62,14 @@ def results(tmp_path_factory):
     return folder
 
 
+def test_a_report_draws_its_recipes_where_something_varies(results, tmp_path):
+    assert 'id="recipes"' not in (results / "report.html").read_text(encoding="utf-8")
+    varied = write(tmp_path, make_small_study(variations=[{"width": 16}]))
+    first_screen = varied.partition('id="answer"')[2].partition('id="explore"')[0]
+    assert first_screen.count("<svg") == 2
+    assert "width 16" in first_screen.partition('id="recipes"')[2]
+
+
 def test_report_loads_nothing(results):
     assert_loads_nothing(results / "report.html", scripts=REPORT_SCRIPTS)
 
@@ -69,7 +77,7 @@ def test_report_loads_nothing(results):
 def test_report_states_answer_figure_and_what_was_run(results):
     text = (results / "report.html").read_text(encoding="utf-8")
     study = make_small_study()
-    assert answer(study, make_comparisons(study)) in text
+    assert answer(study, make_endpoints(study)) in text
     assert "<svg" in text
     assert 'href="notebooks/budgets.html">A fair fight</a>' in text
     assert "0123456789" * 4 + " with changes" in text
@@ -95,7 +103,7 @@ def test_report_discusses_every_rule_and_shows_the_rows_it_read(results):
     text = (results / "report.html").read_text(encoding="utf-8")
     said = html.unescape(text_of(text, "discussion"))
     study = make_small_study()
-    names = ("comparisons", "pairs", "trends", "speedups")
+    names = ("comparisons", "pairs", "trends", "speedups", "endpoints")
     read = {name: tables.read_table(results / "tables" / f"{name}.csv", name) for name in names}
     found = discussion.discuss(study, read)
     assert any(finding is None for _, finding in found)
@@ -201,7 +209,7 @@ def test_report_in_a_browser(browser, results, width):
     open_page(browser, results / "report.html")
     answer = browser.find_element(By.ID, "answer")
     assert answer.is_displayed()
-    assert answer.text.startswith("Alternating freezing lost: ")
+    assert answer.text.startswith("6-layer MLPs, 2 data sets, 3 seeds each: No. ")
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     browser.find_element(By.LINK_TEXT, "A fair fight").click()
     assert browser.title == "A fair fight"

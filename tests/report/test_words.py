@@ -91,7 +91,7 @@ def test_distances_and_sides_agree_to_the_digits_of_the_logs():
     ("margin", "text"), [(0.01, "1 accuracy point"), (0.005, "0.5 accuracy points"), (0.02, "2 accuracy points")]
 )
 def test_a_margin_has_its_plural(margin, text):
-    assert words.margin_in_words(margin) == text
+    assert words.margin_in_words(margin, vocabulary.METRICS["accuracy"]) == text
 
 
 def test_a_share_is_a_percentage_or_nothing():

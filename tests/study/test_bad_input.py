@@ -743,7 +743,7 @@ DATA = {
     "infinite": ("csv", csv(a=INFINITE), "1 infinite value"),
     "beyond every variance": ("csv", csv(a=[1.0] * 19 + [1e200]), "1e+200"),
     "beyond the largest float": ("csv", csv(a=["1"] * 19 + ["9" * 400]), "1"),
-    "no value in a column": ("csv", csv(a=[None] * 20), "has no values"),
+    "no value in any column": ("csv", csv(a=[None] * 20, b=[None] * 20), "no feature columns"),
     "constant": ("csv", csv(a=[1] * 20, b=[2] * 20), "constant"),
     "a short row": ("csv", csv() + b"1,2\n", "line 22 has 2 fields"),
     "a long row": ("csv", csv() + b"1,2,u,4\n", "line 22 has 4 fields"),

@@ -538,7 +538,21 @@ def test_momentum_is_timed_where_the_optimizer_reads_it():
             {"freeze_ratios": [0.1, 0.5], "depths": [4], "primary_depth": 4},
             ["freeze_ratios[0]: 0.1 leaves 0 of 4 layers in the bottom group"],
         ),
-        ({"freeze_ratios": [0, 0.5], "primary_freeze_ratio": 0}, ["primary_freeze_ratio: 0.0 is standard training"]),
+        (
+            {"freeze_ratios": [0, 0.5, 1]},
+            [
+                f"freeze_ratios[{place}]: {ratio:.1f} is standard training, which is"
+                for place, ratio in ((0, 0), (2, 1))
+            ],
+        ),
+        (
+            {"freeze_ratios": [0, 0.5], "primary_freeze_ratio": 0},
+            ["freeze_ratios[0]: 0.0 is standard", "primary_freeze_ratio: 0.0 is standard training"],
+        ),
+        (
+            {"strategies": ["alternating", {"name": "frozen_top", "freeze_ratio": 0}]},
+            ["strategies[1].freeze_ratio: 0.0 is standard"],
+        ),
         (
             {"strategies": ["alternating", {"name": "frozen_top", "freeze_ratio": 0.99}]},
             ["strategies[1].freeze_ratio: 0.99 leaves 4 of 4"],
@@ -566,7 +580,6 @@ def test_a_schedule_that_does_not_do_what_its_name_says_is_refused_in_a_line_eac
     "keys",
     [
         {},
-        {"freeze_ratios": [0, 0.5, 1]},
         {"freeze_period": 19},
         # how many steps a training has depends on the data
         {"freeze_unit": "step", "freeze_period": 1000},
@@ -575,6 +588,13 @@ def test_a_schedule_that_does_not_do_what_its_name_says_is_refused_in_a_line_eac
 )
 def test_a_schedule_that_does_is_not(keys):
     check_schedules(complete(keys))
+
+
+def test_a_whole_number_that_stands_for_a_float_is_found_in_its_file(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("freeze_ratios: [0.5, 1]\n")
+    with pytest.raises(InputError, match=rf"^{mine}: freeze_ratios\[1\]: 1.0 is standard"):
+        check_schedules(load(mine), [mine])
 
 
 @pytest.mark.parametrize("study", [[], ["smoke"], ["full"], ["bundled"]])
@@ -598,4 +618,4 @@ def test_entries_of_their_own_ratio_that_split_as_another_are_one_line():
     assert len(said({"name": "alternating", "label": "mine", "freeze_ratio": 0.5})) == 1
     assert said({"name": "alternating", "label": "mine", "freeze_ratio": 0.5, "period": 2}) == ()
     assert said({"name": "alternating", "label": "mine", "freeze_ratio": 0.75}) == ()
-    assert said({"name": "alternating", "label": "mine", "freeze_ratio": 0}) == ()
+    assert len(said({"name": "alternating", "label": "mine", "freeze_ratio": 0})) == 1

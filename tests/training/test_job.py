@@ -32,6 +32,32 @@ def test_a_job_writes_a_log_and_a_manifest_that_agree(wine, stored_wine, tmp_pat
     assert sorted(path.name for path in log.parent.iterdir()) == ["log.csv", "log.json"]
 
 
+@pytest.mark.parametrize(
+    ("entry", "depth", "told"),
+    [
+        ({"name": "alternating", "unit": "step"}, 4, "a period of 16 steps is as long as the training of 16"),
+        ({"name": "random_half", "unit": "step"}, 4, "a period of 16 steps is as long as the training of 16"),
+        ({"name": "chain_thaw"}, 16, "17 stages need as many steps, and the training has 16"),
+    ],
+)
+def test_a_schedule_that_the_training_ends_before_is_one_line(entry, depth, told, stored_wine, tmp_path):
+    def run(entry, depth):
+        study = make_wine_study(
+            strategies=["alternating", {"label": "mine", **entry}], depths=[depth], primary_depth=depth
+        )
+        label = next(label for label in study.strategies if label.startswith("mine"))
+        cell = make_cell(label, study)
+        job.run(stored_wine, cell, [0], "cpu", 1, tmp_path / "a.csv", tmp_path / "a.json")
+
+    longest = {"period": 16} if "unit" in entry else {}
+    with pytest.raises(InputError) as error:
+        run(entry | longest, depth)
+    assert told in str(error.value) and str(error.value).count("\n") == 0
+    assert not list(tmp_path.glob("a.*"))
+    run(entry | {key: value - 1 for key, value in longest.items()}, depth - (not longest))
+    assert (tmp_path / "a.json").is_file()
+
+
 def test_cuda_that_is_not_there_is_one_line(stored_wine, tmp_path):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")

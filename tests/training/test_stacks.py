@@ -14,6 +14,7 @@ from altfreeze.training import job
 from altfreeze.training.network import StackedMLP
 from altfreeze.training.stacks import split, train_seeds
 from altfreeze.training.trainer import train_pack
+from altfreeze.vocabulary import METRICS
 from builders import cell_options, make_wine_study
 
 ERRORS = [
@@ -122,7 +123,9 @@ def test_the_manifest_says_how_the_seeds_were_stacked(stored_wine, room_for, tmp
 def test_a_tuning_is_that_of_one_stack(stored_wine, room_for, tmp_path):
     found = []
     for name in ("whole", "split"):
-        job.run_tuning(stored_wine, make_cell(), [0.01, 0.1], range(4), "cpu", 1, tmp_path / name)
+        job.run_tuning(
+            stored_wine, make_cell(), [0.01, 0.1], range(4), "cpu", 1, tmp_path / name, None, METRICS["accuracy"]
+        )
         found.append(json.loads((tmp_path / name).read_text()))
         room_for(2)
     assert found[0]["learning_rate"] == found[1]["learning_rate"]

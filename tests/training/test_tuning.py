@@ -8,6 +8,7 @@ from altfreeze.cli import main
 from altfreeze.support.errors import InputError
 from altfreeze.training import tuning
 from altfreeze.training.trainer import train_pack
+from altfreeze.vocabulary import METRICS
 from builders import cell_options, make_study
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,13 +42,13 @@ def trial(rate, accuracy, loss):
     ],
 )
 def test_accuracy_decides_then_loss_then_the_lower_rate(found, rate):
-    assert tuning.choose(found) == rate
+    assert tuning.choose(found, METRICS["accuracy"]) == rate
 
 
 @given(trials, st.randoms())
 def test_the_order_of_the_trials_does_not_matter(found, random):
     shuffled = random.sample(found, len(found))
-    assert tuning.choose(shuffled) == tuning.choose(found)
+    assert tuning.choose(shuffled, METRICS["accuracy"]) == tuning.choose(found, METRICS["accuracy"])
 
 
 @pytest.fixture

@@ -147,7 +147,25 @@ def test_a_storage_gets_the_same_tables_and_nothing_else_is_written_but_what_cal
     # the lock, and the study as jobs read it
     assert {path.name for path in (folder / "results/tiny").rglob("*") if path.is_file()} == {".lock", "study.json"}
     assert {path.name for path in folder.iterdir()} == {".snakemake", "config", "results", "trees.csv", "workflow"}
-    assert "Nothing to be done" in call(folder, *given, "--dry-run").stdout
+    again = call(folder, *given).stdout
+    answer = (stored / "answer.txt").read_text(encoding="utf-8").strip()
+    assert "Nothing to be done" in again
+    assert again.endswith(f"{answer}\n\nThe report, in the storage: {stored}/report.html\n"), again
+    # as its job's process is started on a machine that has neither the caller's folder nor its study.json
+    elsewhere = deploy(tmp_path / "elsewhere", f'"{clone}/workflow/Snakefile"', datasets=["iris"])
+    job = [
+        "--mode",
+        "remote",
+        "--no-hooks",
+        "--nolock",
+        "--target-jobs",
+        "data:dataset=iris",
+        "--allowed-rules",
+        "data",
+    ]
+    done = call(elsewhere, *given, *job)
+    assert done.returncode == 0, done.stdout
+    assert (stored / "data/iris.npz").is_file()
 
 
 class Links(HTMLParser):

@@ -58,7 +58,7 @@ def repository_file(path):
 configfile: "config/config.yaml" if Path("config", "config.yaml").exists() else repository_path("config/config.yaml")
 
 
-from snakemake.settings.types import DeploymentMethod
+from snakemake.settings.types import DeploymentMethod, SharedFSUsage
 from surroundings import BeforeJobs, refuse_missing_packages, shell_prefix
 
 # jobs run the package of this workflow, installed or not, with what runs Snakemake or else an environment of their own
@@ -90,7 +90,7 @@ except InputError as error:
 
 # one line of progress for the person who called; a job's process and a dry run print as Snakemake does
 if workflow.is_main_process and not workflow.output_settings.dryrun:
-    from closing import clock_advice, last_lines
+    from closing import clock_advice, last_lines, wrapped
     from progress import Progress
 
     BeforeJobs(workflow.logger_manager.logger, lambda: (ask_slurm(), write_study()))
@@ -115,6 +115,9 @@ def as_json(value):
 # where jobs read the study; written when they start, and what each depends on stands in its params. Were it the
 # ancient output of another, a new one would hide from Snakemake 9.27 all that has changed for its readers
 STUDY_FILE = f"{config['results']}/study.json"
+if workflow.remote_exec and SharedFSUsage.INPUT_OUTPUT not in workflow.storage_settings.shared_fs_usage:
+    # on a machine that does not have the main process's
+    write_json(STUDY_FILE, config)
 # how often a job keeps its state changes no result, so that is left out
 STUDY = as_json({key: value for key, value in config.items() if key != "checkpoint_seconds"})
 
@@ -249,8 +252,22 @@ def failed(logs):
 
 def ending():
     """Return the last lines of a call, each with its end."""
-    lines = last_lines(config, [pack.stem for pack in PACKS])
+    lines = stored_lines() if IN_STORAGE else last_lines(config, [pack.stem for pack in PACKS])
     return f"{lines}\n" if lines else ""
+
+
+def stored_lines():
+    """Return the answer and where the report is, if the storage has that of the study as it is configured."""
+    dag = workflow.dag
+    there = [job for job in dag.jobs if job.rule.name == rules.report.rule.name]
+    if workflow.touch or not there or (dag.needrun(there[0]) and not dag.finished(there[0])):
+        return ""
+    made = there[0].output
+    if not workflow.async_run(made.answer.exists_in_storage()):
+        return ""
+    workflow.async_run(made.answer.retrieve_from_storage())
+    text = Path(made.answer).read_text(encoding="utf-8").strip()
+    return f"{wrapped(text)}\n\nThe report, in the storage: {made.report.storage_object.print_query}"
 
 
 def page_notebook(wildcards):

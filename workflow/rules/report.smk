@@ -11,7 +11,7 @@ PAGES = {
         "study": STUDY,
         "tables": [
             *("comparisons.csv", "reached.csv", "runs.csv", "speedups.csv", "targets.csv", "times_to_target.csv"),
-            *("tuning.csv", "study.json", "comparisons.json"),
+            *("tuning.csv", "variations.csv", "study.json", "comparisons.json"),
         ],
     },
     "statistics": {
@@ -20,6 +20,7 @@ PAGES = {
         "tables": [
             *("across_datasets.csv", "comparisons.csv", "matrix.csv", "profiles.csv", "seeds_needed.csv"),
             *("self_comparison.csv", "times.csv", "trends.csv", "variance.csv", "study.json", "comparisons.json"),
+            *("endpoints.csv", "sensitivity.csv"),
         ],
     },
     **{

@@ -91,6 +91,7 @@ rule compare:
         targets="<results>/tables/targets.csv",
         times="<results>/tables/times_to_target.csv",
         reached="<results>/tables/reached.csv",
+        speedups="<results>/tables/speedups.csv",
         study="<results>/tables/study.json",
         schema=repository_file("workflow/schemas/tables.schema.yaml"),
     output:

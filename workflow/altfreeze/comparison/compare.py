@@ -1,6 +1,6 @@
 """Compare the strategies of a study: which with which, on each data set, on all together, and over data sets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from altfreeze.comparison import endpoints, secondary
 from altfreeze.comparison.readings import CellRuns, Reading, read_cells, read_pair
+from altfreeze.comparison.seconds import carried, error_of_pair
 from altfreeze.data.split import TEST_SHARE, VALIDATION_SHARE
 from altfreeze.statistics import (
     PairedComparison,
@@ -22,6 +23,7 @@ from altfreeze.statistics import (
     two_one_sided_tests,
     verdict,
 )
+from altfreeze.statistics.paired import FEWEST_PAIRS
 from altfreeze.study.grid import Study, share_parameters
 from altfreeze.study.recipes import PRIMARY_RECIPE
 from altfreeze.study.sources import fixes_test_part
@@ -75,8 +77,7 @@ def comparisons_of(study: Study, recipe: str = PRIMARY_RECIPE) -> list[tuple[str
     own = [("own", metric) for metric in (*ends, *(name for name, measure in MEASURES.items() if measure.is_ratio))]
     every = own + [(budget, study.metric.final) for budget in EQUAL_BUDGETS]
     if recipe != PRIMARY_RECIPE:
-        unmeasured = (("own", "seconds_ratio"), ("seconds", study.metric.final))
-        measured = [reading for reading in every if reading not in unmeasured]
+        measured = [each for each in every if each not in (("own", "seconds_ratio"), ("seconds", study.metric.final))]
         strategy = study.primary_strategy
         return [(strategy, label, measured) for label in study.labels_of(recipe) if label != strategy]
     comparisons = []
@@ -114,9 +115,9 @@ def compare(study: Study, tables: Path | str, threads: int = 1) -> None:
         With one line, if a table is missing, was changed or lacks a run of the study.
     """
     tables = Path(tables)
-    runs, times, reached, calibration, targets = (
+    runs, times, reached, calibration, targets, speedups = (
         read_table(tables / f"{name}.csv", name)
-        for name in ("runs", "times_to_target", "reached", "calibration", "targets")
+        for name in ("runs", "times_to_target", "reached", "calibration", "targets", "speedups")
     )
     cells = read_cells(study, tables, runs)
     trained = {key: int((cell.runs["status"] != "missing").sum()) for key, cell in cells.items()}
@@ -125,7 +126,7 @@ def compare(study: Study, tables: Path | str, threads: int = 1) -> None:
     _check_levels(study, tables / "targets.csv", targets, dict.fromkeys(study.settings, 1), SETTING)
 
     by_chance = _by_chance(study, targets)
-    spent = endpoints.spent_at_target(study, runs, times)
+    spent = endpoints.spent_at_target(study, runs, times, speedups)
     sensitivities = endpoints.sensitivity(study, cells, spent, by_chance)
     sensitive = endpoints.sensitive_places(sensitivities, "end")
     answered = endpoints.endpoints(study, cells, spent, by_chance, sensitivities)
@@ -135,7 +136,7 @@ def compare(study: Study, tables: Path | str, threads: int = 1) -> None:
     primary_differences: dict[int, list[np.ndarray]] = {}
     with atomic_output(tables / "pairs.csv", "wb") as pairs:
         pairs.write(csv_header(columns("pairs")))
-        for result in in_order(_compare_two, _tasks(study, cells, by_chance, sensitive), threads):
+        for result in in_order(_compare_two, _tasks(study, cells, by_chance, sensitive, spent.errors), threads):
             rows += result.comparisons
             across += result.across
             primary_differences |= result.primary_differences
@@ -181,7 +182,7 @@ class _Task(NamedTuple):
 
     ``readings`` are budgets with metrics; ``cells`` are by data set, each with those of reference and strategy;
     ``by_chance`` are the data sets on which standard training is not above chance at the depth, ``sensitive`` those,
-    and the panels, on which the end notices that it lost half of its budget.
+    and the panels, on which the end notices that it lost half of its budget; ``errors`` are those of their seconds.
     """
 
     study: Study
@@ -193,6 +194,7 @@ class _Task(NamedTuple):
     cells: dict[str, tuple[CellRuns, CellRuns]]
     by_chance: list[str]
     sensitive: set[str]
+    errors: dict[str, float]
 
 
 class _Result(NamedTuple):
@@ -218,22 +220,19 @@ def _tasks(
     cells: dict[tuple, CellRuns],
     by_chance: dict[tuple[int, str], list[str]],
     sensitive: set[tuple[str, int, str]],
+    errors: Mapping[tuple[str, int, str], float],
 ) -> list[_Task]:
     """Return every two strategies to compare, in the order of the tables."""
     return [
         _Task(
-            study,
-            depth,
-            recipe,
-            strategy,
-            reference,
-            readings,
+            *(study, depth, recipe, strategy, reference, readings),
             {
                 name: (cells[name, depth, reference, recipe], cells[name, depth, strategy, recipe])
                 for name in study.datasets
             },
             by_chance[depth, recipe],
             {name for name in (*study.datasets, *study.panels) if (name, depth, recipe) in sensitive},
+            {name: error_of_pair(errors, name, depth, strategy, reference) for name in study.datasets},
         )
         for depth, recipe in dict.fromkeys(setting[1:] for setting in study.settings)
         for strategy, reference, readings in comparisons_of(study, recipe)
@@ -260,6 +259,7 @@ def _compare_two(task: _Task) -> _Result:
         together = {panel: judged[panel] or names for panel, names in study.panels.items()}
         samples = {name: [name] for name in study.datasets} | together
         figures_of = _figures(readings, seeds, list(together.values()), fixed)
+        figures_of = carried(figures_of, [*samples.values()], task.cells, task.errors, budget, metric)
         for (name, sample), figures in zip(samples.items(), figures_of, strict=True):
             chance = {"not_above_chance": sum(each in by_chance for each in study.panels.get(name, [name]))}
             row = _comparison(study, [readings[each] for each in sample], figures, metric)
@@ -337,9 +337,11 @@ def _comparison(study: Study, readings: list[Reading], figures: PairedComparison
 
     measure = MEASURES[metric]
     margin = study.cost_margin if measure.is_ratio else study.equivalence_margin
-    # the last digits of the logs decide nothing
-    said = verdict(round(figures.low, DIGITS), round(figures.high, DIGITS), margin, exact=measure.is_ratio)
     differences = [reading.differences for reading in readings]
+    few = not measure.is_ratio and sum(map(np.count_nonzero, differences)) < FEWEST_PAIRS
+    # the last digits of the logs decide nothing
+    low, high = round(figures.low, DIGITS), round(figures.high, DIGITS)
+    said = "undecided" if few else verdict(low, high, margin, exact=measure.is_ratio)
     counts = [f"{status}_{side}" for status in ("diverged", "missing") for side in ("reference", "strategy")]
     return {
         "dropped": sum(reading.runs for reading in readings) - figures.pairs,
@@ -392,6 +394,5 @@ def _across(study: Study, readings: list[Reading]) -> dict[str, Any]:
 def _adjusted(across: pd.DataFrame) -> pd.DataFrame:
     """Add the p-values of the family that the configuration declares, adjusted by Holm's method."""
     tested = across["family"].isin(["primary", "family"]) & across["wilcoxon_p"].notna()
-    adjusted = pd.Series(np.nan, across.index)
-    adjusted[tested] = holm(across.loc[tested, "wilcoxon_p"].to_numpy())
+    adjusted = pd.Series(holm(across.loc[tested, "wilcoxon_p"].to_numpy()), across.index[tested], dtype=float)
     return across.assign(adjusted_p=adjusted)

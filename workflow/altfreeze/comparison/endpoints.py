@@ -5,6 +5,7 @@
 
 import itertools
 from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 
 from altfreeze.comparison.readings import CellRuns, read_pair
 from altfreeze.comparison.secondary import resampling_seed
+from altfreeze.comparison.seconds import error_of_pair, timing_errors, widened_log_ratio
 from altfreeze.statistics import (
     Interval,
     across_datasets,
@@ -21,6 +23,7 @@ from altfreeze.statistics import (
     sign_test_p_value,
     verdict,
 )
+from altfreeze.statistics.paired import FEWEST_PAIRS
 from altfreeze.study.grid import Study
 from altfreeze.study.recipes import PRIMARY_RECIPE
 from altfreeze.tables.schema import CELL, DIGITS
@@ -43,27 +46,30 @@ class Spent(NamedTuple):
         By cell, ``seed``, ``reached`` and each clock of the table times_to_target at the primary level, by seed.
     ends : dict of tuple to dict of str to float
         By cell, what its runs have spent at their end, by clock.
+    errors : dict of (str, int, str) to float
+        How well seconds are known; see `altfreeze.comparison.seconds.timing_errors`.
     """
 
     times: dict[tuple, dict[str, np.ndarray]]
     ends: dict[tuple, dict[str, float]]
+    errors: Mapping[tuple[str, int, str], float] = MappingProxyType({})
 
 
-def spent_at_target(study: Study, runs: pd.DataFrame, times: pd.DataFrame) -> Spent:
+def spent_at_target(study: Study, runs: pd.DataFrame, times: pd.DataFrame, speedups: pd.DataFrame) -> Spent:
     """Return what the runs had spent at the target of the primary level.
 
     Parameters
     ----------
     study : Study
-    runs, times : DataFrame
-        The tables runs and times_to_target.
+    runs, times, speedups : DataFrame
+        The tables runs, times_to_target and speedups.
     """
     ends = runs[runs["status"] != "missing"].groupby(CELL)[[clock.end for clock in CLOCKS.values()]].min()
     ends.columns = list(CLOCKS)
     at_level = times[times["level"] == study.primary_level].sort_values("seed")
     columns = ("seed", "reached", *CLOCKS)
     by_cell = {cell: {name: rows[name].to_numpy() for name in columns} for cell, rows in at_level.groupby(CELL)}
-    return Spent(by_cell, ends.to_dict("index"))
+    return Spent(by_cell, ends.to_dict("index"), timing_errors(speedups))
 
 
 def sensitivity(
@@ -136,8 +142,9 @@ def endpoints(
     """Return the table endpoints: every alternating strategy at both endpoints.
 
     On these data sets an effect has the interval of `altfreeze.statistics.mean_difference` or, of times,
-    `log_ratio_of_means`. With the data set as the unit its value is one number of a sample: a t interval, Wilcoxon's
-    test and the sign test; of the two primary ones Wilcoxon's p-values are adjusted by Holm's method.
+    `log_ratio_of_means`; that of seconds carries their error, see `altfreeze.comparison.seconds`. With the data set
+    as the unit its value is one number of a sample: a t interval, Wilcoxon's test and the sign test; of the two primary
+    ones Wilcoxon's p-values are adjusted by Holm's method.
 
     Parameters
     ----------
@@ -160,11 +167,16 @@ def endpoints(
                 primary = (label, depth, recipe) == (study.primary_strategy, study.primary_depth, PRIMARY_RECIPE)
                 key = {"depth": depth, "recipe": recipe, "strategy": label, "freeze_ratio": ratio}
                 key |= {"endpoint": endpoint, "reference": reference, "clock": clock}
+                measured = (endpoint, clock) == ("time", "seconds")
+                errors = {
+                    name: error_of_pair(spent.errors, name, depth, label, reference) if measured else 0.0
+                    for name in study.datasets
+                }
                 key["family"] = "primary" if primary and (endpoint == "end" or clock == PRIMARY_CLOCK) else "secondary"
                 for name, members in _together(study, by_chance[depth, recipe]).items():
                     chosen = {member: samples[member] for member in members}
                     sensitive = [member for member in members if (member, depth, recipe) in noticed[endpoint]]
-                    row = _row(study, endpoint, chosen, (name, depth, recipe) in noticed[endpoint])
+                    row = _row(study, endpoint, chosen, (name, depth, recipe) in noticed[endpoint], errors)
                     if not members or (name in study.datasets and name in by_chance[depth, recipe]):
                         row["verdict"] = NOT_ABOVE_CHANCE
                     rows.append({"dataset": name, **key, "sensitive": len(sensitive), **row})
@@ -291,12 +303,16 @@ def _restricted(spent: Spent, reference: tuple, strategy: tuple, clock: str) -> 
     return first, second
 
 
-def _row(study: Study, endpoint: str, samples: Mapping[str, Sample], sensitive: bool) -> dict[str, Any]:
+def _row(
+    study: Study, endpoint: str, samples: Mapping[str, Sample], sensitive: bool, errors: Mapping[str, float]
+) -> dict[str, Any]:
     """Return the columns of an endpoint over some data sets together."""
     usable = {name: sample for name, sample in samples.items() if len(sample[0])}
     # a data set without a pair leaves the mean at the end unknown; a target that nobody reaches says nothing of times
     effect = _effect(study, endpoint, samples if endpoint == "end" else usable)
-    said = _verdict(study, endpoint, effect)
+    effect = widened_log_ratio(effect, [errors[name] for name in usable])
+    differing = sum(np.count_nonzero(reference != strategy) for reference, strategy in usable.values())
+    said = _verdict(study, endpoint, effect) if differing >= FEWEST_PAIRS else "undecided"
     units = [_effect(study, endpoint, {name: sample}).estimate for name, sample in usable.items()]
     means = [[side.mean() for side in sample] for sample in usable.values()]
     # over data sets a mean of operations says nothing

@@ -134,7 +134,8 @@ def encode_features(
     """Turn the columns of a frame into numbers; text, booleans and categories become one-hot columns.
 
     A missing number is NaN. A missing category is NaN in all of its feature's one-hot columns: imputed by the training
-    mean, each of them becomes the category's frequency among the training rows. A constant column is left out.
+    mean, each of them becomes the category's frequency among the training rows. A constant column is left out, and so
+    is one without any value.
 
     Parameters
     ----------
@@ -154,20 +155,21 @@ def encode_features(
     feature_names : list of str
         Column names, and ``column=category`` for one-hot columns, categories sorted.
     notes : dict
-        ``one_hot``, ``missing``, ``imputation``, ``missing_categories`` and ``constant`` of `Dataset.notes`, where
-        they apply.
+        ``one_hot``, ``missing``, ``imputation``, ``missing_categories``, ``constant`` and ``without_values`` of
+        `Dataset.notes`, where they apply.
 
     Raises
     ------
     InputError
-        If no column is left, or two features get the same name; else with a line for each column that has no name, no
-        value, an infinite value, another type than numbers, text and booleans, more than 100 categories, categories
+        If no column is left, or two features get the same name; else with a line for each column that has no name, an
+        infinite value, another type than numbers, text and booleans, more than 100 categories, categories
         that differ by blanks, case or a last dot, or, unless kept, numbers with marks among them, dates, or texts or
         whole numbers that differ in each row.
     """
     faults: list[str] = []
     blocks, feature_names, one_hot, missing, constant = [], [], {}, {}, {}
-    for name in frame.columns:
+    empty = list(frame.columns[frame.isna().all()])
+    for name in frame.columns.drop(empty):
         with _collected(faults):
             column, at = frame[name], f"{where}: column {quoted(name)}"
             numeric = _is_numeric(column, at)
@@ -188,6 +190,7 @@ def encode_features(
         faults.append(
             f"{where}: no feature columns are left beside the target"
             + (f" (constant are {listing(list(constant))})" if constant else "")
+            + (f" (without a value are {listing(empty)})" if empty else "")
             + "; at least one is needed"
         )
     with _collected(faults):
@@ -201,6 +204,7 @@ def encode_features(
         "missing_categories": missing.keys() & one_hot.keys()
         and "missing in all one-hot columns of the feature; the train mean is each category's frequency in training",
         "constant": constant,
+        "without_values": empty,
     }
     return np.column_stack(blocks), feature_names, {key: note for key, note in notes.items() if note}
 
@@ -270,8 +274,6 @@ def _is_numeric(column: "pd.Series", where: str) -> bool:
         raise InputError(
             f"{where} has no name (it is often a row number, which is no feature); name it or list it under `drop`"
         )
-    if len(column) and column.isna().all():
-        raise InputError(f"{where} has no values, all {len(column)} rows are missing; list it under `drop`")
     if is_numeric_dtype(column.dtype) and not is_bool_dtype(column.dtype):
         return True
     types = set(map(type, column.dropna().tolist()))

@@ -98,15 +98,16 @@ def parts_of(rows: Rows, where: str, seed: int) -> tuple[np.ndarray | None, dict
 
 def _named_parts(split: "pd.Series", where: str) -> np.ndarray:
     """Return the place of each row's part in a split, from its name."""
-    known = split.isin(Split._fields).to_numpy()
+    import pandas as pd
+
+    part = pd.Index(Split._fields).get_indexer(split).astype(np.int8)
     at = f"{where}: column {quoted(split.name)}"
-    if not known.all():
-        row = known.argmin()
+    if (part < 0).any():
+        row = part.argmin()
         value = "no value" if split.isna().iloc[row] else quoted(split.iloc[row])
         raise InputError(
             f"{at} is the split and holds {value} in data row {row + 1}; allowed: {', '.join(Split._fields)}"
         )
-    part = split.map(dict(zip(Split._fields, range(3), strict=True))).to_numpy(dtype=np.int8)
     for place in (TRAIN, TEST):
         if not (part == place).any():
             raise InputError(f"{at} is the split and names no row {Split._fields[place]}; only validation can be drawn")

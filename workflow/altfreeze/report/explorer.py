@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from altfreeze.report.charts import POINTS, charts
+from altfreeze.statistics.paired import CONFIDENCE
 from altfreeze.study.grid import FIRST_CALIBRATION_SEED, Study
-from altfreeze.tables.schema import KEY, table_csv
+from altfreeze.tables.schema import CELL, KEY, table_csv
 from altfreeze.vocabulary import BUDGETS, CLOCKS, MEASURES, QUANTITIES, VERDICTS, Metric
 
 # table to text, by data set, depth and strategy
@@ -38,6 +40,7 @@ FILTERS = {
 LETTERS = {name: (verdict.letter, verdict.words) for name, verdict in VERDICTS.items()}
 LETTERS |= {
     "no pair": ("–", "no pair"),
+    "survives": ("□", "framed: better or worse after Benjamini and Hochberg, over all comparisons on one data set"),
     "left out": ("*", "pairs left out, of diverged runs or a budget below one epoch"),
 }
 # letters of d3-format: what an operation count is shortened to, and a number with all its digits
@@ -121,9 +124,40 @@ def explorer_data(study: Study, tables: Mapping[str, pd.DataFrame], space: int =
         "quantities": quantities(study.metric),
         "charts": charts(study.seeds),
         "comparisons": packed(tables["comparisons"]),
+        "survivors": survivors(tables["comparisons"], tables["pairs"]),
         "cells": cells,
         "counts": counts,
     }
+
+
+def survivors(comparisons: pd.DataFrame, pairs: pd.DataFrame) -> list[int]:
+    """Return which rows are still better or worse where all comparisons on single data sets are tested together.
+
+    The p-values are those of the paired t test; of all that are not of costs, a share of at most 5 % of those that are
+    returned is expected to be false (Y. Benjamini and Y. Hochberg, Controlling the false discovery rate, 1995,
+    https://doi.org/10.1111/j.2517-6161.1995.tb02031.x).
+
+    Parameters
+    ----------
+    comparisons, pairs : pandas.DataFrame
+        The tables of these names.
+
+    Returns
+    -------
+    list of int
+        Positions in `comparisons`.
+    """
+    key = [*CELL, "reference", "budget", "metric"]
+    found = pairs.groupby(key)["difference"].agg(["mean", "std", "count"])
+    scores = found["mean"].abs() / (found["std"] / np.sqrt(found["count"])).where(found["std"] > 0)
+    p_values = pd.Series(2 * stats.t.sf(scores, found["count"] - 1), found.index, name="p")
+    joined = comparisons[[*key, "verdict"]].join(p_values, on=key).reset_index(drop=True)
+    costs = [name for name, measure in MEASURES.items() if measure.is_ratio]
+    tested = joined[joined["p"].notna() & ~joined["metric"].isin(costs)]
+    if tested.empty:
+        return []
+    kept = stats.false_discovery_control(tested["p"]) <= 1 - CONFIDENCE
+    return [int(place) for place in tested.index[kept & tested["verdict"].isin(["better", "worse"])]]
 
 
 def _packed_cells(study: Study, tables: Mapping[str, pd.DataFrame], space: int) -> tuple[Packed, dict[str, int]]:

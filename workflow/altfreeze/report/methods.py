@@ -99,6 +99,26 @@ def facts(study: Study, runs: int) -> Facts:
     ]
 
 
+def read_provenance(tables: Path | str) -> dict[str, Any]:
+    """Return where and with what a study was run.
+
+    Parameters
+    ----------
+    tables : path
+        Folder of a finished study's tables, with ``study.json``.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    path = Path(tables) / "study.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["provenance"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not the study's record: {type(error).__name__}: {error}") from None
+
+
 def not_alone(provenance: dict[str, Any]) -> str:
     """Return a sentence that the seconds were not measured alone, by how much, and how to do it again; else nothing.
 

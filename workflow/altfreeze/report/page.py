@@ -1,6 +1,5 @@
 """The report of a study: one file that loads nothing from outside."""
 
-import json
 import math
 import os
 from collections.abc import Iterable
@@ -16,6 +15,8 @@ from markupsafe import Markup
 from altfreeze.freezing.strategy import STRATEGIES
 from altfreeze.report.answer import below
 from altfreeze.report.answer.first import answer
+from altfreeze.report.blocks.cells import verdict_in_words
+from altfreeze.report.blocks.endpoints import headlines
 from altfreeze.report.charts import CAPTIONS
 from altfreeze.report.discussion import Finding, Rule, discuss
 from altfreeze.report.explorer import (
@@ -29,8 +30,9 @@ from altfreeze.report.explorer import (
 )
 from altfreeze.report.failures import ended_rows, failed_rows, failures, retried_rows
 from altfreeze.report.figures.differences import main_figure
+from altfreeze.report.figures.endpoints import recipes_figure
 from altfreeze.report.figures.style import figure_svg
-from altfreeze.report.methods import bibtex, environment, facts, headline, methods, repeat
+from altfreeze.report.methods import bibtex, environment, facts, headline, methods, read_provenance, repeat
 from altfreeze.report.selection import overall
 from altfreeze.report.templates import TEMPLATES, style_sheet
 from altfreeze.report.words import interval, listed, margin_in_words, percent, points
@@ -78,7 +80,7 @@ def write_report(study: Study, tables: Path | str, pages: Iterable[Path | str], 
     folder, output = Path(tables), Path(output)
     read = {name: read_table(folder / f"{name}.csv", name) for name in TABLES}
     read["epochs"] = read_categories(folder / "epochs.parquet", "epochs", [*KEY, *curves(study.metric)])
-    provenance = _provenance(folder / "study.json")
+    provenance = read_provenance(folder)
     sentence = answer(study, read["endpoints"])
     svg = figure_svg(
         main_figure(read["runs"], read["comparisons"], study.primary_depth, *study.primary, study.metric),
@@ -91,6 +93,7 @@ def write_report(study: Study, tables: Path | str, pages: Iterable[Path | str], 
         style=Markup(style_sheet()),
         answer=sentence,
         figure=Markup(svg),
+        recipes=_recipes(study, read["variations"]),
         pages=[_page_link(page, output.parent) for page in pages],
         cells=explored["counts"],
         explorer_data=Markup(json_in_html(explored)),
@@ -142,10 +145,18 @@ def _below_the_answer(study: Study, read: dict[str, pd.DataFrame]) -> list[str]:
         below.carriers(study, endpoints),
         below.other_panel(study, endpoints),
         below.generalisation(study, endpoints),
-        below.headlines(study, comparisons),
+        headlines(study, comparisons),
         below.left_out(read["runs"], comparisons, study.metric),
     ]
     return [sentence for sentence in sentences if sentence]
+
+
+def _recipes(study: Study, variations: pd.DataFrame) -> Markup:
+    """Return the figure of both endpoints under each recipe, nothing where nothing varies."""
+    if not study.variations:
+        return Markup()
+    title = "Effect of alternating training at both endpoints under each recipe, sorted by that at the end"
+    return Markup(figure_svg(recipes_figure(study, variations), title))
 
 
 def _record(study: Study, provenance: dict[str, Any], runs: pd.DataFrame) -> dict[str, Any]:
@@ -159,13 +170,6 @@ def _record(study: Study, provenance: dict[str, Any], runs: pd.DataFrame) -> dic
         "environment": environment(provenance),
         "repeat": repeat(study, provenance),
     }
-
-
-def _provenance(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))["provenance"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not the study's record: {type(error).__name__}: {error}") from None
 
 
 def _difference(row: Any, word: str = "") -> str:
@@ -212,7 +216,7 @@ def _budget_rows(study: Study, comparisons: pd.DataFrame) -> list[dict[str, Any]
             overall(comparisons, study.metric.final, study.primary_depth, label, budget) for budget in EQUAL_BUDGETS
         ]
         # the interval stands on a line of its own
-        cells = [_difference(row, f" {row.verdict}").split(" [") for row in means]
+        cells = [_difference(row, f" {verdict_in_words(row)}").split(" [") for row in means]
         rows.append({"primary": label == study.primary_strategy, "strategy": label, "cells": cells})
     return rows
 

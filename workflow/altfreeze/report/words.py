@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 
-from altfreeze.vocabulary import BUDGETS, METRICS, Metric
+from altfreeze.vocabulary import BUDGETS, Metric
 
 # the logs hold nine digits of an accuracy; below this a difference is rounding
 DIGITS = 6
@@ -124,7 +124,7 @@ def percent(share: float) -> str:
     return "< 1 %" if 0 < share < 0.005 else "> 99 %" if 0.995 <= share < 1 else f"{100 * share:.0f} %"
 
 
-def margin_in_words(margin: float, metric: Metric = METRICS["accuracy"], short: bool = False, digits: int = 6) -> str:
+def margin_in_words(margin: float, metric: Metric, short: bool = False, digits: int = 6) -> str:
     """Return a margin in the units of a metric: ``1 accuracy point``.
 
     Parameters

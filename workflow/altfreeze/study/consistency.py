@@ -161,7 +161,7 @@ def _rates_are_tried_where_tuned(
 
 
 def _ratios(config: dict[str, Any]) -> Iterator[Mistake]:
-    """Yield the ratios that split no network, or one as another does; 0 and 1 are standard training on purpose."""
+    """Yield the ratios that split no network, or one as another does."""
     entries = [{"name": entry} if isinstance(entry, str) else entry for entry in config["strategies"]]
     takes = {
         place: entry for place, entry in enumerate(entries) if "freeze_ratio" in STRATEGIES[entry["name"]].parameters
@@ -171,11 +171,15 @@ def _ratios(config: dict[str, Any]) -> Iterator[Mistake]:
     if None in stated.values():
         used |= {("freeze_ratios", place): ratio for place, ratio in enumerate(config["freeze_ratios"])}
     for path, ratio in used.items():
+        if ratio in (0, 1):
+            sentence = "is standard training, which is always trained; allowed: a ratio between 0 and 1"
+            yield path, f"{quoted(ratio)} {sentence}"
+            continue
         for depth in config["depths"]:
             bottom = split_index(ratio, depth)
-            if bottom in (0, depth) and ratio not in (0, 1):
+            if bottom in (0, depth):
                 sentence = f"leaves {bottom} of {depth} layers in the bottom group, so nothing would be frozen in turn"
-                yield path, f"{quoted(ratio)} {sentence}; allowed: 0 or 1, or a ratio that splits every depth"
+                yield path, f"{quoted(ratio)} {sentence}; allowed: a ratio that splits every depth"
                 break
     if config["primary_freeze_ratio"] in (0, 1):
         sentence = "is standard training, which the primary comparison is with; allowed: a ratio between 0 and 1"
@@ -192,11 +196,11 @@ def _ratios(config: dict[str, Any]) -> Iterator[Mistake]:
 
 
 def _same_splits(config: dict[str, Any]) -> Iterator[Mistake]:
-    """Yield entries that split a depth as another does and differ in nothing else; 0 and 1 are standard on purpose."""
+    """Yield entries that split a depth as another does and differ in nothing else."""
     grouped = [(label, given) for label, given in Study(config).strategies.items() if "freeze_ratio" in given]
     for (label, one), (other, again) in itertools.combinations(grouped, 2):
         ratios = one["freeze_ratio"], again["freeze_ratio"]
-        # of two of freeze_ratios it is told where they stand
+        # of two of freeze_ratios it is told where they stand, and so it is of 0 and 1
         listed = ratios[0] != ratios[1] and set(ratios) <= set(config["freeze_ratios"])
         if listed or {0, 1} & set(ratios) or one | {"freeze_ratio": None} != again | {"freeze_ratio": None}:
             continue

@@ -1,6 +1,8 @@
 """From files to a complete configuration; every mistake is a line that names its file."""
 
 import contextlib
+import copy
+import functools
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -34,6 +36,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+@functools.cache
 def _parse(text: str) -> Any:
     """Return JSON or else YAML as Snakemake reads it, but for keys that stand twice."""
     with contextlib.suppress(ValueError):
@@ -56,7 +59,8 @@ def read(file: Path | str) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: cannot be read as YAML: {error}; allowed: a file with keys and values") from None
     try:
-        content = _parse(text)
+        # each check reads the files to tell where a key stands
+        content = copy.deepcopy(_parse(text))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         reason = f"line {mark.line + 1}: {getattr(error, 'problem', '')}" if mark else error
@@ -119,7 +123,9 @@ def _at(value: Any, path: mistakes.KeyPath) -> Any:
 def _origin(path: mistakes.KeyPath, config: Any, layers: dict[str, Any], otherwise: str) -> str:
     """Return the last file that sets the key at a path as it stands, or else another origin."""
     for file, content in reversed(layers.items()):
-        if _at(content, path[:-1]) is not None and quoted(_at(content, path)) == quoted(_at(config, path)):
+        stated, merged = _at(content, path), _at(config, path)
+        # a whole number stands for a float, and NaN is not even itself
+        if _at(content, path[:-1]) is not None and (stated == merged or quoted(stated) == quoted(merged)):
             return file
     return otherwise
 

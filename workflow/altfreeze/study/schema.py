@@ -118,7 +118,7 @@ that are not made; `all` where these are fewer than two) or names. The others ar
     """numbers of weight layers, the output layer included"""
     freeze_ratios: Annotated[list[Share], _SOME, *EachOnce] = [0.3, 0.5, 0.7]
     """shares of the layers in the bottom group: its first round(ratio × depth) layers, which must differ at \
-every depth; 0 and 1 are standard training"""
+every depth"""
     strategies: Annotated[list[Entry], _SOME] = [
         "alternating",
         "standard_half_updates",

@@ -14,18 +14,20 @@ from tqdm import tqdm
 
 from altfreeze.data.dataset import read_dataset
 from altfreeze.freezing.flow import FLOW_COLUMNS, GradientFlow
+from altfreeze.freezing.plan import Workload
 from altfreeze.study.cell import Cell
 from altfreeze.study.grid import Study
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import atomic_output, sha256_of_file, write_json
 from altfreeze.support.provenance import fingerprint, git_state, versions
+from altfreeze.training.batches import workload_of
 from altfreeze.training.checkpoints import Checkpoint
 from altfreeze.training.log import csv_text, log_text
 from altfreeze.training.network import use_repeatable_kernels
 from altfreeze.training.stacks import Progress, TrainedSeeds, limit_memory, peak_memory, train_seeds
 from altfreeze.training.timing import Alone, measure, read_workloads, timing_text
 from altfreeze.training.tuning import choose, trial_of
-from altfreeze.vocabulary import METRICS, Metric
+from altfreeze.vocabulary import Metric
 
 
 def choose_device(device: str) -> str:
@@ -103,6 +105,18 @@ def _write_text(path: str | Path, text: str) -> None:
         file.write(text)
 
 
+def _refuse_idle(cell: Cell, workload: Workload) -> None:
+    """Refuse a schedule that the training ends before, which is known once the data is; in epochs, it is before."""
+    given, steps = cell.strategy, cell.epochs * len(workload.batches)
+    where = f"{given['name']} on {cell.dataset} at depth {cell.depth}"
+    period = given["period"] if given["name"] in ("alternating", "random_half") and given["unit"] == "step" else 0
+    if period >= steps:
+        raise InputError(f"{where}: a period of {period} steps is as long as the training of {steps}; allowed: fewer")
+    stages = cell.depth + 1
+    if given["name"] == "chain_thaw" and steps < stages:
+        raise InputError(f"{where}: {stages} stages need as many steps, and the training has {steps}; allowed: more")
+
+
 def run(
     data_path: str | Path,
     cell: Cell,
@@ -142,13 +156,14 @@ def run(
     Raises
     ------
     InputError
-        If the device is not there, the data cannot be read or the memory does not hold
-        a single seed.
+        If the device is not there, the data cannot be read, the memory does not hold a
+        single seed, or the strategy needs more steps than the training has.
     """
     wall, cpu = time.perf_counter(), time.process_time()
     # all that decides the numbers of the pack
     device = prepare(device, threads, memory)
     X, y, part = read_dataset(data_path)
+    _refuse_idle(cell, workload_of(X, y, cell, part))
     flow = GradientFlow() if flow_path else None
     job = {
         "cell": cell.as_dict(),
@@ -208,8 +223,8 @@ def run_tuning(
     device: str,
     threads: int,
     output: str | Path,
-    memory: int | None = None,
-    metric: Metric = METRICS["accuracy"],
+    memory: int | None,
+    metric: Metric,
 ) -> None:
     """Train a cell at each learning rate and write the trials and the choice as JSON.
 

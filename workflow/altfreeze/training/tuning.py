@@ -10,12 +10,10 @@ import numpy as np
 
 from altfreeze.study.cell import Cell
 from altfreeze.support.errors import InputError
-from altfreeze.vocabulary import METRICS, Metric
+from altfreeze.vocabulary import Metric
 
 
-def trial_of(
-    learning_rate: float, seeds: int, rows: Sequence[dict[str, Any]], metric: Metric = METRICS["accuracy"]
-) -> dict[str, Any]:
+def trial_of(learning_rate: float, seeds: int, rows: Sequence[dict[str, Any]], metric: Metric) -> dict[str, Any]:
     """Return what a training at a learning rate says of it.
 
     Parameters
@@ -54,7 +52,7 @@ def trial_of(
     }
 
 
-def choose(trials: Sequence[dict[str, Any]], metric: Metric = METRICS["accuracy"]) -> float:
+def choose(trials: Sequence[dict[str, Any]], metric: Metric) -> float:
     """Return the learning rate of the best trial.
 
     Parameters

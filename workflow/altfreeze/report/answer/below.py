@@ -25,7 +25,7 @@ from altfreeze.report.words import (
 )
 from altfreeze.study.grid import Study
 from altfreeze.study.recipes import PRIMARY_RECIPE
-from altfreeze.vocabulary import EQUAL_BUDGETS, NOT_ABOVE_CHANCE, PANELS, Metric
+from altfreeze.vocabulary import NOT_ABOVE_CHANCE, PANELS, Metric
 
 _AT_THE_END = {"worse": "lower", "better": "higher", "equivalent": "within the margin"}
 _ON_THE_WAY = {"higher": "later", "lower": "sooner", "equivalent": "within the margin"}
@@ -207,50 +207,6 @@ def generalisation(study: Study, endpoints: pd.DataFrame) -> str:
         tests = f"sign test p = {row.sign_p:.2g}, Wilcoxon's {row.wilcoxon_p:.2g}, {row.adjusted_p:.2g} by Holm"
         parts.append(f"{said} ({tests}): {row.across_verdict}")
     return f"For data sets like these (95 % t intervals of the mean): {'; '.join(parts)}." if parts else ""
-
-
-def headlines(study: Study, comparisons: pd.DataFrame) -> str:
-    """Return a line on what the verdict at the end would be under each primary key of the grid.
-
-    Parameters
-    ----------
-    study : altfreeze.study.grid.Study
-    comparisons : pandas.DataFrame
-        The table comparisons.
-    """
-    rows = headline_rows(study, comparisons)
-    if len(rows) < 2:
-        return ""
-    verdicts = listed([f"{said} {number}" for said, number in rows["verdict"].value_counts().items()])
-    keys = f"Under each of {len(rows)} choices of the primary depth, freeze ratio and budget"
-    return f"{keys} the end would be: {verdicts}."
-
-
-def headline_rows(study: Study, comparisons: pd.DataFrame) -> pd.DataFrame:
-    """Return the comparison that each depth, freeze ratio and budget would make the primary one.
-
-    Parameters
-    ----------
-    study : altfreeze.study.grid.Study
-    comparisons : pandas.DataFrame
-        The table comparisons.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Rows of it, with the column ``equal`` for the budget.
-    """
-    means = comparisons[
-        (comparisons["metric"] == study.metric.final)
-        & (comparisons["dataset"] == "all")
-        & (comparisons["recipe"] == PRIMARY_RECIPE)
-    ]
-    parts = []
-    for label in study.alternating:
-        for budget in EQUAL_BUDGETS:
-            wanted = dict(zip(("strategy", "reference", "budget"), study.at_equal_budget(label, budget), strict=True))
-            parts.append(means[(means[list(wanted)] == list(wanted.values())).all(axis=1)].assign(equal=budget))
-    return pd.concat(parts, ignore_index=True)
 
 
 def left_out(runs: pd.DataFrame, comparisons: pd.DataFrame, metric: Metric) -> str:

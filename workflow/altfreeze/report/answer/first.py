@@ -19,7 +19,7 @@ from altfreeze.report.words import (
 from altfreeze.study.grid import Study
 from altfreeze.study.recipes import PRIMARY_RECIPE
 from altfreeze.support.errors import InputError
-from altfreeze.vocabulary import NOT_ABOVE_CHANCE, SATURATED, Metric
+from altfreeze.vocabulary import CLOCKS, NOT_ABOVE_CHANCE, SATURATED, Metric
 
 # verdicts at either endpoint that speak for a strategy, and against it
 FAVOURABLE, UNFAVOURABLE = ("better", "lower"), ("worse", "higher")
@@ -178,7 +178,7 @@ def _time_in_words(study: Study, endpoints: pd.DataFrame, row: Any) -> str:
     if math.isnan(row.effect):
         return f"cannot be told to be faster than standard training or not: no run of either has {way}"
     seconds = primary_row(study, endpoints, "time", clock="seconds")
-    beside = "" if math.isnan(seconds.effect) else f"; {more_or_fewer(seconds.effect)} seconds, measured alone"
+    beside = "" if math.isnan(seconds.effect) else f"; {more_or_fewer(seconds.effect)} {CLOCKS['seconds'].words}"
     within = "no interval" if math.isnan(row.low) else f"95 % interval {range_of_more(row.low, row.high)}"
     tail = {
         "equivalent": f", no difference of {100 * study.cost_margin:g} %",

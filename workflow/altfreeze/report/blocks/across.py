@@ -5,7 +5,7 @@ import pandas as pd
 from altfreeze.report.blocks.cells import NO_PAIR, at, heading, shorter_trainings, tally, whole_trainings
 from altfreeze.report.blocks.statistics import SIGNIFICANCE
 from altfreeze.report.selection import compared_rows
-from altfreeze.report.words import count, interval, number, percent, points
+from altfreeze.report.words import count, interval, number, points
 from altfreeze.study.grid import Study
 from altfreeze.vocabulary import BUDGETS, EQUAL_BUDGETS
 
@@ -69,9 +69,6 @@ def on_others_like_these_table(study: Study, across_datasets: pd.DataFrame) -> p
             interval(row.cluster_low, row.cluster_high),
             f"{points(row.interquartile_mean)}\n{interval(row.interquartile_low, row.interquartile_high)}".strip(),
             number(row.wilcoxon_p),
-            " / ".join(
-                filter(None, map(percent, (row.probability_worse, row.probability_equivalent, row.probability_better)))
-            ),
         ]
         for row in _at_primary_budget(study, across_datasets).itertuples()
     ]
@@ -80,7 +77,7 @@ def on_others_like_these_table(study: Study, across_datasets: pd.DataFrame) -> p
         f"Mean ({study.metric.points}), 95 % t interval",
         "95 % cluster bootstrap",
     ]
-    columns += ["Interquartile mean", "Wilcoxon p", "Worse / equivalent / better"]
+    columns += ["Interquartile mean", "Wilcoxon p"]
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from altfreeze.freezing.strategy import STRATEGIES
-from altfreeze.report.words import interval, points
+from altfreeze.report.words import interval, points, side
 from altfreeze.study.grid import Study
-from altfreeze.vocabulary import BUDGETS, NOT_ABOVE_CHANCE
+from altfreeze.vocabulary import BUDGETS, VERDICTS
 
 NO_PAIR = "no pair"
-# verdicts on accuracies, and that there is none, in the order in which they are counted
-_COUNTED = ("better", "worse", "equivalent", "undecided", NOT_ABOVE_CHANCE, NO_PAIR)
+# verdicts, and that there is none, in the order in which they are counted
+_COUNTED = (*VERDICTS, NO_PAIR)
 
 
 def at(budget: str) -> str:
@@ -44,6 +44,13 @@ def verdict_or_none(row: Any) -> str:
     return NO_PAIR if math.isnan(row.difference) else row.verdict
 
 
+def verdict_in_words(row: Any) -> str:
+    """Return the verdict of a comparison; one within the margin that lies on one side of zero says on which."""
+    if row.verdict != "equivalent" or math.isnan(row.low) or not side(row.low, row.high):
+        return row.verdict
+    return f"{'better' if row.low > 0 else 'worse'}, within the margin"
+
+
 def tally(verdicts: Iterable[str]) -> str:
     """Return how often verdicts say what: ``2 better, 1 undecided``."""
     verdicts = list(verdicts)
@@ -54,4 +61,4 @@ def described(row: Any, marks: str = "") -> str:
     """Return a comparison in two lines: difference and verdict, with marks after it, and the interval."""
     if math.isnan(row.difference):
         return NO_PAIR
-    return f"{points(row.difference)} {row.verdict}{marks}\n{interval(row.low, row.high)}"
+    return f"{points(row.difference)} {verdict_in_words(row)}{marks}\n{interval(row.low, row.high)}"

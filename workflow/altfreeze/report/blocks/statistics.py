@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from altfreeze.report.blocks.cells import NO_PAIR, at, tally
+from altfreeze.comparison.compare import TEST_OVER_TRAIN
+from altfreeze.report.blocks.cells import NO_PAIR, at, tally, verdict_in_words
 from altfreeze.report.words import count, interval, margin_in_words, number, percent, points
 from altfreeze.study.grid import Study
 from altfreeze.vocabulary import MEASURES, PANELS
@@ -73,9 +74,7 @@ def on_data_sets_like_these(across_datasets: pd.DataFrame) -> str:
         f"**On data sets like these: {row.verdict}.** Mean {points(row.mean)} {_units(row)}, 95 % t interval "
         f"{interval(row.low, row.high)} ({count(row.datasets, 'data set')}{without}); exact Wilcoxon p = "
         f"{number(row.wilcoxon_p)}{holm}; the smallest p-value that so many data sets permit is "
-        f"{number(row.smallest_wilcoxon_p)}. The Bayesian signed-rank test, with the margin as its region of practical "
-        f"equivalence, gives {percent(row.probability_worse)} to worse, {percent(row.probability_equivalent)} to "
-        f"equivalent and {percent(row.probability_better)} to better."
+        f"{number(row.smallest_wilcoxon_p)}."
     )
 
 
@@ -143,11 +142,50 @@ def by_data_set(comparisons: pd.DataFrame) -> str:
     rows = primary_rows(comparisons)
     rows = rows[rows["dataset"] != "all"]
     known = rows.loc[rows["difference"].notna(), "verdict"]
-    sentence = f"Of {count(len(known), 'data set')}: {tally(known)}."
-    if rows["nadeau_bengio_low"].notna().any():
-        clear = ((rows["nadeau_bengio_low"] > 0) | (rows["nadeau_bengio_high"] < 0)).sum()
-        sentence += f" The Nadeau–Bengio interval lies wholly on one side of zero for {clear or 'none'}."
-    return sentence
+    return f"Of {count(len(known), 'data set')}: {tally(known)}."
+
+
+def _sign_holds_up_to(row: Any) -> float:
+    """Return the correlation of a data set's seeds up to which the sign of its mean difference is clear.
+
+    Where any two differences correlate by c, the interval is mean -+ t s sqrt(1 / n + c / (1 - c)), of which that of
+    Nadeau and Bengio is the one with c = n_test / (n_train + n_test), and of which 0 is an end where
+    c / (1 - c) = (mean / (t s))^2 - 1 / n.
+
+    Parameters
+    ----------
+    row : namedtuple
+        Of the table comparisons, on one data set.
+
+    Returns
+    -------
+    float
+        0 where it is clear at no correlation from 0 on, NaN without an interval of Nadeau and Bengio.
+    """
+    half = (row.nadeau_bengio_high - row.nadeau_bengio_low) / 2
+    if math.isnan(half) or row.dataset in PANELS:
+        return math.nan
+    # t s, squared; without any spread the sign is clear at every correlation, or there is none
+    spread = half**2 / (1 / row.pairs + TEST_OVER_TRAIN)
+    odds = row.difference**2 / spread - 1 / row.pairs if spread else math.inf * bool(row.difference)
+    return 1.0 if math.isinf(odds) else max(0.0, odds) / (1 + max(0.0, odds))
+
+
+def which_question(comparisons: pd.DataFrame) -> str:
+    """Return which question each interval on one data set answers, and what the correlation of seeds could change."""
+    found = [_sign_holds_up_to(row) for row in primary_rows(comparisons).itertuples()]
+    held = [each for each in found if not math.isnan(each)]
+    if not held:
+        return ""
+    assumed = TEST_OVER_TRAIN / (1 + TEST_OVER_TRAIN)
+    return (
+        "The bootstrap interval answers whether other seeds on these very rows would say the same; whether other rows "
+        "of the same population would is answered by that of Nadeau and Bengio (table comparisons), in which any two "
+        f"seeds correlate by {assumed:.2f}, as their training parts overlap. How they do correlate, a study cannot "
+        "measure, as what all its seeds share is in their mean; so the table says up to which correlation the sign is "
+        f"clear: above 0 on {sum(each > 0 for each in held)} and above {assumed:.2f} on "
+        f"{sum(each > assumed for each in held)} of {count(len(held), 'data set')}."
+    )
 
 
 def by_data_set_table(comparisons: pd.DataFrame) -> pd.DataFrame:
@@ -159,8 +197,8 @@ def by_data_set_table(comparisons: pd.DataFrame) -> pd.DataFrame:
             points(row.difference) or NO_PAIR,
             points(row.median_difference),
             interval(row.low, row.high),
-            interval(row.nadeau_bengio_low, row.nadeau_bengio_high),
-            row.verdict,
+            number(_sign_holds_up_to(row), ".2f"),
+            verdict_in_words(row),
         ]
         for row in primary_rows(comparisons).itertuples()
     ]
@@ -170,7 +208,7 @@ def by_data_set_table(comparisons: pd.DataFrame) -> pd.DataFrame:
         f"Mean ({_units(next(primary_rows(comparisons).itertuples()))})",
         "Median",
         "95 % bootstrap",
-        "95 % Nadeau–Bengio",
+        "Sign is clear up to a correlation of",
         "Verdict",
     ]
     return pd.DataFrame(rows, columns=columns)

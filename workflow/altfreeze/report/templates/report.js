@@ -38,6 +38,7 @@
   const csv = (header, rows) => [header, ...rows.map((row) => row.line), ""].join("\n");
   const number = (text) => (text === "" ? null : Number(text));
   const comparisons = parse(await decompress(data.comparisons));
+  const survivors = new Set(data.survivors.map((place) => comparisons.rows[place]));
   const cells = {};
   const tablesOf = async (...key) => {
     const [dataset, depth, strategy] = key;
@@ -68,13 +69,19 @@
     return (other) => names.every((name) => but.includes(name) || other[name] === row[name]);
   };
   const verdictOf = (row) => (row.difference === "" ? "no pair" : row.verdict);
+  // one within the margin that lies on one side of zero says on which
+  const verdictInWords = (row) => {
+    if (row.verdict !== "equivalent" || row.low === "" || row.low * row.high <= 0) return row.verdict;
+    const words = isRatio(row) ? ["lower", "higher"] : ["worse", "better"];
+    return `${words[row.low > 0 ? 1 : 0]}, within the margin`;
+  };
   const ends = (row) => (row.low === "" ? "" : `${points(row.low)} to ${points(row.high)}`);
   const interval = (row) => (row.low === "" ? "no interval" : `95 % interval ${ends(row)}`);
   const inWords = (row) => {
     const left = row.dropped === "0" ? "" : `, ${row.dropped} left out`;
     if (row.difference === "") return `no pair of runs that both ended${left}`;
     const difference = `mean difference ${points(row.difference)} ${unit(row)}`;
-    return `${difference} (${interval(row)}, ${row.pairs} pairs${left}): ${row.verdict}`;
+    return `${difference} (${interval(row)}, ${row.pairs} pairs${left}): ${verdictInWords(row)}`;
   };
 
   // the view
@@ -162,8 +169,9 @@
     if (!row) return element("td");
     const verdict = verdictOf(row);
     const letter = data.letters[verdict] + (row.dropped === "0" ? "" : data.letters["left out"]);
-    const about = `${nameOf(key[0])}, depth ${key[1]}, ${key[2]}: ${inWords(row)}`;
-    const look = { class: `verdict ${verdict.replaceAll(" ", "-")}`, title: about };
+    const frame = survivors.has(row) ? " survives" : "";
+    const about = `${nameOf(key[0])}, depth ${key[1]}, ${key[2]}: ${inWords(row)}${frame && ", among all comparisons, too"}`;
+    const look = { class: `verdict ${verdict.replaceAll(" ", "-")}${frame}`, title: about };
     const open = JSON.stringify(view.cell) === JSON.stringify(key);
     // one stop of the tabulator for the whole matrix; arrows move in it
     const state = { type: "button", "aria-label": about, "aria-pressed": open, tabindex: -1 };
@@ -343,7 +351,7 @@
   const percent = (text) => (text === "" ? "" : `${(100 * text).toFixed(2)} %`);
   const mean = (row, text) => (isLoss(row) && text !== "" ? Number(text).toFixed(4) : percent(text));
   const figuresOf = (row) => [
-    verdictOf(row), row.difference === "" ? "" : points(row.difference) + (isRatio(row) ? " %" : ""), ends(row),
+    row.difference === "" ? verdictOf(row) : verdictInWords(row), row.difference === "" ? "" : points(row.difference) + (isRatio(row) ? " %" : ""), ends(row),
     mean(row, row.reference_mean), mean(row, row.strategy_mean), row.pairs, row.dropped,
   ];
   const tableRow = (look, head, texts) =>
