@@ -90,10 +90,13 @@ def start_server(prefix: str, tell: Callable[[str], None]) -> None:
     ending = threading.Event()
 
     def watch() -> None:
-        said = server.stdout.read().strip() or "it was killed"
+        said = ""
+        for said in server.stdout:
+            tell(f"altfreeze: a fork server ended ({said.strip()}); its jobs start by themselves")
         if not ending.is_set():
             os.environ.pop(VARIABLE, None)
-            tell(f"altfreeze: the fork server ended ({said}); each job starts by itself")
+            if not said:
+                tell("altfreeze: the fork server was killed; each job starts by itself")
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()

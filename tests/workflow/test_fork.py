@@ -220,7 +220,7 @@ def temporary():
     shutil.rmtree(folder)
 
 
-PACKS = [f"runs/iris/depth2/alternating-0.5/configured/seeds{seed}-{seed}.csv" for seed in range(4)]
+PACKS = [f"runs/iris/depth2/alternating-0.5/configured/seeds{seed}-{seed}.csv" for seed in range(3)]
 
 
 def snakemake(folder, temporary, results, *config, targets=PACKS):

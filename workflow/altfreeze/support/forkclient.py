@@ -54,7 +54,7 @@ def enter() -> None:
 
 def _may_use_gpu(arguments: list[str]) -> bool:
     """Return whether a job may train on a GPU, which it chooses before torch is imported."""
-    if "--device" not in arguments or "cpu" in arguments:
+    if "--device" not in arguments or arguments[arguments.index("--device") + 1 :][:1] == ["cpu"]:
         return False
     return any(name.startswith("nvidia") and name[6:].isdigit() for name in os.listdir("/dev"))  # noqa: PTH208
 
@@ -133,11 +133,15 @@ def _status(server: socket.socket) -> int:
     parent = os.getppid()
     server.settimeout(_SECONDS_BETWEEN_LOOKS)
     while os.getppid() == parent:
-        with contextlib.suppress(TimeoutError):
+        try:
             status = server.recv(NUMBER.size)
-            if not status:
-                print("altfreeze: the fork server was killed, and with it this job", file=sys.stderr, flush=True)
-            return NUMBER.unpack(status)[0] if status else int(signal.SIGKILL)
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            status = b""
+        if not status:
+            print("altfreeze: the fork server was killed, and with it this job", file=sys.stderr, flush=True)
+        return NUMBER.unpack(status)[0] if status else int(signal.SIGKILL)
     # whoever asked for the job is gone; the end of this process ends it
     return int(signal.SIGKILL)
 
