@@ -63,7 +63,6 @@ def start_server(prefix: str, tell: Callable[[str], None]) -> None:
     tell : callable
         Called with one line if there is none, or no more: each job starts by itself then.
     """
-    _remove_leftovers()
     folder = tempfile.mkdtemp(prefix=_PREFIX)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     # as Snakemake's shell has it for a job of one thread
@@ -110,7 +109,7 @@ def start_server(prefix: str, tell: Callable[[str], None]) -> None:
     atexit.register(end)
 
 
-def _remove_leftovers() -> None:
+def remove_leftovers() -> None:
     """Remove the folders of servers that were killed together with their calls."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):

@@ -49,7 +49,7 @@ configfile: "config/config.yaml" if Path("config", "config.yaml").exists() else 
 
 
 from snakemake.settings.types import DeploymentMethod
-from forked import FEWEST_JOBS, start_server
+from forked import FEWEST_JOBS, remove_leftovers, start_server
 from surroundings import BeforeJobs, refuse_missing_packages, shell_prefix
 
 # jobs run the package of this workflow, installed or not, with what runs Snakemake or else an environment of their own
@@ -139,6 +139,7 @@ def write_study():
 
 def fork_jobs(count):
     """Let jobs that run here be forked from a server, where there are enough of them."""
+    remove_leftovers()
     if count < FEWEST_JOBS or workflow.non_local_exec or workflow.touch or not OWN_INTERPRETER:
         return
     if not config["fork"]:
