@@ -363,8 +363,8 @@ def make_calibration(study, names=None):
     rows = pd.DataFrame({"dataset": names or study.datasets}).merge(
         pd.DataFrame({"seed": FIRST_CALIBRATION_SEED + np.arange(study.calibration_seeds)}), how="cross"
     )
-    accuracies = dict.fromkeys(("final_validation_accuracy", "final_test_accuracy"), 0.9)
-    return conform(rows.assign(depth=6, status="ok", **accuracies), "calibration", "test")
+    scores = dict.fromkeys((name for name in columns("calibration") if name.startswith("final_")), 0.9)
+    return conform(rows.assign(depth=6, status="ok", **scores), "calibration", "test")
 
 
 def make_trends(study, **changes):
@@ -484,8 +484,10 @@ def _write_pack(results, study, pack, diverged, learning_rate, accuracies):
         for seed in seeds:
             gone = (pack.dataset, pack.strategy, seed) in diverged and made >= 2
             validation, test = [math.nan] * 2 if gone else accuracies(pack.dataset, pack.strategy, seed, made)
-            losses = {"train_loss": validation, "validation_loss": validation}
+            # the mirror of the accuracy: a run that is better by one metric is so by all
+            losses = {"train_loss": 1 - validation, "validation_loss": 1 - validation, "test_loss": 1 - test}
             shares = {"validation_accuracy": validation, "test_accuracy": test}
+            shares |= {"validation_balanced_accuracy": validation, "test_balanced_accuracy": test}
             status = "diverged" if gone else "ok"
             rows.append({"seed": seed, "epoch": made, "status": status, **losses, **shares, **counted})
             flow += [(seed, made, layer, 0.5, 0.1, math.nan, math.nan) for layer in range(1, pack.depth + 1)]
@@ -530,6 +532,7 @@ def _write_tuning(results, study, dataset, depth, strategy, learning_rate):
     """Write what the tuning of a strategy found."""
     trials = [
         {"learning_rate": tried, "seeds": 3, "diverged": 0, "validation_accuracy": 0.7, "validation_loss": None}
+        | {"median": 0.7}
         for tried in study.tune
     ]
     content = {
@@ -537,6 +540,7 @@ def _write_tuning(results, study, dataset, depth, strategy, learning_rate):
         "trials": trials,
         "cell": study.cell(dataset, depth, strategy).as_dict(),
         "data_sha256": sha256_of_file(results / "data" / f"{dataset}.npz"),
+        "metric": study.metric.name,
     }
     write_json(results / "tuning" / dataset / f"depth{depth}" / f"{strategy}.json", content)
 

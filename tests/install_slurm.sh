@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install the Slurm that tests/workflow/test_slurm.py starts; Debian or Ubuntu, as root.
+# Install the Slurm that tests/workflow/test_slurm.py starts, and the database of its accounting; Debian or Ubuntu, as root.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 # its services are not started here: the tests start daemons of their own
@@ -9,4 +9,4 @@ if [ ! -e /usr/sbin/policy-rc.d ]; then
     trap 'rm -f /usr/sbin/policy-rc.d' EXIT
 fi
 apt-get -o DPkg::Lock::Timeout=300 update
-apt-get -o DPkg::Lock::Timeout=300 install --yes --no-install-recommends slurm-wlm munge
+apt-get -o DPkg::Lock::Timeout=300 install --yes --no-install-recommends slurm-wlm munge slurmdbd mariadb-server-core mariadb-client-core

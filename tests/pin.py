@@ -90,7 +90,7 @@ def weights(results: Path) -> dict[str, str]:
     for optimizer, dropout in itertools.product(("sgd", "adam", "adamw"), (0.0, 0.2)):
         study = study_of(config | {"optimizer": optimizer, "dropout": dropout, "weight_decay": 0.01})
         for dataset, label in itertools.product(study.datasets, study.strategies):
-            X, y = read_dataset(results / "data" / f"{dataset}.npz")
+            X, y, _ = read_dataset(results / "data" / f"{dataset}.npz")
             trained = train_pack(X, y, study.cell(dataset, 4, label), range(3))
             digest = hashlib.sha256()
             for parameter in trained.network.parameters():

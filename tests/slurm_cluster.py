@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "squeue", "srun")
+ACCOUNTING = ("slurmdbd", "sacct", "sacctmgr", "mariadbd", "mariadb-install-db")
 # Debian keeps the daemons where an ordinary user's PATH does not look
 PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 GPUS = 2
@@ -39,7 +40,7 @@ TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=1
 JobAcctGatherParams=OverMemoryKill,UsePss
-AccountingStorageType=accounting_storage/none
+AccountingStorageType=accounting_storage/{accounting}
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 GresTypes=gpu
@@ -56,6 +57,30 @@ MailProg=/bin/true
 NodeName={host} NodeAddr=127.0.0.1 Port={node_port} CPUs=2 RealMemory={memory} Gres=gpu:test:{gpus} State=UNKNOWN
 PartitionName=cpu Nodes={host} Default=YES MaxTime=INFINITE State=UP
 PartitionName=gpu Nodes={host} MaxTime=INFINITE State=UP
+"""
+
+# a job's account must be known
+ENFORCED = """\
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort={port}
+AccountingStoragePass={folder}/munge/socket
+AccountingStorageEnforce=associations
+"""
+
+# it asks MariaDB, whose private socket it finds in an environment variable
+SLURMDBD_CONF = """\
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge/socket
+DbdHost=localhost
+DbdAddr=127.0.0.1
+DbdPort={port}
+SlurmUser={user}
+StorageType=accounting_storage/mysql
+StorageHost=localhost
+StorageUser={user}
+StorageLoc=accounting
+PidFile={folder}/slurmdbd.pid
+LogFile={folder}/slurmdbd.log
 """
 
 
@@ -85,22 +110,27 @@ class SlurmCluster:
     ----------
     folder : pathlib.Path
         Everything is written below it; short, since sockets lie in it.
+    account : str
+        The account that jobs must name, where Slurm is to keep accounts.
     """
 
-    def __init__(self, folder):
-        self.folder = Path(folder)
+    def __init__(self, folder, account=""):
+        self.folder, self.account = Path(folder), account
         self.host = socket.gethostname().partition(".")[0]
         self.daemons = {}
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "SBATCH", "SQUEUE"))},
             "SLURM_CONF": str(self.folder / "slurm.conf"),
             "PATH": f"{self.folder}/bin{os.pathsep}{PATH}",
+            "MYSQL_UNIX_PORT": str(self.folder / "database" / "socket"),
         }
 
     def __enter__(self):
         try:
             self._configure()
             self._start_munge()
+            if self.account:
+                self._start_accounting()
             self.start("slurmctld", "-D", "-i")
             self.start("slurmd", "-D")
             wait_until(lambda: self.node_state() == "IDLE", "starting the node")
@@ -114,13 +144,13 @@ class SlurmCluster:
             self.run("scancel", f"--user={os.geteuid()}", check=False)
             with contextlib.suppress(TimeoutError):
                 wait_until(lambda: not self.run("squeue", "--noheader", check=False), "ending the jobs", 15)
-        for name in ("slurmd", "slurmctld", "munged"):
+        for name in ("slurmd", "slurmctld", "slurmdbd", "mariadbd", "munged"):
             self.stop(name)
 
     def _configure(self):
         for name in ("bin", "munge", "state", "spool"):
             (self.folder / name).mkdir(mode=0o755, parents=True)
-        controller_port, node_port = _free_ports(2)
+        controller_port, node_port, database_port = _free_ports(3)
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20 * 9 // 10
         (self.folder / "slurm.conf").write_text(
             SLURM_CONF.format(
@@ -131,8 +161,13 @@ class SlurmCluster:
                 node_port=node_port,
                 memory=memory,
                 gpus=GPUS,
+                accounting="slurmdbd" if self.account else "none",
             )
+            + (ENFORCED.format(folder=self.folder, port=database_port) if self.account else "")
         )
+        database = self.folder / "slurmdbd.conf"
+        database.touch(mode=0o600)
+        database.write_text(SLURMDBD_CONF.format(folder=self.folder, user=getpass.getuser(), port=database_port))
         (self.folder / "plugstack.conf").touch()
         # a job's own step is started without the variable SLURM_CONF
         srun = self.folder / "bin" / "srun"
@@ -167,6 +202,22 @@ class SlurmCluster:
             f"--log-file={self.folder}/munge/log",
         )
         wait_until((self.folder / "munge" / "socket").exists, "starting munged")
+
+    def _start_accounting(self):
+        """Start MariaDB and slurmdbd, and make the account of whoever runs this."""
+        user, folder = getpass.getuser(), self.folder / "database"
+        folder.mkdir()
+        place = ("--no-defaults", f"--user={user}", f"--datadir={folder}/data")
+        self.run("mariadb-install-db", *place, "--skip-test-db")
+        # whoever reaches the socket is let in: it lies in a private folder
+        listens = (f"--socket={folder}/socket", "--skip-networking", "--skip-grant-tables")
+        self.start("mariadbd", *place, *listens, f"--pid-file={folder}/pid")
+        wait_until((folder / "socket").exists, "starting MariaDB")
+        self.start("slurmdbd", "-D")
+        add = ("sacctmgr", "--immediate", "add")
+        wait_until(lambda: "altfreeze" in self.run(*add, "cluster", "altfreeze", check=False), "starting slurmdbd")
+        self.run(*add, "account", self.account)
+        self.run(*add, "user", user, f"account={self.account}")
 
     def start(self, name, *arguments):
         """Start a daemon in the foreground of a process of its own."""

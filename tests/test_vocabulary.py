@@ -7,7 +7,16 @@ import pytest
 from altfreeze.comparison.readings import EPOCH_COLUMNS, RUN_COLUMNS
 from altfreeze.statistics import verdict
 from altfreeze.tables.schema import columns
-from altfreeze.vocabulary import BUDGETS, CLOCKS, EQUAL_BUDGETS, METRICS, NOT_ABOVE_CHANCE, QUANTITIES, VERDICTS
+from altfreeze.vocabulary import (
+    BUDGETS,
+    CLOCKS,
+    EQUAL_BUDGETS,
+    MEASURES,
+    METRICS,
+    NOT_ABOVE_CHANCE,
+    QUANTITIES,
+    VERDICTS,
+)
 
 NUMBERS = ("int", "float")
 
@@ -40,7 +49,7 @@ def test_the_tables_have_no_clock_that_the_vocabulary_lacks():
     [
         ("times", "clock", CLOCKS),
         ("comparisons", "budget", BUDGETS),
-        ("comparisons", "metric", METRICS),
+        ("comparisons", "metric", MEASURES),
         ("comparisons", "verdict", VERDICTS),
     ],
 )
@@ -56,11 +65,15 @@ def test_every_clock_is_one_budget_and_own_is_none():
     assert all(budget.words == f"equal {budget.clock.words}" for budget in EQUAL_BUDGETS.values())
 
 
-def test_metrics_and_quantities_are_columns():
+def test_measures_and_quantities_are_columns():
+    for measure in MEASURES.values():
+        assert columns("runs")[measure.column]["type"] in NUMBERS
+        # a measure that is not relative is called as its column
+        assert measure.is_ratio or measure.name == measure.column
     for metric in METRICS.values():
-        assert columns("runs")[metric.column]["type"] in NUMBERS
-        # a metric that is not relative is called as its column
-        assert metric.is_ratio or metric.name == metric.column
+        assert {metric.final, metric.best} <= MEASURES.keys()
+        assert {metric.test, metric.validation} <= QUANTITIES.keys()
+        assert f"final_{metric.validation}" in columns("runs").keys() & columns("calibration").keys()
     for name in QUANTITIES:
         assert columns("epochs")[name]["type"] == "float"
 
@@ -78,7 +91,7 @@ def test_every_verdict_of_an_interval_is_a_word():
     assert found | {"higher", "lower", NOT_ABOVE_CHANCE} == VERDICTS.keys()
 
 
-@pytest.mark.parametrize("named", [CLOCKS, BUDGETS, METRICS, VERDICTS])
+@pytest.mark.parametrize("named", [CLOCKS, BUDGETS, METRICS, MEASURES, VERDICTS])
 def test_names_and_words_are_unique(named):
     assert [record.name for record in named.values()] == list(named)
     assert len({record.words for record in named.values()}) == len(named)

@@ -3,6 +3,7 @@
 The answer is printed only where the report is that of the study as it is configured.
 """
 
+import itertools
 import json
 import os
 import shlex
@@ -20,6 +21,8 @@ _UNDECIDING = ("checkpoint_seconds", "fork")
 _FEW_BYTES = 64 * 2**20
 # by which clocks of several machines may differ
 _SKEW_SECONDS = 2.0
+# of a log, how many lines are shown
+_EXCERPT = 15
 # where a terminal does not tell its width
 _NO_WIDTH = 80
 
@@ -84,6 +87,34 @@ def _wrapped(text: str) -> str:
         return text
     width = os.get_terminal_size(sys.stderr.fileno()).columns or _NO_WIDTH
     return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+
+
+def excerpt(logs: Iterable[str | Path]) -> str:
+    """Return what the logs of a job say of its failure.
+
+    Parameters
+    ----------
+    logs : iterable of path
+        The rule's own log, and on a cluster that of its scheduler; one that is missing counts as empty.
+
+    Returns
+    -------
+    str
+        The lines that the package ends with on mistakes that it knows, or else the last
+        lines of each log; empty if all are.
+    """
+    ends = []
+    for path in logs:
+        try:
+            text = Path(path).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+        mistakes = list(itertools.takewhile(lambda line: line.startswith("altfreeze: "), reversed(lines)))
+        if mistakes:
+            return "\n".join(reversed(mistakes))
+        ends += lines[-_EXCERPT:]
+    return "\n".join(ends)
 
 
 def why_silent(logs: Iterable[Path | str]) -> str:

@@ -5,17 +5,15 @@ workflow registers it in the process that a person called, never in a job's.
 """
 
 import dataclasses
-import itertools
 import logging
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any, TextIO
 
-from closing import why_silent
+from closing import excerpt, why_silent
 from tqdm import tqdm
 
 _NOTHING = "Nothing to be done"
@@ -29,7 +27,6 @@ _TWICE = (
 )
 _TICK = 1.0
 _AT_LEAST_EVERY = 60.0
-_EXCERPT = 15
 _NAMED = 10
 
 
@@ -58,34 +55,6 @@ def _count(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def excerpt(logs: Iterable[str | Path]) -> str:
-    """Return what the logs of a job say of its failure.
-
-    Parameters
-    ----------
-    logs : iterable of path
-        The rule's own log, and on a cluster that of its scheduler; one that is missing counts as empty.
-
-    Returns
-    -------
-    str
-        The lines that the package ends with on mistakes that it knows, or else the last
-        lines of each log; empty if all are.
-    """
-    ends = []
-    for path in logs:
-        try:
-            text = Path(path).read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            continue
-        lines = [line.rstrip() for line in text.splitlines() if line.strip()]
-        mistakes = list(itertools.takewhile(lambda line: line.startswith("altfreeze: "), reversed(lines)))
-        if mistakes:
-            return "\n".join(reversed(mistakes))
-        ends += lines[-_EXCERPT:]
-    return "\n".join(ends)
-
-
 def _has_lines(stream: TextIO) -> bool:
     # a pseudo-terminal of a job runner has no size, and nobody who looks at it
     return stream.isatty() and os.get_terminal_size(stream.fileno()).lines > 0
@@ -96,9 +65,10 @@ class _Failure:
     job: str | int
     what: str
     logs: list[str]
+    heard: str = ""
 
     def __post_init__(self) -> None:
-        self.said = excerpt(self.logs) or why_silent(self.logs)
+        self.said = excerpt(self.logs) or self.heard or why_silent(self.logs)
 
 
 class _FailureFormatter(logging.Formatter):
@@ -136,6 +106,9 @@ class Progress(logging.Handler):
         Returns the jobs that are still to do, each with ``jobid`` and ``wildcards_dict``; called once that is known.
     touches : callable
         Returns whether jobs only make their outputs look new; called once that is known.
+    queued : callable
+        Returns whether jobs wait in a queue elsewhere, so that nobody here knows when they end; called once that is
+        known.
     ending : callable
         Returns what is printed where nothing is to be done, for which Snakemake has no hook.
     """
@@ -149,15 +122,17 @@ class Progress(logging.Handler):
         settings: Any,
         jobs: Callable[[], Iterable[Any]],
         touches: Callable[[], bool] = lambda: False,
+        queued: Callable[[], bool] = lambda: False,
         ending: Callable[[], str] = str,
     ) -> None:
         super().__init__()
-        self._jobs, self._touches, self._ending = jobs, touches, ending
-        # by job: its runs, its message, its rule and start, its failure
+        self._jobs, self._touches, self._queued, self._ending = jobs, touches, queued, ending
+        # by job: its runs, its message, its rule and start, its failure, what its executor says of that
         self._runs: dict[int, int] = {}
         self._said: dict[int, str] = {}
         self._begun: dict[int | str, tuple[str, float]] = {}
         self._failed: dict[int | str, _Failure] = {}
+        self._heard: dict[int | str, tuple[str, bool]] = {}
         # by rule: the number of its jobs, and the seconds of each that ended
         self._count_of: dict[str, int] = {}
         self._seconds: dict[str, list[float]] = {}
@@ -199,6 +174,19 @@ class Progress(logging.Handler):
                 self._show()
         except Exception:
             self.handleError(record)
+
+    def hear(self, job: int | str, said: str, submitted: bool) -> None:
+        """Keep what an executor says of a job or group that failed, whose failure is then logged without it.
+
+        Parameters
+        ----------
+        job : int or str
+            Number of the job, or name of the group.
+        said : str
+        submitted : bool
+            Whether it had been submitted; if not, its logs are of another attempt.
+        """
+        self._heard[job] = (said, submitted)
 
     def close(self) -> None:
         """Take the line away and end."""
@@ -263,13 +251,18 @@ class Progress(logging.Handler):
 
     def _note_group_error(self, record: Any) -> None:
         # which of them failed, a group does not tell: those that had something to say
-        jobs = [job for job in record.job_error_info if excerpt(job["log"])]
+        submitted = self._heard.get(record.groupid, ("", True))[1]
+        jobs = [job for job in record.job_error_info if submitted and excerpt(job["log"])]
         name = f"a group of {_count(len(record.job_error_info), 'job')}"
         group = {"jobid": record.groupid, "rule_name": name, "log": record.aux_logs}
         self._note_failures(record, jobs or [group])
 
     def _note_failures(self, record: Any, jobs: list[dict[str, Any]]) -> None:
-        failures = [_Failure(job["jobid"], self._describe(job), list(job["log"])) for job in jobs]
+        failures = []
+        for job in jobs:
+            heard, submitted = self._heard.pop(job["jobid"], ("", True))
+            logs = list(job["log"]) if submitted else []
+            failures.append(_Failure(job["jobid"], self._describe(job), logs, heard))
         # Ctrl-C reaches the jobs too, whatever they say of it
         interrupted = [failure for failure in failures if self._stopping or failure.said.endswith("KeyboardInterrupt")]
         record.failures = [failure for failure in failures if failure not in interrupted]
@@ -285,7 +278,8 @@ class Progress(logging.Handler):
     def _left(self) -> float | None:
         """Return the estimated seconds left: a job takes as long as its rule's, or all, did on average so far."""
         finished = [seconds for rule in self._seconds.values() for seconds in rule]
-        if not finished or self._done == self._total:
+        # a batch system tells of a job neither when it begins nor how many run at once
+        if not finished or self._done == self._total or self._queued():
             return None
         now = time.monotonic()
         overall = sum(finished) / len(finished)
@@ -383,10 +377,10 @@ class Progress(logging.Handler):
         if self._failed:
             lines[0] = f"Stopped: {self._so_far()}; {_count(len(self._failed), 'job')} failed:"
             named = list(self._failed.values())[:_NAMED]
-            lines += [f"  {failure.what}: {', '.join(failure.logs) or 'no log'}" for failure in named]
+            lines += [f"  {failure.what}: {', '.join(failure.logs) or failure.said}" for failure in named]
             if len(self._failed) > _NAMED:
                 lines.append(f"  and {len(self._failed) - _NAMED:,} more")
-            advice = f"Mend what the logs name, then {advice}"
+            advice = f"Mend what {'the logs name' if any(each.logs for each in named) else 'is said'}, then {advice}"
             if not keep_going:
                 advice += " With --keep-going, a failed job stops only what needs it."
         lines.append(f"{advice[0].upper()}{advice[1:]}")

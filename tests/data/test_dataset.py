@@ -93,6 +93,7 @@ def test_arrays_that_are_no_data_set_are_refused(tmp_path, arrays, words):
 
 def test_a_stored_set_is_read_as_it_was(tmp_path):
     dataset = load_tree_csv(tmp_path, tree_csv(width=[None, *range(10), 0.5]))
-    X, y = read_dataset(stored(tmp_path, dataset)[0])
+    X, y, part = read_dataset(stored(tmp_path, dataset)[0])
+    assert part is None
     np.testing.assert_array_equal(X, dataset.X)
     np.testing.assert_array_equal(y, dataset.y)

@@ -128,12 +128,10 @@ def test_dates_but_for_one_are_refused_with_that_one(tmp_path, dates):
 @pytest.mark.parametrize(
     "words",
     [
-        ["red", "?", "blue"],
         ["a", "b", "1"],
         ["+", "-", "?"],
         ["1st", "2nd", "3rd"],
         ["k1", "k2", "12-20"],
-        ["?", "x", "x"],
     ],
 )
 def test_words_are_categories_as_they_are(words):
@@ -160,3 +158,13 @@ def test_text_in_a_file_of_types_is_refused_with_another_way_out(tmp_path):
     assert_one_line(error, "'?' in data row 8 among numbers; convert it to numbers, or list it")
     declared = pd.DataFrame({"width": pd.Categorical(["1", "2", "?"] * 4)})
     assert encode_features(declared, "here")[2]["one_hot"] == {"width": ["1", "2", "?"]}
+
+
+def test_a_question_mark_among_words_is_no_category_in_silence(tmp_path):
+    colours = ["red", "blue", "?"] * 10
+    with pytest.raises(InputError) as error:
+        load_tree_csv(tmp_path, tree_csv(count=30, colour=colours))
+    assert_one_line(error, "'colour' holds '?' in data row 3 among words", '`missing: ["?"]`', "`keep`")
+    content = tree_csv(count=30, colour=colours)
+    assert load_tree_csv(tmp_path, content, missing=["?"]).notes["missing"] == {"colour": 10}
+    assert "colour=?" in load_tree_csv(tmp_path, content, keep=["colour"]).feature_names

@@ -54,6 +54,13 @@ def test_with_ties_and_zeros_it_is_scipys_permutation_test_with_pratts_zeros():
     assert across.signed_rank_p_value(differences) == pytest.approx(oracle, rel=1e-12)
 
 
+def test_the_sign_test_by_hand():
+    assert across.sign_test_p_value([1, 2, 3, 4, 5]) == 2 / 2**5
+    # a zero is no sign, and neither is the last digit of a sum
+    assert across.sign_test_p_value([1, 2, 3, 4, 5, 0, 1e-15]) == 2 / 2**5
+    assert across.sign_test_p_value([0.0, 0.0]) == 1
+
+
 def test_darwins_maize():
     # eighths of an inch, crossed less self-fertilised; p of the exact test as published with R and scipy
     differences = [6, 8, 14, 16, 23, 24, 28, 29, 41, -48, 49, 56, 60, -67, 75]

@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from altfreeze.statistics.reach import compare_times
+from altfreeze.statistics.paired import RESAMPLES, mean_difference, resample_counts
+from altfreeze.statistics.reach import compare_times, log_ratio_of_means
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -134,3 +135,60 @@ def test_what_was_not_observed_is_refused():
         compare_times([3.0, math.nan], [True, True], [3.0, 3.0], [True, True], 10, None)
     with pytest.raises(ValueError, match=r"a time is -1\.0"):
         compare_times([3.0, 3.0], [True, True], [3.0, -1.0], [True, False], 10, None)
+
+
+times_above_zero = st.lists(st.tuples(st.floats(0.1, 50), st.floats(0.1, 50)), min_size=5, max_size=8)
+
+
+def arms(pairs):
+    return tuple([np.array(side)] for side in zip(*pairs, strict=True))
+
+
+def test_a_log_ratio_by_hand_is_the_mean_of_the_data_sets_logs():
+    references = [np.array([1.0, 3.0]), np.array([4.0, 4.0, 4.0])]
+    strategies = [np.array([2.0, 6.0]), np.array([1.0, 2.0, 3.0])]
+    ratio = log_ratio_of_means(references, strategies, [0, 1])
+    assert ratio.estimate == pytest.approx((math.log(2) + math.log(0.5)) / 2, abs=1e-15)
+    assert math.isnan(ratio.low)
+
+
+@given(times_above_zero, st.floats(0.01, 100))
+@settings(max_examples=30)
+def test_a_log_ratio_turns_with_the_arms_and_heeds_no_unit(pairs, factor):
+    reference, strategy = arms(pairs)
+    ratio = log_ratio_of_means(reference, strategy, [3])
+    turned = log_ratio_of_means(strategy, reference, [3])
+    scaled = log_ratio_of_means([reference[0] * factor], [strategy[0] * factor], [3])
+    assert turned.estimate == pytest.approx(-ratio.estimate, abs=1e-12)
+    assert scaled == pytest.approx(ratio, abs=1e-9)
+
+
+def test_a_strategy_that_always_takes_as_many_times_as_long_has_that_ratio_and_no_width():
+    reference = np.array([3.0, 5.0, 2.0, 9.0, 4.0, 7.0])
+    assert log_ratio_of_means([reference], [1.5 * reference], [0]) == pytest.approx([math.log(1.5)] * 3, abs=1e-12)
+
+
+def test_the_resamples_of_a_log_ratio_are_those_of_pairs():
+    rng = np.random.default_rng(5)
+    reference, strategy = rng.gamma(4, size=(2, 12))
+    ratio = log_ratio_of_means([reference], [strategy], [8])
+    counts = resample_counts(8, 12)
+    logs = np.log((counts @ strategy) / (counts @ reference))
+    assert len(logs) == RESAMPLES
+    # its ends are quantiles of theirs, wider than the plain ones as few pairs ask for
+    assert 0.003 < np.mean(logs < ratio.low) < 0.025
+    assert 0.003 < np.mean(logs > ratio.high) < 0.025
+
+
+def test_a_small_log_ratio_is_the_mean_difference_over_the_mean():
+    rng = np.random.default_rng(6)
+    reference = 100 + rng.normal(size=10)
+    strategy = reference + 0.01 * rng.normal(size=10)
+    ratio = log_ratio_of_means([reference], [strategy], [1])
+    assert ratio == pytest.approx([end / 100 for end in mean_difference([strategy - reference], [1])], abs=3e-6)
+
+
+@pytest.mark.parametrize("strategy", [[1.0, 0.0], [1.0]])
+def test_a_log_ratio_of_no_time_or_of_other_runs_is_refused(strategy):
+    with pytest.raises(ValueError, match="above 0 and of as many runs"):
+        log_ratio_of_means([np.array([1.0, 2.0])], [np.array(strategy)], [0])

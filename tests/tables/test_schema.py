@@ -23,7 +23,7 @@ from altfreeze.tables.schema import (
 )
 from altfreeze.training.timing import COLUMNS as TIMING_COLUMNS
 from altfreeze.training.trainer import train_pack
-from altfreeze.vocabulary import BUDGETS, CLOCKS, METRICS, VERDICTS
+from altfreeze.vocabulary import BUDGETS, CLOCKS, MEASURES, VERDICTS
 from builders import make_cell
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,8 +53,8 @@ def test_columns_are_described_in_the_words_of_the_vocabulary():
         assert f"{clock.name}: {clock.words}" in columns("times")["clock"]["description"]
     for budget in BUDGETS.values():
         assert f"{budget.name}: {budget.words}" in columns("comparisons")["budget"]["description"]
-    for metric in METRICS.values():
-        assert metric.words in columns("comparisons")["metric"]["description"]
+    for measure in MEASURES.values():
+        assert measure.words in columns("comparisons")["metric"]["description"]
     for verdict in VERDICTS.values():
         assert verdict.name in columns("comparisons")["verdict"]["description"]
 

@@ -31,7 +31,7 @@ def test_targets_lie_between_chance_and_the_median_of_standard_training_on_its_o
     assert (targets["seeds"] == 3).all()
     assert targets["chance"].tolist() == [CHANCE] * 4
     # the second of three seeds, at its end
-    assert targets.loc["iris"]["calibration_accuracy"].to_numpy() == pytest.approx([0.71] * 2)
+    assert targets.loc["iris"]["calibration_median"].to_numpy() == pytest.approx([0.71] * 2)
     assert targets.loc[("wine", 0.9)]["target"] == pytest.approx(CHANCE + 0.9 * (0.81 - CHANCE))
     assert targets.loc[("wine", 1.0)]["target"] == pytest.approx(0.81)
 
@@ -96,7 +96,7 @@ def test_a_run_as_good_as_the_target_reaches_it_whatever_its_digits(tmp_path):
         return ((1 / 2, 2 / 3)[seed % 2] if seed >= FIRST_CALIBRATION_SEED else 7 / 12), 0.5
 
     tables = collect_tables(write_results(tmp_path / "results", study, accuracies=exact), study)
-    assert tables["targets"]["calibration_accuracy"].max() > tables["runs"]["final_validation_accuracy"].max()
+    assert tables["targets"]["calibration_median"].max() > tables["runs"]["final_validation_accuracy"].max()
     assert (tables["times_to_target"]["reached"] == 1).all()
     assert (tables["times_to_target"]["epoch"] == 1).all()
 
@@ -107,11 +107,11 @@ def test_without_a_median_of_calibration_there_is_no_target_and_no_run_reaches_i
     tables = collect_tables(write_results(tmp_path / "results", diverged=diverged))
     targets = tables["targets"].set_index("dataset")
     assert targets.loc["iris"]["target"].notna().tolist() == [defined] * 2
-    assert targets.loc["iris"]["calibration_accuracy"].notna().tolist() == [defined] * 2
+    assert targets.loc["iris"]["calibration_median"].notna().tolist() == [defined] * 2
     assert targets.loc["wine"]["target"].notna().all()
     if defined:
         # a diverged run is worse than all others: the median of none, 0.71 and 0.72
-        assert targets.loc["iris"]["calibration_accuracy"].to_numpy() == pytest.approx([0.71] * 2)
+        assert targets.loc["iris"]["calibration_median"].to_numpy() == pytest.approx([0.71] * 2)
     else:
         iris = tables["times_to_target"][tables["times_to_target"]["dataset"] == "iris"]
         assert (iris["reached"] == 0).all()
@@ -136,7 +136,7 @@ def test_a_target_needs_every_calibration_run(tmp_path):
     collect(study, results, results / "partial", missing="mark")
     tables = read_tables(results / "partial")
     targets, calibration = tables["targets"].set_index("dataset"), tables["calibration"]
-    assert targets.loc["iris", ["calibration_accuracy", "target"]].isna().all(axis=None)
+    assert targets.loc["iris", ["calibration_median", "target"]].isna().all(axis=None)
     assert targets["target"].isna().sum() == 2
     assert set(targets.loc["iris", "seeds"]) == {6}
     assert calibration["status"].tolist() == ["missing"] * 3 + ["ok"] * 15
@@ -202,7 +202,7 @@ def test_where_standard_training_is_not_above_chance_there_is_no_target_and_no_r
     targets = tables["targets"].set_index("dataset")
     assert targets.loc["iris", "above_chance"].tolist() == ["no"] * 2
     assert targets.loc["iris", "target"].isna().all()
-    assert targets.loc["iris", "calibration_accuracy"].notna().all()
+    assert targets.loc["iris", "calibration_median"].notna().all()
     assert targets.loc["wine", "above_chance"].tolist() == ["yes"] * 2
     assert targets.loc["wine", "target"].notna().all()
     reached = tables["reached"].groupby("dataset")["reached"].sum()

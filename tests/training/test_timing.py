@@ -20,7 +20,7 @@ from altfreeze.freezing.plan import Epoch, Step, Work, Workload, plan_work
 from altfreeze.freezing.strategy import STRATEGIES
 from altfreeze.tables.reference_seconds import SPEEDUP_COLUMNS, median_seconds, reference_seconds, speedups
 from altfreeze.training import timing
-from altfreeze.training.batches import draw_batches
+from altfreeze.training.batches import Scores, draw_batches
 from altfreeze.training.network import StackedMLP
 from altfreeze.training.trainer import train_pack
 from builders import make_study, write_study
@@ -204,7 +204,7 @@ def test_timed_work_is_that_of_training(monkeypatch, label, dropout):
     monkeypatch.setattr(torch.optim.Adam, "step", step)
     monkeypatch.setattr(StackedMLP, "compute_gradients", compute_gradients)
     monkeypatch.setattr(StackedMLP, "hidden", hidden_layers)
-    monkeypatch.setattr("altfreeze.training.trainer.evaluate", lambda network, x, y: [torch.zeros(y.shape)] * 2)
+    monkeypatch.setattr("altfreeze.training.trainer.evaluate", lambda network, x, y: Scores(*[torch.zeros(len(y))] * 3))
     workload = train_pack(X, y, cell, [0]).workload
     trained = set(seen)
     timer = timing.Timer(cell, workload, torch.device("cpu"))

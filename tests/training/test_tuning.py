@@ -17,7 +17,7 @@ trials = st.lists(
     st.fixed_dictionaries(
         {
             "learning_rate": st.sampled_from([0.001, 0.01, 0.1]),
-            "validation_accuracy": st.sampled_from([0.0, 0.5, 0.9]),
+            "median": st.sampled_from([0.0, 0.5, 0.9]),
             "validation_loss": st.one_of(st.none(), st.sampled_from([0.1, 0.2])),
         }
     ),
@@ -27,7 +27,7 @@ trials = st.lists(
 
 
 def trial(rate, accuracy, loss):
-    return {"learning_rate": rate, "validation_accuracy": accuracy, "validation_loss": loss}
+    return {"learning_rate": rate, "median": accuracy, "validation_loss": loss}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ import pytest
 import yaml
 import yte
 from builders import ROOT, need
-from slurm_cluster import PATH, PROGRAMS, SlurmCluster, wait_until
+from slurm_cluster import ACCOUNTING, PATH, PROGRAMS, SlurmCluster, wait_until
+from submission import refusals
 
 STUDY = {
     "study": "tiny",
@@ -63,6 +64,13 @@ def test_the_default_profile_replaces_no_key_of_the_cluster_profile(monkeypatch,
     assert not set(default) & set(here)
     # job arrays can wait for each other forever
     assert "slurm-array-jobs" not in here
+
+
+def test_without_sbatch_that_is_the_line(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert refusals(None, [object()]) == [
+        "sbatch: no such command here; call this where jobs are submitted, or without --profile slurm"
+    ]
 
 
 def test_what_a_site_demands_comes_from_the_environment(monkeypatch, tmp_path):
@@ -295,3 +303,55 @@ def test_after_a_killed_head_the_next_call_goes_on(cluster, clone, local):
     assert status == 0, output
     assert {path: (clone / path).stat().st_mtime_ns for path in finished} == finished
     assert_equal_to_local(clone, "head", local, PACKS[:3])
+
+
+@pytest.fixture(scope="module")
+def accounting():
+    """A Slurm that keeps accounts, and runs a job for no longer than the packs of the study ask for."""
+    need((*PROGRAMS, *ACCOUNTING), "install_slurm.sh", path=PATH)
+    with tempfile.TemporaryDirectory(prefix="slurm") as folder, SlurmCluster(folder, "lab") as slurm:
+        slurm.run("scontrol", "update", "PartitionName=cpu", "MaxTime=75")
+        yield slurm
+
+
+@pytest.mark.parametrize(
+    ("arguments", "site", "said"),
+    [
+        ([], {"SBATCH_ACCOUNT": "nobody"}, "train asks for: Invalid account .* (SBATCH_ACCOUNT=nobody)"),
+        ([], {"SBATCH_PARTITION": "none"}, "train asks for: Invalid partition .* (SBATCH_PARTITION=none)"),
+        ([], {"GPU_MODEL": "a100"}, "train asks for: Requested GPU model a100 is that of no node (GPU_MODEL=a100)"),
+        ([], {"GPU_MODEL": "a-1"}, "train asks for: Invalid GPU model format: a-1. .* (GPU_MODEL=a-1)"),
+        (
+            ["--set-resources", "train:runtime=30"],
+            {},
+            "train asks for: Requested time limit of 120 minutes exceeds that of the partition, 75 "
+            "(--set-resources train:runtime=, of the whole job 120)",
+        ),
+    ],
+)
+def test_what_slurm_would_refuse_is_one_line_before_any_job_is_submitted(accounting, clone, arguments, site, said):
+    config, targets = ["results=results/refused"], files("refused")
+    status, output = Head(accounting, clone, *arguments, config=config, targets=targets, **site).ends(60)
+    assert status != 0
+    (line,) = [line for line in output.splitlines() if line.startswith("altfreeze: ")]
+    # the parentheses are meant as such
+    pattern = said.replace("(", r"\(").replace(")", r"\)")
+    assert re.fullmatch(f"altfreeze: sbatch refuses what {pattern}", line)
+    assert "Traceback" not in output
+    assert not accounting.jobs()
+    assert not (clone / "results/refused/.lock").exists()
+
+
+def test_with_accounting_the_logs_are_those_of_a_local_run(accounting, clone, local):
+    config, targets = ["results=results/account"], files("account")
+    head = Head(accounting, clone, *POLL, config=config, targets=targets, told=(), SBATCH_ACCOUNT="lab")
+    status, output = head.ends()
+    assert status == 0, output
+    assert_equal_to_local(clone, "account", local)
+    name = re.search(r"SLURM run ID: (\S+)", output)[1]
+    kept = accounting.run(
+        "sacct", "--allocations", "--noheader", "--parsable2", f"--name={name}", "--format=Account,State"
+    )
+    assert kept.splitlines() == ["lab|COMPLETED"]
+    # nobody here knows when a batch system begins a job
+    assert " left" not in output

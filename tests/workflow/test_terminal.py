@@ -25,9 +25,10 @@ import yaml
 from altfreeze.report.words import signed_points
 from altfreeze.support.errors import InputError
 from builders import ROOT, make_study
-from closing import clock_advice, last_lines, why_silent
+from closing import clock_advice, excerpt, last_lines, why_silent
 from guard import hold, unusable_place
-from progress import Progress, duration, excerpt
+from progress import Progress, duration
+from submission import hear
 
 STUDY = {
     "results": "results/terminal",
@@ -497,6 +498,67 @@ def test_a_group_that_failed_tells_of_the_jobs_that_say_why(watched, tmp_path):
     shown = watched.tell("group_error", level=logging.ERROR, **group)
     assert shown[0].splitlines()[0] == "Failed: a group of 3 jobs"
     assert shown[0].splitlines()[-1] == "  log: slurm.log"
+
+
+def test_what_is_said_of_a_job_that_was_not_submitted_is_shown_in_place_of_older_logs(watched, tmp_path):
+    log = tmp_path / "job.log"
+    log.write_text("altfreeze: of an earlier attempt\n")
+    said = "SLURM sbatch failed. The error message was 'QOS of all'."
+    group = {"groupid": "packs", "aux_logs": [], "job_error_info": [error(1, log)]}
+    for event, name, fields, what in (
+        ("group_error", "packs", group, "a group of 1 job"),
+        ("job_error", 1, error(1, log), "train"),
+    ):
+        watched.progress.hear(name, said, False)
+        assert watched.tell(event, level=logging.ERROR, **fields) == [f"Failed: {what}\n  {said}"]
+        assert f"  {what}: {said}\nMend what is said, then" in watched.progress.failure([], keep_going=True)
+        watched.tell("group_info", group_id="packs")
+    # one that was has logs, which say more; where they are empty, that is all
+    for text, shown in (("altfreeze: no memory\n", "altfreeze: no memory"), ("", "SLURM status is: 'TIMEOUT'")):
+        log.write_text(text)
+        watched.progress.hear(1, "SLURM status is: 'TIMEOUT'", True)
+        assert watched.tell("job_error", level=logging.ERROR, **error(1, log)) == [
+            f"Failed: train\n  {shown}\n  log: {log}"
+        ]
+
+
+def test_a_group_that_cannot_be_submitted_fails_and_is_heard():
+    """The plugin means to report what it raises, and raises at that where a job is a group: it has no rule."""
+    heard, logged, reported = [], [], []
+
+    def run_job(job):
+        try:
+            raise OSError("Argument list too long")
+        except OSError:
+            return job.rule
+
+    def report(job_info, said):
+        reported.append(job_info.job)
+        executor.print_job_error(job_info, said, aux_logs=[])
+
+    executor = SimpleNamespace(
+        run_job=run_job,
+        print_job_error=lambda job_info, msg, **more: logged.append(msg),
+        _report_job_error_threadsafe=report,
+    )
+    hear(executor, lambda *said: heard.append(said))
+    group = SimpleNamespace()
+    executor.run_job(group)
+    said = "Job submission failed with exception: Argument list too long"
+    assert (reported, heard, logged) == ([group], [(group, said, False)], [said])
+
+
+@pytest.mark.parametrize("queued", [False, True])
+def test_the_time_left_is_told_where_jobs_run_here_and_not_where_they_wait_in_a_queue(watched, monkeypatch, queued):
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    watched.progress._queued = lambda: queued
+    watched.tell("run_info", stats={"train": 3, "total": 3})
+    watched.tell("job_info", jobid=1, rule_name="train", rule_msg="Train 1")
+    now[0] = 10.0
+    watched.tell("job_finished", job_id=1)
+    said = watched.progress._line()
+    assert said == "1 of 3 jobs, 5 of 15 runs trained" + ("" if queued else ", about 20 seconds left")
 
 
 def test_a_job_that_was_interrupted_has_not_failed(watched, tmp_path):

@@ -93,7 +93,7 @@ def _tune(arguments: Namespace) -> None:
 
     seeds = range(FIRST_CALIBRATION_SEED, FIRST_CALIBRATION_SEED + study.calibration_seeds)
     where = (arguments.device, arguments.threads)
-    run_tuning(arguments.data, cell, study.tune, seeds, *where, arguments.output, arguments.memory)
+    run_tuning(arguments.data, cell, study.tune, seeds, *where, arguments.output, arguments.memory, study.metric)
 
 
 def _timing(arguments: Namespace) -> None:

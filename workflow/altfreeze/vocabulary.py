@@ -1,9 +1,11 @@
-"""The words of a study, each written once: clocks, budgets, metrics, verdicts and what a run logs.
+"""The words of a study, each written once: clocks, budgets, metrics, measures, verdicts and what a run logs.
 
 Tables, comparisons, figures, pages, templates and the report's script take them from here. A clock gives a budget
 of its own: it is compared, counted to a target and drawn once ``tables.schema.yaml`` has its columns.
 """
 
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -45,6 +47,78 @@ class Budget:
 
 @dataclass(frozen=True)
 class Metric:
+    """What a run is scored by, after each epoch, on its validation and on its test part.
+
+    Attributes
+    ----------
+    name : str
+        In the configuration.
+    column : str
+        How its columns of the tables end: ``validation_…``, ``test_…``.
+    words : str
+        As pages say it.
+    unit, units : str
+        What pages count its differences in, a hundredth, in the singular and in the plural.
+    scale : int
+        By which pages multiply its values: shares are shown as percentages.
+    chance : callable
+        Of the classes' shares of a part, the best that a constant prediction scores there.
+    chance_words : str
+        What that is.
+    lower_is_better : bool
+    """
+
+    name: str
+    column: str
+    words: str
+    unit: str
+    units: str
+    scale: int
+    chance: Callable[[Sequence[float]], float]
+    chance_words: str
+    lower_is_better: bool = False
+
+    @property
+    def sign(self) -> int:
+        """By which a value is multiplied so that more of it is better."""
+        return -1 if self.lower_is_better else 1
+
+    @property
+    def validation(self) -> str:
+        """Column of the table epochs."""
+        return f"validation_{self.column}"
+
+    @property
+    def test(self) -> str:
+        """Column of the table epochs."""
+        return f"test_{self.column}"
+
+    @property
+    def final(self) -> str:
+        """Name of the measure of a run's end, or of the epoch that is read."""
+        return f"final_test_{self.column}"
+
+    @property
+    def best(self) -> str:
+        """Name of the measure of the epoch chosen on validation."""
+        return f"best_test_{self.column}"
+
+    @property
+    def points(self) -> str:
+        """The units where the metric is said beside them."""
+        return self.units.removeprefix(f"{self.words} ")
+
+    def shown(self, value: float) -> str:
+        """Return a value as pages show it."""
+        return f"{self.scale * value:.{2 if self.scale == 100 else 4}f}"
+
+    def title(self, part: str) -> str:
+        """Title of an axis: ``Test accuracy (%)``."""
+        return f"{part} {self.words} ({'%' if self.scale == 100 else 'nat'})"
+
+
+@dataclass(frozen=True)
+class Measure:
     """What a comparison reads.
 
     Attributes
@@ -55,15 +129,20 @@ class Metric:
         Of the table runs, at a run's end.
     words : str
         As pages say it.
-    is_ratio : bool
-        Whether it is a cost, read as the strategy's over the reference's: less of it is better. Else it is an
-        accuracy, read as a difference.
+    metric : Metric, optional
+        What it is scored by: read as a difference that is positive where the strategy is better, which is strategy
+        minus reference or, where lower is better, reference minus strategy. Without one it is a cost.
     """
 
     name: str
     column: str
     words: str
-    is_ratio: bool = False
+    metric: Metric | None = None
+
+    @property
+    def is_ratio(self) -> bool:
+        """Whether it is a cost, read as the strategy's over the reference's: less of it is better."""
+        return self.metric is None
 
 
 @dataclass(frozen=True)
@@ -75,11 +154,19 @@ class Verdict:
     words: str
 
 
-Word = TypeVar("Word", Clock, Budget, Metric, Verdict)
+Word = TypeVar("Word", Clock, Budget, Metric, Measure, Verdict)
 
 
 def _by_name(*words: Word) -> dict[str, Word]:
     return {word.name: word for word in words}
+
+
+def _one_over_classes(shares: Sequence[float]) -> float:
+    return 1 / sum(share > 0 for share in shares)
+
+
+def _entropy(shares: Sequence[float]) -> float:
+    return -sum(share * math.log(share) for share in shares if share > 0)
 
 
 CLOCKS = _by_name(
@@ -96,12 +183,48 @@ EQUAL_BUDGETS = _by_name(
 )
 BUDGETS = _by_name(Budget("own", "each at its own end")) | EQUAL_BUDGETS
 METRICS = _by_name(
-    Metric("final_test_accuracy", "final_test_accuracy", "final test accuracy"),
-    Metric("best_test_accuracy", "best_test_accuracy", "test accuracy at the epoch chosen on validation"),
-    Metric("flops_ratio", "flops", "operations of the whole training", is_ratio=True),
-    Metric("seconds_ratio", "reference_seconds", "seconds of the whole training, measured alone", is_ratio=True),
+    Metric(
+        "accuracy",
+        "accuracy",
+        "accuracy",
+        "accuracy point",
+        "accuracy points",
+        100,
+        max,
+        "the share of the largest class",
+    ),
+    Metric(
+        "balanced_accuracy",
+        "balanced_accuracy",
+        "balanced accuracy",
+        "balanced accuracy point",
+        "balanced accuracy points",
+        100,
+        _one_over_classes,
+        "one over the number of classes",
+    ),
+    Metric(
+        "log_loss",
+        "loss",
+        "log loss",
+        "hundredth of a nat",
+        "hundredths of a nat",
+        1,
+        _entropy,
+        "the entropy of the classes' shares",
+        lower_is_better=True,
+    ),
 )
-# of an accuracy where standard training does not beat the largest class's share: there is nothing to compare
+MEASURES = _by_name(
+    *(Measure(metric.final, metric.final, f"final test {metric.words}", metric) for metric in METRICS.values()),
+    *(
+        Measure(metric.best, metric.best, f"test {metric.words} at the epoch chosen on validation", metric)
+        for metric in METRICS.values()
+    ),
+    Measure("flops_ratio", "flops", "operations of the whole training"),
+    Measure("seconds_ratio", "reference_seconds", "seconds of the whole training, measured alone"),
+)
+# where standard training does not beat what a constant prediction scores: there is nothing to compare
 NOT_ABOVE_CHANCE = "not above chance"
 VERDICTS = _by_name(
     Verdict("better", "B", "better"),
@@ -114,7 +237,7 @@ VERDICTS = _by_name(
 )
 # what a run logs after each epoch: columns of the table epochs, and their words as titles of axes
 QUANTITIES = {
-    "test_accuracy": "Test accuracy (%)",
-    "validation_accuracy": "Validation accuracy (%)",
+    **{metric.test: metric.title("Test") for metric in METRICS.values()},
+    **{metric.validation: metric.title("Validation") for metric in METRICS.values()},
     "train_loss": "Training loss (nat)",
 }

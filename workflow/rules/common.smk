@@ -82,12 +82,16 @@ if workflow.is_main_process and not workflow.output_settings.dryrun:
     from closing import clock_advice, last_lines
     from progress import Progress
 
-    BeforeJobs(workflow.logger_manager.logger, lambda: (write_study(), fork_jobs(len([*workflow.dag.needrun_jobs()]))))
+    BeforeJobs(
+        workflow.logger_manager.logger,
+        lambda: (ask_slurm(), write_study(), fork_jobs(len([*workflow.dag.needrun_jobs()]))),
+    )
     progress = Progress(
         workflow.logger_manager.logger,
         workflow.output_settings,
         jobs=lambda: workflow.dag.needrun_jobs(),
         touches=lambda: workflow.touch,
+        queued=lambda: workflow.non_local_exec,
         ending=lambda: ending(),
     )
 
@@ -123,6 +127,21 @@ wildcard_constraints:
     strategy="|".join(map(re.escape, study.strategies)),
     recipe="configured|tuned",
     seeds=r"\d+-\d+",
+
+
+def ask_slurm():
+    """End with one line for each reason for which Slurm would refuse jobs; if none, listen to what it says of them."""
+    dag = workflow.dag
+    jobs = dict.fromkeys(dag.get_job_group(job) or job for job in dag.needrun_jobs() if not job.is_local)
+    executors = {type(executor).__module__: executor for executor in map(workflow.scheduler.get_executor, jobs)}
+    slurm = executors.get("snakemake_executor_plugin_slurm")
+    if slurm is None:
+        return
+    from submission import hear, refusals
+
+    if refused := refusals(slurm, jobs):
+        sys.exit("\n".join(f"altfreeze: {line}" for line in refused))
+    hear(slurm, lambda job, *said: progress.hear(job.groupid if job.is_group() else job.jobid, *said))
 
 
 def write_study():

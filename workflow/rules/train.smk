@@ -56,6 +56,7 @@ rule tune:
         study=STUDY_FILE,
         cell=cell_of,
         learning_rates=config["tune"],
+        metric=config["metric"],
         calibration_seeds=config["calibration_seeds"],
         device=config["device"],
         code=fingerprint("altfreeze.training.trainer", "altfreeze.training.tuning"),

@@ -24,6 +24,7 @@ from altfreeze.statistics import (
     verdict,
 )
 from altfreeze.study.grid import Study, share_parameters
+from altfreeze.study.sources import fixes_test_part
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import atomic_output, write_json
 from altfreeze.support.parallel import in_order
@@ -41,9 +42,9 @@ from altfreeze.tables.schema import (
     write_table,
 )
 from altfreeze.tables.seals import seals
-from altfreeze.vocabulary import EQUAL_BUDGETS, METRICS, NOT_ABOVE_CHANCE
+from altfreeze.vocabulary import EQUAL_BUDGETS, MEASURES, METRICS, NOT_ABOVE_CHANCE
 
-# of a run's rows: each seed draws its own split
+# of a run's rows, where each seed draws its own split
 TEST_OVER_TRAIN = TEST_SHARE / (1 - VALIDATION_SHARE - TEST_SHARE)
 # what alternating training is compared with beside standard training
 CONTROLS = ("standard_half_updates", "standard_matched_flops", "frozen_bottom", "frozen_top", "random_half")
@@ -54,7 +55,7 @@ def comparisons_of(study: Study) -> list[tuple[str, str, list[tuple[str, str]]]]
 
     Every strategy is compared with standard training, and each that alternates also with
     every control whose parameters, as far as it shares them, are its own: with the frozen
-    bottom of its own ratio, say.
+    bottom of its own ratio, say. The study's metric is read at every budget, the others at the ends.
 
     Parameters
     ----------
@@ -65,8 +66,9 @@ def comparisons_of(study: Study) -> list[tuple[str, str, list[tuple[str, str]]]]
     list of (str, str, list of (str, str))
         Label of the strategy, label of its reference, and budgets with metrics.
     """
-    own = [("own", metric) for metric in METRICS]
-    every = own + [(budget, "final_test_accuracy") for budget in EQUAL_BUDGETS]
+    ends = [study.metric.final, *(each.final for each in METRICS.values() if each != study.metric), study.metric.best]
+    own = [("own", metric) for metric in (*ends, *(name for name, measure in MEASURES.items() if measure.is_ratio))]
+    every = own + [(budget, study.metric.final) for budget in EQUAL_BUDGETS]
     comparisons = []
     for label, parameters in list(study.strategies.items())[1:]:
         comparisons.append((label, "standard", every))
@@ -85,7 +87,7 @@ def compare(study: Study, tables: Path | str, threads: int = 1) -> None:
 
     Runs are paired by seed. A seed of which a run diverged or is missing is left out of the pairs of
     that comparison and counted in ``dropped``, and so are all seeds where a strategy's
-    first epoch exceeds the common budget. Where standard training is not above chance accuracies
+    first epoch exceeds the common budget. Where standard training is not above chance all but costs
     get no verdict, and the data set stands in no mean over data sets.
 
     Parameters
@@ -211,17 +213,18 @@ def _compare_two(task: _Task) -> _Result:
     ratio = study.strategies[task.strategy].get("freeze_ratio", np.nan)
     # a data set's seeds are resampled alike in all comparisons, so that of one data set 'all' says the same
     seeds = [secondary.resampling_seed(study.seed, name) for name in study.datasets]
+    fixed = {name for name in study.datasets if fixes_test_part(study.sources.get(name, {}))}
     result = _Result([], [], [], {})
     for budget, metric in task.readings:
         key = pair | {"budget": budget, "metric": metric}
         both = key | {"freeze_ratio": ratio, "family": _family(task, budget, metric)}
         readings = {name: read_pair(*task.cells[name], budget, metric) for name in study.datasets}
         # what a training costs is known, whatever it has learned
-        by_chance = [] if METRICS[metric].is_ratio else task.by_chance
+        by_chance = [] if MEASURES[metric].is_ratio else task.by_chance
         judged = [name for name in study.datasets if name not in by_chance]
         # each data set alone and, last, all together; where there is none to judge, all the same
         samples = {name: [name] for name in study.datasets} | {"all": judged or study.datasets}
-        for (name, sample), figures in zip(samples.items(), _figures(readings, seeds, judged), strict=True):
+        for (name, sample), figures in zip(samples.items(), _figures(readings, seeds, judged, fixed), strict=True):
             chance = {"not_above_chance": sum(each in by_chance for each in ([name] if name != "all" else readings))}
             row = _comparison(study, [readings[each] for each in sample], figures, metric)
             if sample[0] in by_chance:
@@ -230,20 +233,26 @@ def _compare_two(task: _Task) -> _Result:
         for name, reading in readings.items():
             result.pairs.append(csv_rows(_pairs(reading, key | {"dataset": name})))
         usable = [readings[name] for name in judged]
-        if metric == "final_test_accuracy":
+        if metric == study.metric.final:
             result.across.append(both | _across(study, usable) | {"not_above_chance": len(by_chance)})
         if _is_primary(task, budget, metric):
             result.primary_differences[task.depth] = [reading.differences for reading in usable] or [np.empty(0)]
     return result
 
 
-def _figures(readings: dict[str, Reading], seeds: list[int], judged: list[str]) -> list[PairedComparison]:
-    """Return the statistics of each data set alone and, last, of those together that are judged, if there are any."""
+def _figures(
+    readings: dict[str, Reading], seeds: list[int], judged: list[str], fixed: set[str]
+) -> list[PairedComparison]:
+    """Return the statistics of each data set alone and, last, of those together that are judged, if there are any.
+
+    Where the test part is the same for every seed (`fixed`), the interval of Nadeau and Bengio does not apply.
+    """
     of_name = dict(zip(readings, seeds, strict=True))
 
     def compared(names: Sequence[str]) -> list[PairedComparison]:
-        reference, strategy = ([getattr(readings[name], side) for name in names] for side in ("reference", "strategy"))
-        return paired_comparisons(reference, strategy, [of_name[name] for name in names], TEST_OVER_TRAIN)
+        worse, better = zip(*(readings[name].sides for name in names), strict=True)
+        overlaps = [np.nan if name in fixed else TEST_OVER_TRAIN for name in names]
+        return paired_comparisons(worse, better, [of_name[name] for name in names], overlaps)
 
     every = compared(list(readings))
     return [*every[:-1], compared(judged)[-1]] if 0 < len(judged) < len(readings) else every
@@ -252,7 +261,7 @@ def _figures(readings: dict[str, Reading], seeds: list[int], judged: list[str]) 
 def _is_primary(task: _Task, budget: str, metric: str) -> bool:
     """Return whether two strategies at a budget are the primary comparison, at this or another depth."""
     same = (task.strategy, task.reference, budget) == task.study.primary
-    return same and (task.recipe, metric) == ("configured", "final_test_accuracy")
+    return same and (task.recipe, metric) == ("configured", task.study.metric.final)
 
 
 def _family(task: _Task, budget: str, metric: str) -> str:
@@ -260,7 +269,7 @@ def _family(task: _Task, budget: str, metric: str) -> str:
     study = task.study
     if _is_primary(task, budget, metric) and task.depth == study.primary_depth:
         return "primary"
-    declared = (study.primary_depth, "configured", "standard", study.primary_budget, "final_test_accuracy")
+    declared = (study.primary_depth, "configured", "standard", study.primary_budget, study.metric.final)
     member = task.strategy in study.family and task.strategy != study.primary.strategy
     return "family" if member and (task.depth, task.recipe, task.reference, budget, metric) == declared else "secondary"
 
@@ -278,7 +287,7 @@ def _comparison(study: Study, readings: list[Reading], figures: PairedComparison
     def mean(name: str) -> float:
         return float(np.mean([getattr(reading, name).mean() for reading in readings])) if complete else np.nan
 
-    measure = METRICS[metric]
+    measure = MEASURES[metric]
     margin = study.cost_margin if measure.is_ratio else study.equivalence_margin
     # the last digits of the logs decide nothing
     said = verdict(round(figures.low, DIGITS), round(figures.high, DIGITS), margin, exact=measure.is_ratio)

@@ -10,11 +10,11 @@ import pandas as pd
 from altfreeze.study.grid import Study
 from altfreeze.support.errors import InputError
 from altfreeze.tables.schema import CELL, ROUNDING, read_categories
-from altfreeze.vocabulary import BUDGETS, CLOCKS, METRICS
+from altfreeze.vocabulary import BUDGETS, CLOCKS, MEASURES
 
 # what is read of the tables runs and epochs, beside the cell
-RUN_COLUMNS = ("seed", "status", "epochs", "best_epoch", *(metric.column for metric in METRICS.values()))
-EPOCH_COLUMNS = ("seed", *(clock.column for clock in CLOCKS.values()), "test_accuracy")
+RUN_COLUMNS = ("seed", "status", "epochs", "best_epoch", *(measure.column for measure in MEASURES.values()))
+EPOCH_COLUMNS = ("seed", *(clock.column for clock in CLOCKS.values()))
 
 
 class CellRuns(NamedTuple):
@@ -26,13 +26,13 @@ class CellRuns(NamedTuple):
         Columns of the table runs.
     clocks : dict of str to ndarray, shape (epochs,)
         By the name of the clock, what every run has spent after each of its epochs; of no epoch where all are missing.
-    accuracy : ndarray, shape (runs, epochs)
-        Test accuracies; NaN of a missing run.
+    scores : ndarray, shape (runs, epochs)
+        In the study's metric on the test part; NaN of a missing run.
     """
 
     runs: dict[str, np.ndarray]
     clocks: dict[str, np.ndarray]
-    accuracy: np.ndarray
+    scores: np.ndarray
 
 
 class Reading(NamedTuple):
@@ -49,6 +49,8 @@ class Reading(NamedTuple):
         Seeds of each cell, those included that give no pair.
     diverged_reference, diverged_strategy, missing_reference, missing_strategy : int
         Runs of that status.
+    lower_is_better : bool
+        Of a metric, not of a cost.
     """
 
     reference: np.ndarray
@@ -61,11 +63,21 @@ class Reading(NamedTuple):
     diverged_strategy: int
     missing_reference: int
     missing_strategy: int
+    lower_is_better: bool = False
+
+    @property
+    def sides(self) -> tuple[np.ndarray, np.ndarray]:
+        """The values whose difference, second minus first, is positive where the strategy is better.
+
+        Of a cost it is positive where the strategy's is higher.
+        """
+        return (self.strategy, self.reference) if self.lower_is_better else (self.reference, self.strategy)
 
     @property
     def differences(self) -> np.ndarray:
-        """Strategy minus reference, shape (pairs,)."""
-        return self.strategy - self.reference
+        """That of the sides, shape (pairs,)."""
+        first, second = self.sides
+        return second - first
 
 
 def read_cells(study: Study, tables: Path, runs: pd.DataFrame) -> dict[tuple, CellRuns]:
@@ -88,8 +100,9 @@ def read_cells(study: Study, tables: Path, runs: pd.DataFrame) -> dict[tuple, Ce
     InputError
         With one line, if the tables lack a run of the study or a part of one.
     """
-    epochs = _in_order(read_categories(tables / "epochs.parquet", "epochs", [*CELL, *EPOCH_COLUMNS]))
+    epochs = _in_order(read_categories(tables / "epochs.parquet", "epochs", [*CELL, *EPOCH_COLUMNS, study.metric.test]))
     numbers = {name: epochs[name].to_numpy() for name in EPOCH_COLUMNS}
+    numbers["scores"] = epochs[study.metric.test].to_numpy()
     places = _places(epochs)
     frames = dict(iter(runs.sort_values("seed").groupby(CELL)))
     keys = dict.fromkeys(tuple(getattr(pack, name) for name in CELL) for pack in study.packs if not pack.calibrates)
@@ -134,14 +147,14 @@ def _cell_runs(
     there = seeds[runs["status"] != "missing"] if whole else seeds
     if len(there) and rows is None:
         raise InputError(f"{tables / 'epochs.parquet'}: no run of {name}; run snakemake again")
-    rows = rows or dict.fromkeys(EPOCH_COLUMNS, np.empty(0))
+    rows = rows or dict.fromkeys((*EPOCH_COLUMNS, "scores"), np.empty(0))
     # all seeds of a cell follow one plan, so that their clocks are the same
     first = rows["seed"] == there[0] if len(there) else np.empty(0, bool)
     if not whole or not np.array_equal(rows["seed"], np.repeat(there, first.sum())):
         raise InputError(f"{tables}: the seeds of {name} are not 0 to {seeds[-1]}, each whole")
-    accuracy = np.full((len(seeds), first.sum()), np.nan)
-    accuracy[there] = rows["test_accuracy"].reshape(len(there), -1) if len(there) else np.nan
-    return CellRuns(runs, {clock.name: rows[clock.column][first] for clock in CLOCKS.values()}, accuracy)
+    scores = np.full((len(seeds), first.sum()), np.nan)
+    scores[there] = rows["scores"].reshape(len(there), -1) if len(there) else np.nan
+    return CellRuns(runs, {clock.name: rows[clock.column][first] for clock in CLOCKS.values()}, scores)
 
 
 def rows_at_common_end(*clocks: np.ndarray) -> list[int]:
@@ -174,14 +187,14 @@ def read_pair(reference: CellRuns, strategy: CellRuns, budget: str, metric: str)
     reference, strategy : CellRuns
         Of the same seeds.
     budget, metric : str
-        See `altfreeze.vocabulary`; at an equal budget, it is the test accuracy of the epoch that is read.
+        See `altfreeze.vocabulary`; at an equal budget, it is the study's metric at the epoch that is read.
 
     Returns
     -------
     Reading
         Of the seeds of which both runs ended and, at the budget, have made an epoch.
     """
-    cells, clock, measure = (reference, strategy), BUDGETS[budget].clock, METRICS[metric]
+    cells, clock, measure = (reference, strategy), BUDGETS[budget].clock, MEASURES[metric]
     usable = np.all([cell.runs["status"] == "ok" for cell in cells], axis=0)
     unknown = np.full(len(usable), np.nan)
     if clock is None:
@@ -190,15 +203,13 @@ def read_pair(reference: CellRuns, strategy: CellRuns, budget: str, metric: str)
     else:
         rows = rows_at_common_end(*(cell.clocks[clock.name] for cell in cells))
         usable &= min(rows) >= 0
-        values = [
-            cell.accuracy[:, row] if cell.accuracy.size else unknown for cell, row in zip(cells, rows, strict=True)
-        ]
+        values = [cell.scores[:, row] if cell.scores.size else unknown for cell, row in zip(cells, rows, strict=True)]
     if measure.is_ratio:
         # of runs that are not used, nothing may have been spent
         values = [np.ones(len(usable)), np.divide(values[1], values[0], out=unknown.copy(), where=usable)]
         # without timing there are no reference seconds
         usable &= np.isfinite(values[1])
-    if metric == "best_test_accuracy":
+    if measure.metric and metric == measure.metric.best:
         shares = [cell.runs["best_epoch"] / cell.runs["epochs"] for cell in cells]
     else:
         made = [cell.clocks["epoch"] for cell in cells]
@@ -220,4 +231,5 @@ def read_pair(reference: CellRuns, strategy: CellRuns, budget: str, metric: str)
         diverged_strategy=diverged[1],
         missing_reference=missing[0],
         missing_strategy=missing[1],
+        lower_is_better=measure.metric is not None and measure.metric.lower_is_better,
     )

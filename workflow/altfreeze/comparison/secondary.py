@@ -25,7 +25,7 @@ from altfreeze.study.grid import Study
 from altfreeze.support.parallel import in_order
 from altfreeze.support.randomness import stream_seed
 from altfreeze.tables.schema import CELL, DIGITS, ROUNDING
-from altfreeze.vocabulary import CLOCKS
+from altfreeze.vocabulary import CLOCKS, Metric
 
 # a trend needs three levels to be one
 FEWEST_LEVELS = 3
@@ -64,7 +64,7 @@ def trends(study: Study, comparisons: pd.DataFrame) -> list[dict[str, Any]]:
         levels; of fewer than two data sets that have them all, without a statistic.
     """
     read = comparisons[
-        (comparisons["metric"] == "final_test_accuracy")
+        (comparisons["metric"] == study.metric.final)
         & (comparisons["reference"] == "standard")
         & (comparisons["dataset"] != "all")
     ]
@@ -236,16 +236,17 @@ def matrix(study: Study, runs: pd.DataFrame) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        See `altfreeze.statistics.multi_comparison_matrix`; rows and columns by descending mean
+        See `altfreeze.statistics.multi_comparison_matrix`; rows and columns by mean, the best first,
         of all runs that ended, data sets weighing the same. Strategies that share no seed of
         any data set have no difference.
     """
     rows = []
     for depth, recipe in itertools.product(study.depths, study.recipes):
         cells = runs[(runs["depth"] == depth) & (runs["recipe"] == recipe)]
-        # a diverged run has no accuracy at its end
-        table = cells.pivot(index=["dataset", "seed"], columns="strategy", values="final_test_accuracy")
-        table = table.reindex(columns=list(study.strategies))
+        # a diverged run has no score at its end
+        table = cells.pivot(index=["dataset", "seed"], columns="strategy", values=study.metric.final)
+        # more is better
+        table = study.metric.sign * table.reindex(columns=list(study.strategies))
         means = table.groupby("dataset").mean().mean().round(DIGITS)
         of_pair: dict[tuple[str, str], dict] = {}
         for one, other in itertools.combinations(table, 2):
@@ -264,10 +265,10 @@ def matrix(study: Study, runs: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def _ended(frame: pd.DataFrame, depth: int) -> dict[str, np.ndarray]:
-    """Return the final test accuracies of the runs of a depth that ended, by data set."""
+def _ended(metric: Metric, frame: pd.DataFrame, depth: int) -> dict[str, np.ndarray]:
+    """Return the final scores, of which more is better, of the runs of a depth that ended, by data set."""
     frame = frame[(frame["depth"] == depth) & (frame["status"] == "ok")].sort_values("seed")
-    return {name: cells["final_test_accuracy"].to_numpy() for name, cells in frame.groupby("dataset")}
+    return {name: metric.sign * cells[metric.final].to_numpy() for name, cells in frame.groupby("dataset")}
 
 
 def self_comparison(study: Study, runs: pd.DataFrame, calibration: pd.DataFrame) -> list[dict[str, Any]]:
@@ -288,7 +289,7 @@ def self_comparison(study: Study, runs: pd.DataFrame, calibration: pd.DataFrame)
     standard = runs[(runs["strategy"] == "standard") & (runs["recipe"] == "configured")]
     rows = []
     for depth in study.depths:
-        sides = [_ended(standard, depth), _ended(calibration, depth)]
+        sides = [_ended(study.metric, each, depth) for each in (standard, calibration)]
         for name in (*study.datasets, "all"):
             datasets = study.datasets if name == "all" else [name]
             values = [[side.get(dataset, np.empty(0)) for dataset in datasets] for side in sides]
@@ -311,13 +312,13 @@ def self_comparison(study: Study, runs: pd.DataFrame, calibration: pd.DataFrame)
 
 
 def _balanced(study: Study, runs: pd.DataFrame, depth: int) -> np.ndarray:
-    """Return the final test accuracies of standard and of the primary strategy, shape (data sets, 2, seeds).
+    """Return the final scores of standard and of the primary strategy, shape (data sets, 2, seeds).
 
     Of each data set these are the first seeds of which neither run diverged, as many as
     the data set with the fewest has: seeds of two data sets have nothing in common.
     """
     cells = runs[(runs["depth"] == depth) & (runs["recipe"] == "configured")]
-    table = cells.pivot(index=["dataset", "seed"], columns="strategy", values="final_test_accuracy")
+    table = cells.pivot(index=["dataset", "seed"], columns="strategy", values=study.metric.final)
     table = table[["standard", study.primary_strategy]].dropna()
     sides = [table[table.index.get_level_values("dataset") == name].to_numpy().T for name in study.datasets]
     fewest = min(side.shape[1] for side in sides)

@@ -34,7 +34,11 @@ class Dataset:
         What was done to the source, as JSON values. A key is there only where it applies: ``file_sha256`` (of
         each file where there are several), ``index_left_out`` (names of a Parquet file's index), ``dropped`` (columns
         left out), ``constant`` (column left out → its value), ``one_hot`` (column → categories), ``missing`` (column →
-        rows without a value), ``imputation``, ``missing_categories``, ``warnings`` (of OpenML).
+        rows without a value), ``imputation``, ``missing_categories``, ``without_values`` (columns left out), ``split``
+        and ``groups`` (see `altfreeze.data.parts.parts_of`), ``test_rows_also_elsewhere`` (rows of the given test part
+        whose features stand in another part, too), ``warnings`` (of OpenML).
+    part : ndarray of int8, shape (rows,), optional
+        The split that is the same for every seed; see `altfreeze.data.split.split_of_seed`.
     """
 
     X: np.ndarray
@@ -42,6 +46,7 @@ class Dataset:
     class_names: list[str]
     feature_names: list[str]
     notes: dict[str, Any] = field(default_factory=dict)
+    part: np.ndarray | None = None
 
 
 def check_classes(y: np.ndarray, class_names: Sequence[str], where: str) -> None:
@@ -79,7 +84,7 @@ def save_dataset(
     """Store `dataset` as an npz file and describe it in a JSON manifest, each written atomically.
 
     Equal data sets give equal bytes. The npz file holds ``X``, ``y``, ``class_names`` and ``feature_names`` (the names
-    as fixed-width Unicode) and loads without pickle.
+    as fixed-width Unicode), and ``part`` where there is one; it loads without pickle.
 
     Parameters
     ----------
@@ -93,6 +98,7 @@ def save_dataset(
         Files to write. The manifest holds ``dataset``, ``source``, ``rows``, ``features`` (columns of `X`),
         ``classes`` (name and rows of each), ``missing_cells`` (NaN in `X`), ``notes`` and ``sha256`` (of the npz file).
     """
+    given: dict[str, Any] = {} if dataset.part is None else {"part": dataset.part}
     with atomic_output(npz_path, "wb") as file:
         # memory order is part of an npy header, so it is fixed
         np.savez(
@@ -101,6 +107,7 @@ def save_dataset(
             y=np.ascontiguousarray(dataset.y, dtype=np.int64),
             class_names=np.array(dataset.class_names, dtype=np.str_),
             feature_names=np.array(dataset.feature_names, dtype=np.str_),
+            **given,
         )
     counts = np.bincount(dataset.y, minlength=len(dataset.class_names)).tolist()
     manifest = {
@@ -116,8 +123,8 @@ def save_dataset(
     write_json(manifest_path, manifest)
 
 
-def read_dataset(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the features and classes of a stored data set; see `save_dataset`.
+def read_dataset(path: Path | str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return the features and classes of a stored data set, and its given split; see `save_dataset`.
 
     Parameters
     ----------
@@ -127,6 +134,8 @@ def read_dataset(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
     -------
     X : ndarray of float64, shape (rows, features)
     y : ndarray of int64, shape (rows,)
+    part : ndarray of int8, shape (rows,), or None
+        See `altfreeze.data.split.split_of_seed`.
 
     Raises
     ------
@@ -135,7 +144,7 @@ def read_dataset(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
     """
     try:
         with np.load(path, allow_pickle=False) as stored:
-            X, y = stored["X"], stored["y"]
+            X, y, part = stored["X"], stored["y"], stored.get("part")
     # what numpy and zipfile raise for a file that is no npz, or a part of one
     except (OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: not a stored data set: {error}") from None
@@ -154,4 +163,6 @@ def read_dataset(path: Path | str) -> tuple[np.ndarray, np.ndarray]:
             f"{path}: not a stored data set: allowed: no infinite feature, and two classes or more, counted from 0, "
             "each of five rows or more"
         )
-    return X, y
+    if part is not None and not (part.shape == y.shape and part.dtype == np.int8 and {0, 2} <= {*part} <= {0, 1, 2}):
+        raise InputError(f"{path}: not a stored data set: part is no split into 0, 1 and 2 of its rows")
+    return X, y, part

@@ -10,6 +10,7 @@ import numpy as np
 
 from altfreeze.data.dataset import SMALLEST_CLASS, Dataset, check_classes
 from altfreeze.data.notation import Notation, fault_of_text
+from altfreeze.data.parts import TEST, Rows, parts_of
 from altfreeze.support.errors import InputError
 from altfreeze.support.messages import listing, plural, quoted
 
@@ -34,6 +35,8 @@ class Table(NamedTuple):
         See `altfreeze.data.dataset.Dataset`.
     notation : Notation, optional
         How its numbers were written, if it is of text.
+    test_rows : int
+        How many of the last rows are the test part.
     """
 
     frame: "pd.DataFrame"
@@ -41,18 +44,19 @@ class Table(NamedTuple):
     where: str
     notes: dict[str, Any]
     notation: Notation | None = None
+    test_rows: int = 0
 
 
-def dataset_of_table(table: Table, dropped: Sequence[str] = (), kept: Sequence[str] = ()) -> Dataset:
+def dataset_of_table(table: Table, source: dict[str, Any], seed: int) -> Dataset:
     """Return the data set of a table, after checking it.
 
     Parameters
     ----------
     table : Table
-    dropped : sequence of str
-        Columns to leave out.
-    kept : sequence of str
-        Columns to take as they are, whatever they look like.
+    source : dict
+        Its ``drop``, ``keep``, ``split`` and ``groups``, each of which it may lack; see `altfreeze.study.sources`.
+    seed : int
+        Seed of a split by groups.
 
     Returns
     -------
@@ -62,14 +66,17 @@ def dataset_of_table(table: Table, dropped: Sequence[str] = (), kept: Sequence[s
     ------
     InputError
         With a line for each column that is not there, stands under two keys or cannot be encoded, and for classes of
-        which no split can be made; or if there are no rows. See `encode_features` and `encode_target`.
+        which no split can be made; or if there are no rows. See `encode_features`, `encode_target` and
+        `altfreeze.data.parts.parts_of`.
     """
-    frame, target, where, notes, notation = table
+    frame, target, where, notes, notation, test_rows = table
+    dropped, kept = source.get("drop", []), source.get("keep", [])
+    chosen = [source[key] for key in ("split", "groups") if key in source]
     names = list(frame.columns)
     refuse_duplicates(names, where, "columns")
     faults = [
         f"{where}: no column {quoted(name)} to {key}; its columns are {listing(names)}"
-        for key, listed in (("drop", dropped), ("keep", kept))
+        for key, listed in (("drop", dropped), ("keep", kept), ("split or group by", chosen))
         for name in listed
         if name not in names
     ]
@@ -80,6 +87,8 @@ def dataset_of_table(table: Table, dropped: Sequence[str] = (), kept: Sequence[s
         faults.append(f"{where}: column {quoted(target)} is the target and is listed under `drop`; it can be one only")
     if both := sorted({*dropped} & {*kept}):
         faults.append(f"{where}: {listing(both)} is listed under `drop` and under `keep`; it can be one only")
+    if taken := [name for name in chosen if name == target or name in (*dropped, *kept) or chosen.count(name) > 1]:
+        faults.append(f"{where}: column {quoted(taken[0])} is listed under `split` or `groups` and is nothing else")
     if not faults and not len(frame):
         faults.append(f"{where}: column names but no rows; each class needs at least {SMALLEST_CLASS}")
     if faults:
@@ -89,13 +98,25 @@ def dataset_of_table(table: Table, dropped: Sequence[str] = (), kept: Sequence[s
         y, class_names = encode_target(frame[target], at, target in kept, notation)
         check_classes(y, class_names, at)
     with _collected(faults):
-        features = frame.drop(columns=[target, *dropped])
+        features = frame.drop(columns=[target, *dropped, *chosen])
         X, feature_names, encoding = encode_features(features, where, kept, notation)
     if faults:
         raise InputError(*faults)
+    split, groups = (frame[source[key]] if key in source else None for key in ("split", "groups"))
+    part, of_parts = parts_of(Rows(y, class_names, split, groups, test_rows), where, seed)
+    if again := 0 if part is None else _test_rows_elsewhere(X, part):
+        of_parts["test_rows_also_elsewhere"] = again
     if dropped:
         notes = {**notes, "dropped": list(dropped)}
-    return Dataset(X=X, y=y, class_names=class_names, feature_names=feature_names, notes={**notes, **encoding})
+    return Dataset(X, y, class_names, feature_names, {**notes, **encoding, **of_parts}, part)
+
+
+def _test_rows_elsewhere(X: np.ndarray, part: np.ndarray) -> int:
+    """Return how many rows of the test part have the features of a row of another part."""
+    import pandas as pd
+
+    hashes = pd.util.hash_pandas_object(pd.DataFrame(X), index=False).to_numpy()
+    return int(np.isin(hashes[part == TEST], hashes[part != TEST]).sum())
 
 
 @contextlib.contextmanager

@@ -89,7 +89,10 @@ def fault_of_text(text: "pd.Series", notation: Notation | None) -> str | None:
     written = notation or Notation()
     unread = [value for value in counts.index if not re.fullmatch(written.pattern, value)]
     if not unread or not numbers or counts[numbers].sum() < half:
-        return None
+        # a mark alone among words; where all are marks, as + and -, they are words themselves
+        marks = [value for value in counts.index if value.strip() == "?"] if words else []
+        way = "make it missing" if notation is None else f"give {_missing(marks)}"
+        return f"holds {_first(text, marks)} among words; {way}" if marks else None
     marks = [value for value in unread if value not in set(numbers)]
     ways = ["convert it to numbers"]
     if notation is not None:

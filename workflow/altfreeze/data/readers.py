@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from altfreeze.data.frames import Table, refuse_duplicates
 from altfreeze.data.notation import Notation
+from altfreeze.study.sources import paths_of
 from altfreeze.support.errors import InputError
 from altfreeze.support.messages import listing, plural, quoted, reason
 
@@ -42,8 +43,8 @@ def read_files(source: dict[str, Any], where: str) -> Table:
     """
     import pandas as pd
 
-    several = isinstance(source["path"], list)
-    paths = source["path"] if several else [source["path"]]
+    paths = paths_of(source)
+    several = isinstance(source["path"], list) or "test_path" in source
     frames: list[pd.DataFrame] = []
     hashes, indices = [], []
     for path in paths:
@@ -59,12 +60,13 @@ def read_files(source: dict[str, Any], where: str) -> Table:
     if indices:
         notes["index_left_out"] = [str(name) for name in dict.fromkeys(indices)]
     table = pd.concat(frames, ignore_index=True)
+    test_rows = sum(map(len, frames[len(paths_of(source, "path")) :]))
     where = f"{where}: files {listing(paths)}" if several else place
     if source["kind"] != "csv":
-        return Table(table, source["target"], where, notes)
+        return Table(table, source["target"], where, notes, test_rows=test_rows)
     notation = Notation(*(str(source.get(key, default)) for key, default in Notation._field_defaults.items()))
     typed = table.apply(lambda column: _typed(column, notation, codes=column.name == source["target"]))
-    return Table(typed, source["target"], where, notes, notation)
+    return Table(typed, source["target"], where, notes, notation, test_rows)
 
 
 def _refuse_other_columns(frame: "pd.DataFrame", first: "pd.DataFrame", where: str, path: str) -> None:

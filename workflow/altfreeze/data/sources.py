@@ -53,7 +53,7 @@ def load_dataset(name: str, source: dict[str, Any], study_seed: int) -> Dataset:
         dataset = _make(name, source, study_seed, where)
     else:
         table = _fetch_openml(source, where) if kind == "openml" else read_files(source, where)
-        dataset = dataset_of_table(table, source.get("drop", ()), source.get("keep", ()))
+        dataset = dataset_of_table(table, source, made_set_seed(study_seed, name, "groups"))
     check_classes(dataset.y, dataset.class_names, where)
     return dataset
 

@@ -1,5 +1,6 @@
 """Split and standardise a data set, and order its batches; what decides the numbers of a training, NumPy only."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +9,8 @@ from altfreeze.support.randomness import stream_seed
 
 VALIDATION_SHARE = 0.2
 TEST_SHARE = 0.2
+# where the test part is given: 60 to 20, as without
+VALIDATION_OF_REST = 0.25
 
 
 class Split(NamedTuple):
@@ -36,17 +39,26 @@ def stratified_split(y: np.ndarray, generator: np.random.Generator) -> Split:
     -------
     Split
     """
-    parts: tuple[list[np.ndarray], ...] = ([], [], [])
-    for label in np.unique(y):
-        rows = generator.permutation(np.flatnonzero(y == label))
-        validation = round(VALIDATION_SHARE * len(rows))
-        test = round(TEST_SHARE * len(rows))
-        for part, chosen in zip(parts, np.split(rows, [len(rows) - validation - test, len(rows) - test]), strict=True):
+    return Split(*_spread(y, np.arange(len(y)), [VALIDATION_SHARE, TEST_SHARE], generator))
+
+
+def _spread(
+    y: np.ndarray, rows: np.ndarray, shares: Sequence[float], generator: np.random.Generator
+) -> list[np.ndarray]:
+    """Return rows in parts, each sorted, every class in these shares; what is left of it stands in the first one."""
+    parts: list[list[np.ndarray]] = [[] for _ in (0, *shares)]
+    for label in np.unique(y[rows]):
+        drawn = generator.permutation(rows[y[rows] == label])
+        counts = [round(share * len(drawn)) for share in shares]
+        ends = len(drawn) - np.cumsum(counts[::-1])[::-1]
+        for part, chosen in zip(parts, np.split(drawn, ends), strict=True):
             part.append(chosen)
-    return Split(*(np.sort(np.concatenate(part)) for part in parts))
+    return [np.sort(np.concatenate(part)) for part in parts]
 
 
-def split_of_seed(y: np.ndarray, study_seed: int, dataset: str, depth: int, seed: int) -> Split:
+def split_of_seed(
+    y: np.ndarray, study_seed: int, dataset: str, depth: int, seed: int, part: np.ndarray | None = None
+) -> Split:
     """Return the split that a run with this key trains on.
 
     Parameters
@@ -55,12 +67,22 @@ def split_of_seed(y: np.ndarray, study_seed: int, dataset: str, depth: int, seed
         Class of each row of the whole data set.
     study_seed, dataset, depth, seed : int, str, int, int
         The run's key; the strategy is not part of it.
+    part : ndarray of int8, shape (rows,), optional
+        The split that the data set came with: place in `Split` of each row's part. Where none is of the validation
+        part, a stratified quarter of the train part is drawn as that; without it, all is drawn.
 
     Returns
     -------
     Split
     """
-    return stratified_split(y, np.random.default_rng(stream_seed(study_seed, dataset, depth, seed, "split")))
+    generator = np.random.default_rng(stream_seed(study_seed, dataset, depth, seed, "split"))
+    if part is None:
+        return stratified_split(y, generator)
+    split = Split(*(np.flatnonzero(part == place) for place in range(len(Split._fields))))
+    if len(split.validation):
+        return split
+    train, validation = _spread(y, split.train, [VALIDATION_OF_REST], generator)
+    return Split(train, validation, split.test)
 
 
 def standardise(X: np.ndarray, train: np.ndarray) -> np.ndarray:

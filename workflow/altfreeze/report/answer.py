@@ -18,7 +18,7 @@ from altfreeze.report.words import (
     side,
 )
 from altfreeze.study.grid import Study
-from altfreeze.vocabulary import NOT_ABOVE_CHANCE
+from altfreeze.vocabulary import METRICS, NOT_ABOVE_CHANCE, Metric
 
 
 def answer(study: Study, comparisons: pd.DataFrame) -> str:
@@ -42,14 +42,14 @@ def answer(study: Study, comparisons: pd.DataFrame) -> str:
     """
     depth, ratio = study.primary_depth, study.primary_freeze_ratio
     strategy, reference, budget = study.primary
-    row = overall(comparisons, "final_test_accuracy", depth, strategy, budget, reference)
+    row = overall(comparisons, study.metric.final, depth, strategy, budget, reference)
     subject = f"{_frozen(depth, ratio)}, depth-{depth} networks"
     by_chance = _by_chance(comparisons)
     if row.verdict == NOT_ABOVE_CHANCE:
         where = f"any of the {len(by_chance)} data sets" if len(by_chance) > 1 else by_chance[0]
         return (
             f"No verdict on alternating freezing: standard training of depth-{depth} networks is not above chance on "
-            f"{where}, no better than to always name the largest class, so there is nothing to compare."
+            f"{where}, no better than to always name {_constant(study)}, so there is nothing to compare."
         )
     against, pairs = reference_in_words(study.strategies[reference]["name"], budget), _pairs(study, row, by_chance)
     if math.isnan(row.difference):
@@ -58,7 +58,7 @@ def answer(study: Study, comparisons: pd.DataFrame) -> str:
             f"because a data set has no pair of runs that both ended ({pairs})."
         )
     return (
-        f"{_opening(study, row)}: {subject} ended {distance(row.difference, 'accuracy points')} {against} "
+        f"{_opening(study, row)}: {subject} ended {_ended(study, row, study.metric.units)} {against} "
         f"({_in_brackets(row)}; {pairs})."
     )
 
@@ -86,10 +86,10 @@ def reason(study: Study, comparisons: pd.DataFrame) -> str:
         compared = (comparisons["reference"] == reference) & (comparisons["strategy"] == strategy)
         if not compared.any() or (strategy, reference, budget) == study.primary:
             continue
-        row = overall(comparisons, "final_test_accuracy", depth, strategy, budget, reference)
+        row = overall(comparisons, study.metric.final, depth, strategy, budget, reference)
         if not math.isnan(row.difference) and row.verdict != NOT_ABOVE_CHANCE:
             against = reference_in_words(study.strategies[reference]["name"], budget)
-            parts.append(f"{distance(row.difference, 'points')} {against} ({_in_brackets(row)}: {row.verdict})")
+            parts.append(f"{_ended(study, row, study.metric.points)} {against} ({_in_brackets(row)}: {row.verdict})")
     operations = overall(comparisons, "flops_ratio", depth, strategy, "own").strategy_mean
     sentences = [f"It ended {', and '.join(parts)}."] if parts else []
     if not math.isnan(operations):
@@ -123,18 +123,20 @@ def generalisation(study: Study, across: pd.DataFrame) -> str:
         )
     adjusted = "" if not study.family else f", {row.adjusted_p:.2g} after Holm's adjustment"
     return (
-        f"{opening}the mean difference is {points(row.mean)} points (95 % t interval {points(row.low)} to "
-        f"{points(row.high)}; exact Wilcoxon p = {row.wilcoxon_p:.2g}{adjusted}): {row.verdict}."
+        f"{opening}the mean difference is {points(row.mean)} {study.metric.points} (95 % t interval "
+        f"{points(row.low)} to {points(row.high)}; exact Wilcoxon p = {row.wilcoxon_p:.2g}{adjusted}): {row.verdict}."
     )
 
 
-def left_out(runs: pd.DataFrame, comparisons: pd.DataFrame) -> str:
+def left_out(runs: pd.DataFrame, comparisons: pd.DataFrame, metric: Metric = METRICS["accuracy"]) -> str:
     """Return a sentence on the pairs that no comparison could use, empty where there are none.
 
     Parameters
     ----------
     runs, comparisons : pandas.DataFrame
         The tables of these names.
+    metric : altfreeze.vocabulary.Metric
+        That of the study.
 
     Returns
     -------
@@ -142,9 +144,7 @@ def left_out(runs: pd.DataFrame, comparisons: pd.DataFrame) -> str:
         On the primary comparison and on those of every other strategy with standard training, at the ends.
     """
     cells = comparisons[
-        (comparisons["metric"] == "final_test_accuracy")
-        & (comparisons["dataset"] != "all")
-        & (comparisons["dropped"] > 0)
+        (comparisons["metric"] == metric.final) & (comparisons["dataset"] != "all") & (comparisons["dropped"] > 0)
     ]
     here = cells["family"] == "primary"
     others = ~here & (cells["budget"] == "own") & (cells["reference"] == "standard")
@@ -165,10 +165,24 @@ def left_out(runs: pd.DataFrame, comparisons: pd.DataFrame) -> str:
     return f"Left out ({'; '.join(whose)}): {', and '.join(parts)}."
 
 
+def _ended(study: Study, row: Any, units: str) -> str:
+    """Return how far a training ended from another: above it, or better or worse where lower is better."""
+    words = distance(row.difference, units)
+    if not study.metric.lower_is_better:
+        return words
+    return words.replace(" above", f" of {study.metric.words} better than").replace(
+        " below", f" of {study.metric.words} worse than"
+    )
+
+
+def _constant(study: Study) -> str:
+    return "the classes' shares" if study.metric.lower_is_better else "the largest class"
+
+
 def _opening(study: Study, row: Any) -> str:
     if row.verdict == "undecided":
         return "Undecided"
-    margin = margin_in_words(study.equivalence_margin)
+    margin = margin_in_words(study.equivalence_margin, study.metric)
     small = f", by less than {margin}" if row.verdict == "equivalent" else ""
     return {
         -1: f"Alternating freezing lost{small}",

@@ -22,13 +22,13 @@ CAPTIONS = (
     (
         "pairs",
         "Paired differences",
-        "Diamond and bar: the mean of all and its 95 % bootstrap interval, strategy minus reference. "
+        "Diamond and bar: the mean of all and its 95 % bootstrap interval, positive where the strategy is better. "
         "Band: the margin of equivalence,",
     ),
     (
         "times",
         "Time to target",
-        "Share of runs whose validation accuracy had reached the target by then. A run that never reaches it "
+        "Share of runs that had reached the target on validation data by then. A run that never reaches it "
         "counts until its end. Dashed: the reference.",
     ),
 )

@@ -88,7 +88,7 @@ def budgets(study: Study, tables: Tables) -> Finding | None:
     strategy = study.primary_strategy
 
     def shown(part: pd.DataFrame) -> str:
-        return listed([f"at {EQUAL_BUDGETS[row.budget].words} ({_shown(row)})" for row in part.itertuples()])
+        return listed([f"at {EQUAL_BUDGETS[row.budget].words} ({_shown(study, row)})" for row in part.itertuples()])
 
     if len(below) and len(above):
         sentence = (
@@ -126,7 +126,7 @@ def fewer_updates(study: Study, tables: Tables) -> Finding | None:
         better=f"Freezing does more than make fewer updates, and it helps: {strategy} ended above {words}",
         worse=f"Freezing does more than make fewer updates, and it harms: {strategy} ended below {words}",
         equivalent=f"Freezing is not seen to do more than make fewer updates: {strategy} ended within "
-        f"{margin_in_words(study.equivalence_margin)} of {words}",
+        f"{margin_in_words(study.equivalence_margin, study.metric)} of {words}",
         undecided=f"Whether freezing does more than make fewer updates is undecided: {strategy} against {words}",
     )
 
@@ -138,7 +138,7 @@ def turns(study: Study, tables: Tables) -> Finding | None:
     known = _rows(study, tables, references=controls, budget="own").dropna(subset="low")
     if known.empty:
         return None
-    margin = margin_in_words(study.equivalence_margin)
+    margin = margin_in_words(study.equivalence_margin, study.metric)
     parts = {verdict: known[known["verdict"] == verdict] for verdict in ("better", "worse", "equivalent", "undecided")}
     helped = len(parts["better"])
     if helped == len(known):
@@ -151,7 +151,7 @@ def turns(study: Study, tables: Tables) -> Finding | None:
         opening = "Taking turns is not seen to help"
     words = {"better": "above", "worse": "below", "equivalent": f"within {margin} of"}
     against = {
-        verdict: listed([f"{row.reference} ({_shown(row)})" for row in part.itertuples()])
+        verdict: listed([f"{row.reference} ({_shown(study, row)})" for row in part.itertuples()])
         for verdict, part in parts.items()
         if len(part)
     }
@@ -166,7 +166,7 @@ def turns(study: Study, tables: Tables) -> Finding | None:
 def groups(study: Study, tables: Tables) -> Finding | None:
     """Compare with the control that draws its active half anew in each phase."""
     strategy, words = study.primary_strategy, "the control that draws its active half of the layers at random"
-    margin = margin_in_words(study.equivalence_margin)
+    margin = margin_in_words(study.equivalence_margin, study.metric)
     return _by_verdict(
         study,
         _rows(study, tables, references=_controls(study, "random_half"), budget="own"),
@@ -238,9 +238,9 @@ def drivers(study: Study, tables: Tables) -> Finding | None:
     remaining = (overall.difference * len(single) - single["difference"]) / (len(single) - 1)
     turning = list(single.loc[remaining * overall.difference < 0, "dataset"])
     sentence = (
-        f"{furthest['dataset']} differs most, by {points(furthest['difference'])} points "
-        f"{interval(furthest['low'], furthest['high'])}. Without it the mean is {points(without.estimate)} points "
-        f"{interval(without.low, without.high)}, "
+        f"{furthest['dataset']} differs most, by {points(furthest['difference'])} {study.metric.points} "
+        f"{interval(furthest['low'], furthest['high'])}. Without it the mean is {points(without.estimate)} "
+        f"{study.metric.points} {interval(without.low, without.high)}, "
         f"{_left_out(side(overall.low, overall.high), side(without.low, without.high))}. "
     )
     sentence += (
@@ -264,7 +264,7 @@ def detectable(study: Study, tables: Tables) -> Finding | None:
     if row is None or math.isnan(row.minimum_detectable_difference):
         return None
     smallest, margin = row.minimum_detectable_difference, study.equivalence_margin
-    within, seen = margin_in_words(margin), margin_in_words(smallest, "point", digits=2)
+    within, seen = margin_in_words(margin, study.metric), margin_in_words(smallest, study.metric, short=True, digits=2)
     power = f"with {count(row.pairs, 'pair')} it finds a true difference of {seen} four times in five"
     if smallest <= margin:
         sentence = f"Hardly one as large as the margin of {within}: {power}; smaller ones may be there unseen."
@@ -295,8 +295,8 @@ def learning_rates(study: Study, tables: Tables) -> Finding | None:
     first, second = (next(part.itertuples()) for part in (configured, tuned))
     same = first.verdict == second.verdict
     sentence = (
-        f"Tuning each strategy's learning rate {'leaves' if same else 'changes'} the verdict: {_shown(first)} at the "
-        f"configured one, {_shown(second)} at tuned ones."
+        f"Tuning each strategy's learning rate {'leaves' if same else 'changes'} the verdict: {_shown(study, first)} "
+        f"at the configured one, {_shown(study, second)} at tuned ones."
     )
     because = f"verdict {'=' if same else '≠'} verdict: {first.verdict}, {second.verdict}"
     return Finding(sentence, because, rows[_COMPARED])
@@ -317,7 +317,7 @@ def _left_out(whole: int, without: int) -> str:
 
 def _select(study: Study, table: pd.DataFrame, **values: Any) -> pd.DataFrame:
     """Return the rows of a table of comparisons that are about the primary strategy at its depth."""
-    wanted = {"metric": "final_test_accuracy", "depth": study.primary_depth, "strategy": study.primary_strategy}
+    wanted = {"metric": study.metric.final, "depth": study.primary_depth, "strategy": study.primary_strategy}
     wanted |= {"recipe": "configured"} | values
     for name, value in wanted.items():
         if value is not None:
@@ -360,8 +360,8 @@ def _by_verdict(study: Study, rows: pd.DataFrame, **sentences: str) -> Finding |
         else f"{low} and {high}: an interval without width",
     }
     left_out = f", {row.dropped} left out" if row.dropped else ""
-    sentence = f"{sentences[row.verdict]} ({_shown(row)}; {count(row.pairs, 'pair')}{left_out})."
-    return Finding(sentence, f"{because[row.verdict]}, in points", pd.DataFrame([row])[_COMPARED])
+    sentence = f"{sentences[row.verdict]} ({_shown(study, row)}; {count(row.pairs, 'pair')}{left_out})."
+    return Finding(sentence, f"{because[row.verdict]}, in {study.metric.points}", pd.DataFrame([row])[_COMPARED])
 
 
 def _trend(study: Study, tables: Tables, over: str, at: str, levels: str, of: str) -> Finding | None:
@@ -384,8 +384,8 @@ def _trend(study: Study, tables: Tables, over: str, at: str, levels: str, of: st
     return Finding(sentence, because, rows)
 
 
-def _shown(row: Any) -> str:
-    return f"{points(row.difference)} points {interval(row.low, row.high)}: {row.verdict}"
+def _shown(study: Study, row: Any) -> str:
+    return f"{points(row.difference)} {study.metric.points} {interval(row.low, row.high)}: {row.verdict}"
 
 
 def _of(holds: pd.Series, rows: pd.DataFrame) -> str:

@@ -15,7 +15,7 @@ import pandas as pd
 from altfreeze.report.charts import POINTS, charts
 from altfreeze.study.grid import FIRST_CALIBRATION_SEED, Study
 from altfreeze.tables.schema import KEY, table_csv
-from altfreeze.vocabulary import BUDGETS, CLOCKS, METRICS, QUANTITIES, VERDICTS
+from altfreeze.vocabulary import BUDGETS, CLOCKS, MEASURES, QUANTITIES, VERDICTS, Metric
 
 # table to text, by data set, depth and strategy
 Packed = dict[str, dict[str, dict[str, dict[str, str]]]]
@@ -23,7 +23,7 @@ Packed = dict[str, dict[str, dict[str, dict[str, str]]]]
 # most characters of packed cells: with them, the report of a large study stays below 5 MiB
 SPACE = 5 * 2**19
 # columns of the table epochs that are shown, beside those of its key
-CURVES = ("epoch", "status", *QUANTITIES, *(clock.column for clock in CLOCKS.values() if clock.column != "epoch"))
+CURVES = ("epoch", "status", *(clock.column for clock in CLOCKS.values() if clock.column != "epoch"))
 # id and label of each filter; the script fills them, in this order
 FILTERS = {
     "dataset": "Data set",
@@ -43,6 +43,16 @@ LETTERS |= {
 # letters of d3-format: what an operation count is shortened to, and a number with all its digits
 _FORMATS = {"flops": "~s"}
 _ANY_NUMBER = ",.12~g"
+
+
+def quantities(metric: Metric) -> dict[str, str]:
+    """Return what can be drawn over a clock, and the title of its axis: the study's metric and the training loss."""
+    return {name: QUANTITIES[name] for name in (metric.test, metric.validation, "train_loss")}
+
+
+def curves(metric: Metric) -> list[str]:
+    """Return the columns of the table epochs that are shown, beside those of its key."""
+    return [*CURVES[:2], *quantities(metric), *CURVES[2:]]
 
 
 def thinned(epochs: pd.DataFrame, points: int = POINTS) -> pd.DataFrame:
@@ -94,19 +104,20 @@ def explorer_data(study: Study, tables: Mapping[str, pd.DataFrame], space: int =
         "datasets": study.datasets,
         "depths": [str(depth) for depth in study.depths],
         "strategies": [label for label in study.strategies if label != "standard"],
-        "start": {"reference": "standard", "budget": study.primary_budget, "metric": "final_test_accuracy"},
-        "margins": {"accuracy": study.equivalence_margin, "ratio": study.cost_margin},
+        "start": {"reference": "standard", "budget": study.primary_budget, "metric": study.metric.final},
+        "margins": {"metric": study.equivalence_margin, "ratio": study.cost_margin},
         "calibration": FIRST_CALIBRATION_SEED,
         "filters": list(FILTERS),
         "letters": {name: letter for name, (letter, _) in LETTERS.items()},
         "budgets": {name: budget.words for name, budget in BUDGETS.items()},
-        "metrics": {name: metric.words for name, metric in METRICS.items()},
-        "ratios": [name for name, metric in METRICS.items() if metric.is_ratio],
+        "metrics": {name: metric.words for name, metric in MEASURES.items()},
+        "ratios": [name for name, metric in MEASURES.items() if metric.is_ratio],
         "clocks": {
             name: {"column": clock.column, "label": clock.label, "format": _FORMATS.get(name, _ANY_NUMBER)}
             for name, clock in CLOCKS.items()
         },
-        "quantities": QUANTITIES,
+        "losses": [name for name, measure in MEASURES.items() if measure.metric and measure.metric.scale == 1],
+        "quantities": quantities(study.metric),
         "charts": charts(study.seeds),
         "comparisons": packed(tables["comparisons"]),
         "cells": cells,
@@ -130,7 +141,7 @@ def _packed_cells(study: Study, tables: Mapping[str, pd.DataFrame], space: int) 
             if (dataset, depth, strategy) in rows
         }
         if "epochs" in cell:
-            rows = thinned(cell["epochs"])[[*KEY, *CURVES]]
+            rows = thinned(cell["epochs"])[[*KEY, *curves(study.metric)]]
             cell["epochs"] = rows.astype(dict.fromkeys(rows.select_dtypes("category"), "str"))
         texts = {name: packed(rows) for name, rows in cell.items()}
         space -= sum(map(len, texts.values()))

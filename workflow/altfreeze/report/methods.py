@@ -17,6 +17,7 @@ from altfreeze.report.failures import OK
 from altfreeze.report.words import count, listed, margin_in_words, reference_in_words
 from altfreeze.statistics.paired import CONFIDENCE, FEWEST_PAIRS, RESAMPLES
 from altfreeze.study.grid import Study
+from altfreeze.study.sources import fixes_test_part
 from altfreeze.support.errors import InputError
 from altfreeze.support.provenance import commit_in_words
 from altfreeze.vocabulary import EQUAL_BUDGETS
@@ -179,8 +180,10 @@ def methods(study: Study, provenance: dict[str, Any], runs: int) -> dict[str, An
         for label, named in study.strategies.items()
         if named | {"freeze_ratio": None} == primary | {"freeze_ratio": None}
     ]
+    fixed = [name for name in study.datasets if fixes_test_part(study.sources.get(name, {}))]
     return {
         "shares": [f"{100 * share:.0f}" for share in (1 - VALIDATION_SHARE - TEST_SHARE, VALIDATION_SHARE, TEST_SHARE)],
+        "fixed": fixed and listed(fixed),
         "depths": listed([str(depth) for depth in study.depths], "or"),
         "optimizer": _OPTIMIZERS[study.optimizer],
         "schedule": _SCHEDULES[study.learning_rate_schedule],
@@ -203,7 +206,7 @@ def methods(study: Study, provenance: dict[str, Any], runs: int) -> dict[str, An
         "confidence": f"{100 * CONFIDENCE:.0f}",
         "resamples": RESAMPLES,
         "fewest_pairs": FEWEST_PAIRS,
-        "margin": margin_in_words(study.equivalence_margin),
+        "margin": margin_in_words(study.equivalence_margin, study.metric),
         "cost_margin": f"{100 * study.cost_margin:g} %",
         "levels": listed([f"{100 * level:g}" for level in study.target_levels], "or"),
         "not_alone": not_alone(provenance),

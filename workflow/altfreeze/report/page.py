@@ -18,10 +18,10 @@ from altfreeze.report.answer import answer, generalisation, left_out, reason
 from altfreeze.report.charts import CAPTIONS
 from altfreeze.report.discussion import Finding, Rule, discuss
 from altfreeze.report.explorer import (
-    CURVES,
     FILTERS,
     LETTERS,
     content_hash,
+    curves,
     explorer_data,
     json_in_html,
     library,
@@ -37,7 +37,7 @@ from altfreeze.study.grid import Study
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import atomic_output
 from altfreeze.tables.schema import KEY, read_categories, read_table
-from altfreeze.vocabulary import BUDGETS, CLOCKS, EQUAL_BUDGETS, METRICS, VERDICTS
+from altfreeze.vocabulary import BUDGETS, CLOCKS, EQUAL_BUDGETS, MEASURES, VERDICTS
 
 # what the report reads beside epochs.parquet and study.json
 TABLES = (
@@ -73,12 +73,12 @@ def write_report(study: Study, tables: Path | str, pages: Iterable[Path | str], 
     """
     folder, output = Path(tables), Path(output)
     read = {name: read_table(folder / f"{name}.csv", name) for name in TABLES}
-    read["epochs"] = read_categories(folder / "epochs.parquet", "epochs", [*KEY, *CURVES])
+    read["epochs"] = read_categories(folder / "epochs.parquet", "epochs", [*KEY, *curves(study.metric)])
     provenance = _provenance(folder / "study.json")
     sentence = answer(study, read["comparisons"])
     svg = figure_svg(
-        main_figure(read["runs"], read["comparisons"], study.primary_depth, *study.primary),
-        f"Paired differences in {METRICS['final_test_accuracy'].words}, by data set. {sentence}",
+        main_figure(read["runs"], read["comparisons"], study.primary_depth, *study.primary, study.metric),
+        f"Paired differences in final test {study.metric.words}, by data set. {sentence}",
     )
     explored = explorer_data(study, read)
     scripts = [library(), *((TEMPLATES / name).read_text(encoding="utf-8") for name in ("copy.js", "report.js"))]
@@ -106,7 +106,7 @@ def templates() -> jinja2.Environment:
     known = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    known.globals |= {"budgets": BUDGETS, "equal_budgets": EQUAL_BUDGETS, "clocks": CLOCKS, "metrics": METRICS}
+    known.globals |= {"budgets": BUDGETS, "equal_budgets": EQUAL_BUDGETS, "clocks": CLOCKS, "measures": MEASURES}
     known.globals |= {"verdicts": VERDICTS, "filters": FILTERS, "letters": LETTERS, "charts": CAPTIONS}
     known.filters |= {"listed": listed, "margin": margin_in_words}
     return known
@@ -119,7 +119,7 @@ def _sentences_and_tables(study: Study, read: dict[str, pd.DataFrame], folder: P
     return {
         "reason": reason(study, comparisons),
         "generalisation": generalisation(study, read["across_datasets"]),
-        "left_out": left_out(runs, comparisons),
+        "left_out": left_out(runs, comparisons, study.metric),
         "budget_rows": _budget_rows(study, comparisons),
         "rows": _ratio_rows(study, comparisons),
         "discussed": _discussed(discuss(study, read)),
@@ -162,15 +162,15 @@ def _ratio_rows(study: Study, comparisons: pd.DataFrame) -> list[dict[str, Any]]
     rows = []
     for depth in study.depths:
         for label in study.alternating:
-            final = overall(comparisons, "final_test_accuracy", depth, label)
-            best = overall(comparisons, "best_test_accuracy", depth, label, "own")
+            final = overall(comparisons, study.metric.final, depth, label)
+            best = overall(comparisons, study.metric.best, depth, label, "own")
             operations = overall(comparisons, "flops_ratio", depth, label, "own")
             rows.append(
                 {
                     "primary": depth == study.primary_depth and label == study.primary_strategy,
                     "depth": depth,
                     "strategy": label,
-                    "standard": "" if math.isnan(final.reference_mean) else f"{100 * final.reference_mean:.2f}",
+                    "standard": "" if math.isnan(final.reference_mean) else study.metric.shown(final.reference_mean),
                     "final": _difference(final),
                     "best": _difference(best),
                     "operations": percent(operations.strategy_mean),
@@ -190,7 +190,7 @@ def _budget_rows(study: Study, comparisons: pd.DataFrame) -> list[dict[str, Any]
         if label == "standard" or (ends_earlier and study.learning_rate_schedule == "constant"):
             continue
         means = [
-            overall(comparisons, "final_test_accuracy", study.primary_depth, label, budget) for budget in EQUAL_BUDGETS
+            overall(comparisons, study.metric.final, study.primary_depth, label, budget) for budget in EQUAL_BUDGETS
         ]
         # the interval stands on a line of its own
         cells = [_difference(row, f" {row.verdict}").split(" [") for row in means]

@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from altfreeze.support.errors import InputError
+from altfreeze.vocabulary import METRICS, Metric
 
 
 def compared_rows(
@@ -95,7 +96,7 @@ def paired_differences(
     depth: int,
     strategy: str,
     reference: str = "standard",
-    metric: str = "final_test_accuracy",
+    metric: Metric = METRICS["accuracy"],
 ) -> pd.DataFrame:
     """Return one row per pair of runs of which both ended.
 
@@ -106,17 +107,17 @@ def paired_differences(
     depth : int
     strategy, reference : str
         Labels of the strategy and of what it is compared with.
-    metric : str
-        A column of `runs`.
+    metric : altfreeze.vocabulary.Metric
+        Read at the end, on the test part.
 
     Returns
     -------
     pandas.DataFrame
-        ``dataset``, ``seed`` and ``difference``, the strategy minus its reference, each
-        as it is in `runs`; under the configured recipe.
+        ``dataset``, ``seed`` and ``difference``, the strategy minus its reference, or the reverse
+        where lower is better, each as it is in `runs`; under the configured recipe.
     """
     ended = runs[(runs["depth"] == depth) & (runs["status"] == "ok") & (runs["recipe"] == "configured")]
     ended = ended.set_index(["dataset", "seed"])
-    other = ended.loc[ended["strategy"] == strategy, metric]
-    other_side = ended.loc[ended["strategy"] == reference, metric]
-    return (other - other_side).dropna().rename("difference").reset_index()
+    other = ended.loc[ended["strategy"] == strategy, metric.final]
+    other_side = ended.loc[ended["strategy"] == reference, metric.final]
+    return (metric.sign * (other - other_side)).dropna().rename("difference").reset_index()

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 
-from altfreeze.vocabulary import BUDGETS
+from altfreeze.vocabulary import BUDGETS, METRICS, Metric
 
 # the logs hold nine digits of an accuracy; below this a difference is rounding
 DIGITS = 6
@@ -107,14 +107,15 @@ def percent(share: float) -> str:
     return "< 1 %" if 0 < share < 0.005 else "> 99 %" if 0.995 <= share < 1 else f"{100 * share:.0f} %"
 
 
-def margin_in_words(margin: float, unit: str = "accuracy point", digits: int = 6) -> str:
-    """Return a margin, a share, in points: ``1 accuracy point``.
+def margin_in_words(margin: float, metric: Metric = METRICS["accuracy"], short: bool = False, digits: int = 6) -> str:
+    """Return a margin in the units of a metric: ``1 accuracy point``.
 
     Parameters
     ----------
     margin : float
-    unit : str
-        Its singular.
+    metric : altfreeze.vocabulary.Metric
+    short : bool
+        Whether the metric is said beside it: ``1 point``.
     digits : int
         Significant ones.
 
@@ -123,7 +124,8 @@ def margin_in_words(margin: float, unit: str = "accuracy point", digits: int = 6
     str
     """
     number = f"{100 * margin:.{digits}g}"
-    return f"{number} {unit}{'' if number == '1' else 's'}"
+    unit = metric.unit if number == "1" else metric.units
+    return f"{number} {unit.removeprefix(f'{metric.words} ') if short else unit}"
 
 
 def reference_in_words(name: str, budget: str) -> str:

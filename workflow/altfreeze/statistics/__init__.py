@@ -9,6 +9,7 @@ from altfreeze.statistics.across import (
     multi_comparison_matrix,
     page_trend,
     profile_score,
+    sign_test_p_value,
     signed_rank_p_value,
     time_ratios,
 )
@@ -23,7 +24,7 @@ from altfreeze.statistics.paired import (
     two_one_sided_tests,
     verdict,
 )
-from altfreeze.statistics.reach import compare_times
+from altfreeze.statistics.reach import compare_times, log_ratio_of_means
 
 __all__ = [
     "Interval",
@@ -35,6 +36,7 @@ __all__ = [
     "compare_times",
     "holm",
     "interquartile_mean",
+    "log_ratio_of_means",
     "mean_difference",
     "median_interval",
     "multi_comparison_matrix",
@@ -43,6 +45,7 @@ __all__ = [
     "profile_score",
     "resample_counts",
     "seeds_needed",
+    "sign_test_p_value",
     "signed_rank_p_value",
     "time_ratios",
     "two_one_sided_tests",

@@ -139,6 +139,31 @@ def smallest_signed_rank_p_value(nonzero: int) -> float:
     return min(1.0, 2.0 ** (1 - nonzero))
 
 
+def sign_test_p_value(differences: ArrayLike) -> float:
+    """Return the exact two-sided p-value of the sign test: whether one sign is more frequent than the other.
+
+    It asks for no symmetry and no scale; zeros are left out (W. J. Conover, Practical Nonparametric
+    Statistics, 3rd ed., 1999, section 3.4).
+
+    Parameters
+    ----------
+    differences : array_like of float, shape (n,)
+
+    Returns
+    -------
+    float
+        1 where every difference is 0.
+
+    Raises
+    ------
+    ValueError
+        If a difference is not finite.
+    """
+    differences = _without_round_off(_finite(differences, 1, "differences"))
+    above, nonzero = np.count_nonzero(differences > 0), np.count_nonzero(differences)
+    return float(stats.binomtest(above, nonzero).pvalue) if nonzero else 1.0
+
+
 def across_datasets(means: ArrayLike) -> AcrossDatasets:
     """Return what the mean differences of data sets say about data sets like these.
 

@@ -101,8 +101,8 @@ def _shares(seed: int, number: int) -> np.ndarray:
     return resample_counts(seed, number) / number
 
 
-def _resampled_mean(sample: np.ndarray, seed: int) -> np.ndarray:
-    """Return the mean of each of RESAMPLES resamples of a sample."""
+def resampled_mean(sample: np.ndarray, seed: int) -> np.ndarray:
+    """Return the mean of each of RESAMPLES resamples of a sample; those of one seed and size draw the same pairs."""
     return _shares(seed, len(sample)) @ sample
 
 
@@ -164,12 +164,24 @@ def mean_difference(differences: Sequence[np.ndarray], seeds: Iterable[int]) -> 
         and all of it where one has none.
     """
     pairs = zip(differences, seeds, strict=True)
-    resamples = [_resampled_mean(sample, seed) if len(sample) >= FEWEST_PAIRS else None for sample, seed in pairs]
-    return _interval(differences, resamples)
+    resamples = [resampled_mean(sample, seed) if len(sample) >= FEWEST_PAIRS else None for sample, seed in pairs]
+    return bootstrap_interval(differences, resamples)
 
 
-def _interval(differences: Sequence[np.ndarray], resamples: Sequence[Any]) -> Interval:
-    """Return the interval of `mean_difference`, of the resampled means of each data set."""
+def bootstrap_interval(differences: Sequence[np.ndarray], resamples: Sequence[Any]) -> Interval:
+    """Return the interval of `mean_difference`, of the resampled means of each data set.
+
+    Parameters
+    ----------
+    differences : sequence of ndarray, shape (pairs,)
+        Of each data set; their means are the estimates, their deviations the influence of each pair.
+    resamples : sequence of ndarray, shape (RESAMPLES,)
+        Of each data set its estimate in each resample; None where it has fewer than 5 pairs.
+
+    Returns
+    -------
+    Interval
+    """
     fewest = min(map(len, differences))
     if fewest == 0:
         return Interval(np.nan, np.nan, np.nan)
@@ -303,7 +315,7 @@ def paired_comparisons(
         Of each data set, the seed of the resamples of the bootstrap interval; nothing else depends on it.
     test_over_train : float or sequence of float, optional
         Rows of the test part over those of the training part, of all or of each data set,
-        where each seed draws its own split.
+        where each seed draws its own split; NaN of a data set of which it does not.
 
     Returns
     -------
@@ -348,7 +360,7 @@ def _sample(reference: np.ndarray, strategy: np.ndarray, seed: int, overlap: flo
             "cliffs_delta": _cliffs_delta(reference, strategy),
             "hedges_g": _hedges_g(reference, strategy),
         }
-    resampled = _resampled_mean(differences, seed) if len(differences) >= FEWEST_PAIRS else None
+    resampled = resampled_mean(differences, seed) if len(differences) >= FEWEST_PAIRS else None
     return _Sample(differences, resampled, figures, overlap)
 
 
@@ -358,7 +370,7 @@ def _together(samples: list[_Sample]) -> PairedComparison:
     counts = [len(sample) for sample in differences]
     if min(counts) == 0:
         return PairedComparison(sum(counts), *[np.nan] * (len(PairedComparison._fields) - 1))
-    interval = _interval(differences, [sample.resampled for sample in samples])
+    interval = bootstrap_interval(differences, [sample.resampled for sample in samples])
     detectable = corrected_low = corrected_high = np.nan
     if min(counts) > 1:
         error, freedom = _standard_error(differences)

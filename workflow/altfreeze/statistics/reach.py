@@ -1,11 +1,12 @@
 """Time to a target where some runs end before they reach it; pure functions of arrays."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from altfreeze.statistics.paired import Interval, mean_difference
+from altfreeze.statistics.paired import FEWEST_PAIRS, Interval, bootstrap_interval, mean_difference, resampled_mean
 
 
 class TimesComparison(NamedTuple):
@@ -107,3 +108,47 @@ def compare_times(
         strategy_expected_runtime=expected[1],
         difference=difference,
     )
+
+
+def log_ratio_of_means(
+    references: Sequence[np.ndarray], strategies: Sequence[np.ndarray], seeds: Sequence[int]
+) -> Interval:
+    """Return the log of how many times as long a strategy takes as its reference, averaged over data sets.
+
+    Of data set i it is log(mean of s_ij / mean of r_ij), s and r the restricted times of
+    `compare_times`, so that one run that takes long weighs as in the restricted mean; over data
+    sets the mean of the logs, the log of the geometric mean of their ratios. The
+    interval is that of `mean_difference`, of the log ratio of each resample of pairs, with the influence
+    values s_ij / mean s_i - r_ij / mean r_i in the place of the differences (A. C. Davison and D. V.
+    Hinkley, Bootstrap Methods and their Application, 1997, sections 2.7.2 and 5.3). Simulated, it
+    covers 95 % of nine data sets of 5 pairs of gamma times that share half of their spread; of one data set
+    93 to 95 % with 10 pairs, also where a seventh of exponential times is censored, and 92 % with 5.
+
+    Parameters
+    ----------
+    references, strategies : sequence of ndarray, shape (pairs,)
+        Restricted times above 0 of one array a data set, paired by seed.
+    seeds : sequence of int
+        Of each data set, the seed of its resamples; see `altfreeze.statistics.resample_counts`.
+
+    Returns
+    -------
+    Interval
+        Natural logs; ends as those of `mean_difference`.
+
+    Raises
+    ------
+    ValueError
+        If the arms of a data set differ in shape or a time is not above 0.
+    """
+    influences, resamples = [], []
+    for reference, strategy, seed in zip(references, strategies, seeds, strict=True):
+        if reference.shape != strategy.shape or not (np.concatenate([reference, strategy]) > 0).all():
+            raise ValueError("times must be above 0 and of as many runs in both arms")
+        if not len(reference):
+            return Interval(np.nan, np.nan, np.nan)
+        means = reference.mean(), strategy.mean()
+        influences.append(np.log(means[1] / means[0]) + strategy / means[1] - reference / means[0])
+        few = len(reference) < FEWEST_PAIRS
+        resamples.append(None if few else np.log(resampled_mean(strategy, seed) / resampled_mean(reference, seed)))
+    return bootstrap_interval(influences, resamples)

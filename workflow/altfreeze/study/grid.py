@@ -8,6 +8,7 @@ from altfreeze.freezing.schedules import split_index
 from altfreeze.freezing.strategy import STRATEGIES, defaults
 from altfreeze.study.cell import Cell
 from altfreeze.study.entries import labelled
+from altfreeze.vocabulary import METRICS, Metric
 
 # seeds of calibration are no seeds of the comparison: these are below
 FIRST_CALIBRATION_SEED = 1_000_000
@@ -57,7 +58,7 @@ _GENERAL = {"period": "freeze_period", "unit": "freeze_unit", "first": "first_to
 class Study:
     """A study: every key of its configuration is an attribute, but ``study``, which is its `name`.
 
-    The key ``strategies`` is its `strategies` by label, each parameter written out.
+    The key ``strategies`` is its `strategies` by label, each parameter written out, and ``metric`` its `metric`.
 
     Attributes
     ----------
@@ -76,6 +77,11 @@ class Study:
     def name(self) -> str:
         """Name of the study, as the report shows it."""
         return self.config["study"]
+
+    @cached_property
+    def metric(self) -> Metric:
+        """What a run is scored by."""
+        return METRICS[self.config["metric"]]
 
     @cached_property
     def strategies(self) -> dict[str, dict[str, Any]]:

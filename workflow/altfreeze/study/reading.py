@@ -183,11 +183,12 @@ def check_files(config: dict[str, Any], files: Sequence[Path | str] = ()) -> Non
     here = quoted(str(Path.cwd()))
     missing = []
     for name in config["datasets"]:
-        key = ("sources", name, "path")
-        # Path.is_file raises where a name is too long
-        for path in (path for path in paths_of(config["sources"][name]) if not os.path.isfile(path)):  # noqa: PTH113
-            sentence = f"{quoted(path)} is not a file; allowed: a file, its path relative to {here}"
-            missing.append(f"{_origin(key, config, layers, '--config')}: {key_of(key)}: {sentence}")
+        for key in (("sources", name, part) for part in ("path", "test_path")):
+            for path in paths_of(config["sources"][name], key[-1]):
+                # Path.is_file raises where a name is too long
+                if not os.path.isfile(path):  # noqa: PTH113
+                    sentence = f"{quoted(path)} is not a file; allowed: a file, its path relative to {here}"
+                    missing.append(f"{_origin(key, config, layers, '--config')}: {key_of(key)}: {sentence}")
     if missing:
         raise InputError(*missing)
 

@@ -20,7 +20,7 @@ from altfreeze.study.values import (
     ShareAboveZero,
     ShareBelowOne,
 )
-from altfreeze.vocabulary import EQUAL_BUDGETS
+from altfreeze.vocabulary import EQUAL_BUDGETS, METRICS
 
 _StudyName = Annotated[
     str,
@@ -124,11 +124,11 @@ with dropout, not above 64 MiB a run); `off`: never"""
     calibration_seeds: Count = 10
     """seeds of their own, never compared, on which standard training sets the targets and `tune` chooses"""
     target_levels: Annotated[list[ShareAboveZero], _SOME, *EachOnce] = [0.9, 0.95, 0.99, 1.0]
-    """targets of time-to-target: shares of the way from the largest class's share to the median validation accuracy \
-of standard training"""
+    """targets of time-to-target: shares of the way from chance, the best that a constant prediction scores, to the \
+median of standard training, in the study's metric on validation data"""
     tune: Annotated[list[Positive], *EachOnce] = []
-    """learning rates that every strategy tries on the calibration seeds; each strategy's best by validation accuracy \
-is then trained beside the configured one. Empty: no tuning"""
+    """learning rates that every strategy tries on the calibration seeds; each strategy's best by the study's \
+metric on validation data is then trained beside the configured one. Empty: no tuning"""
     gradient_flow: bool = False
     """log each layer's gradient, change and age of optimizer state in every epoch"""
     timing_rounds: Annotated[int, Field(ge=6, le=100_000)] = 15
@@ -148,6 +148,10 @@ itself; not those on a GPU. Changing it reruns nothing"""
     """depth of the comparison that the report's first sentence is about; one of `depths`"""
     primary_freeze_ratio: Share = 0.5
     """its freeze ratio; one of `freeze_ratios`"""
+    metric: Literal[tuple(METRICS)] = "accuracy"  # type: ignore[valid-type]
+    """what a run is scored by: `accuracy`, `balanced_accuracy` (mean over the classes of the share of a class's rows \
+that is classified correctly) or `log_loss` (mean cross-entropy, nat; lower is better). The first sentence, targets, \
+best epochs and tuning follow it; the two others are compared at the ends of training"""
     primary_budget: Literal[tuple(EQUAL_BUDGETS)] = "flops"  # type: ignore[valid-type]
     """what both have spent when they are read: `epochs`, `updates` (per parameter), `flops` (operations) or `seconds` \
 (measured alone)"""
@@ -155,7 +159,8 @@ itself; not those on a GPU. Changing it reruns nothing"""
     """labels of strategies that are tested together with the primary one, at its depth and budget: their p-values are \
 adjusted by Holm's method. All other comparisons are secondary"""
     equivalence_margin: ShareAboveZero = 0.01
-    """a difference in accuracy below this, as a share, counts as none"""
+    """a difference below this counts as none; in the unit of `metric`: 0.01 is one point of an accuracy, and 0.01 nat \
+of log loss"""
     cost_margin: ShareAboveZero = 0.05
     """a difference in operations or seconds below this share of the reference's counts as none"""
 

@@ -100,6 +100,14 @@ class Csv(TypedDict):
     """a list: their rows below each other"""
     target: _Name
     """a column"""
+    split: NotRequired[_Name]
+    """a column of the words train, validation and test: the same split for every seed; without validation, each seed \
+draws that from train"""
+    groups: NotRequired[_Name]
+    """a column, as of persons, whose rows are kept in one part; no feature. The split is drawn once, for \
+all seeds"""
+    test_path: NotRequired[_Paths]
+    """a file or a list of more rows, which are the test part"""
     drop: NotRequired[_Columns]
     """columns to leave out"""
     keep: NotRequired[_Columns]
@@ -127,6 +135,14 @@ class Arrow(TypedDict):
     """a list: their rows below each other"""
     target: _Name
     """a column"""
+    split: NotRequired[_Name]
+    """a column of the words train, validation and test: the same split for every seed; without validation, each seed \
+draws that from train"""
+    groups: NotRequired[_Name]
+    """a column, as of persons, whose rows are kept in one part; no feature. The split is drawn once, for \
+all seeds"""
+    test_path: NotRequired[_Paths]
+    """a file or a list of more rows, which are the test part"""
     drop: NotRequired[_Columns]
     """columns to leave out"""
     keep: NotRequired[_Columns]
@@ -163,19 +179,38 @@ def _written_so(source: dict[str, Any]) -> dict[str, Any]:
     return source
 
 
-def paths_of(source: dict[str, Any]) -> list[str]:
-    """Return the files that a source is read from.
+def _split_once(source: dict[str, Any]) -> dict[str, Any]:
+    if {"split", "test_path"} <= source.keys():
+        raise PydanticCustomError("either", "is not allowed; allowed: split or test_path, or neither")
+    return source
+
+
+def fixes_test_part(source: dict[str, Any]) -> bool:
+    """Return whether the test part of a source is the same for every seed.
 
     Parameters
     ----------
     source : dict
     """
-    paths = source.get("path", [])
-    return paths if isinstance(paths, list) else [paths]
+    return not source.keys().isdisjoint(("split", "groups", "test_path"))
+
+
+def paths_of(source: dict[str, Any], *keys: str) -> list[str]:
+    """Return the files that a source is read from.
+
+    Parameters
+    ----------
+    source : dict
+    *keys : str
+        ``path`` or ``test_path``; none for both.
+    """
+    stated = [source.get(key, []) for key in keys or ("path", "test_path")]
+    return [path for paths in stated for path in (paths if isinstance(paths, list) else [paths])]
 
 
 _ONE_WAY = {"allOf": [{"oneOf": [{"required": ["id"]}, {"required": ["name", "version"]}]}]}
-_BOTH = {"dependentRequired": {"header": ["columns"], "columns": ["header"]}}
+_NOT_BOTH: dict[str, Any] = {"not": {"required": ["split", "test_path"]}}
+_BOTH = _NOT_BOTH | {"dependentRequired": {"header": ["columns"], "columns": ["header"]}}
 Source = Annotated[
     Shipped
     | Classification
@@ -183,8 +218,8 @@ Source = Annotated[
     | Circles
     | Spirals
     | GaussianQuantiles
-    | Annotated[Csv, AfterValidator(_written_so), Field(json_schema_extra=_BOTH)]
-    | Arrow
+    | Annotated[Csv, AfterValidator(_written_so), AfterValidator(_split_once), Field(json_schema_extra=_BOTH)]
+    | Annotated[Arrow, AfterValidator(_split_once), Field(json_schema_extra=_NOT_BOTH)]
     | Annotated[OpenML, AfterValidator(_named_once), Field(json_schema_extra=_ONE_WAY)],
     Field(discriminator="kind"),
 ]

@@ -114,12 +114,13 @@ def collect(study: Study, results: Path | str, tables: Path | str, threads: int 
 class _Given(NamedTuple):
     """What is read before the packs, and the mistakes in it, one line each.
 
-    ``hashes`` and ``classes`` are by data set, None where it is missing; ``seconds`` by data set and depth;
+    ``hashes`` and ``classes`` (with the split that came with them) are by data set, None where it is missing;
+    ``seconds`` by data set and depth;
     ``learning_rates`` are those chosen by tuning, by data set, depth and strategy.
     """
 
     hashes: dict[str, str | None]
-    classes: dict[str, np.ndarray | None]
+    classes: dict[str, tuple[np.ndarray, np.ndarray | None] | None]
     timing: pd.DataFrame
     seconds: dict[tuple[str, int], dict[Work, float]]
     tuning: pd.DataFrame
@@ -129,7 +130,7 @@ class _Given(NamedTuple):
 
 def _read_given(study: Study, results: Path) -> _Given:
     hashes: dict[str, str | None] = {}
-    classes: dict[str, np.ndarray | None] = {}
+    classes: dict[str, tuple[np.ndarray, np.ndarray | None] | None] = {}
     mistakes = []
     for name in study.datasets:
         path = results / "data" / f"{name}.npz"
@@ -139,7 +140,7 @@ def _read_given(study: Study, results: Path) -> _Given:
             continue
         hashes[name] = sha256_of_file(path)
         try:
-            classes[name] = read_dataset(path)[1]
+            classes[name] = read_dataset(path)[1:]
         except InputError as error:
             mistakes.append(f"{error}; delete it and run snakemake again")
     timing, untimed = _read_timing(study, results / "tables" / "timing.csv")
@@ -192,9 +193,9 @@ def _tuned(
     heal = "delete it and run snakemake again"
     if not path.is_file():
         raise InputError(f"{path}: missing; a strategy of the study was not tuned; run snakemake again")
-    content = read_json(path, "a tuning", ("cell", "data_sha256", "learning_rate", "trials"), heal)
+    content = read_json(path, "a tuning", ("cell", "data_sha256", "metric", "learning_rate", "trials"), heal)
     expected = {"cell": study.cell(dataset, depth, strategy).as_dict(), "data_sha256": hashes[dataset]}
-    check_expected(path, heal, content, expected)
+    check_expected(path, heal, content, expected | {"metric": study.metric.name})
     key = {"dataset": dataset, "depth": depth, "strategy": strategy}
     learning_rate = content["learning_rate"]
     try:
@@ -254,6 +255,7 @@ class _Packs:
             workload=self.workloads.get(place),
             targets=targets.get(place, []),
             flow=bool(self.study.gradient_flow),
+            metric=self.study.metric,
         )
 
     def rows(

@@ -16,7 +16,7 @@ from altfreeze.tables.logs import PACK_FACTS, RUN_FACTS, read_flow, read_pack
 from altfreeze.tables.reference_seconds import reference_seconds
 from altfreeze.tables.schema import CELL, arrays_of, arrow_rows, columns, no_rows
 from altfreeze.tables.targets import times_to_target
-from altfreeze.vocabulary import CLOCKS
+from altfreeze.vocabulary import CLOCKS, METRICS, Metric
 
 NO_LOG = "no log: the job did not run"
 _LONGEST_REASON = 300
@@ -43,6 +43,8 @@ class PackTask(NamedTuple):
         Level and target.
     flow : bool
         Whether the study asks for gradient flow.
+    metric : altfreeze.vocabulary.Metric
+        What a run is scored by.
     """
 
     results: Path
@@ -54,6 +56,7 @@ class PackTask(NamedTuple):
     workload: Workload | None
     targets: Sequence[tuple[float, float]]
     flow: bool
+    metric: Metric
 
     @property
     def stem(self) -> Path:
@@ -161,8 +164,8 @@ def _present(task: PackTask) -> PackRows:
         flow = read_flow(task.stem, task.key, manifest["flow_sha256"])
     return PackRows(
         pack=_pack_row(task, {name: manifest[name] for name in PACK_FACTS}),
-        runs=_run_rows(key | {"device": manifest["device"]}, status, logged),
-        times=times_to_target(task.key, task.targets, logged),
+        runs=_run_rows(key | {"device": manifest["device"]}, status, logged, task.metric),
+        times=times_to_target(task.key, task.targets, logged, task.metric),
         epochs=arrow_rows("epochs", len(rows), values),
         flow=flow,
         facts={name: manifest[name] for name in RUN_FACTS},
@@ -171,24 +174,21 @@ def _present(task: PackTask) -> PackRows:
     )
 
 
-def _run_rows(key: Mapping[str, Any], status: np.ndarray, logged: Mapping[str, np.ndarray]) -> pa.Table:
+def _run_rows(key: Mapping[str, Any], status: np.ndarray, logged: Mapping[str, np.ndarray], metric: Metric) -> pa.Table:
     """Return one row per run of a pack, from its logged numbers, shape (runs, epochs)."""
     runs, last = np.arange(len(status)), {name: value[:, -1] for name, value in logged.items()}
-    # a diverged run has no accuracies from that epoch on; it may have a best epoch before
-    accuracy = np.nan_to_num(logged["validation_accuracy"], nan=-np.inf)
-    at = accuracy.argmax(axis=1)
+    # a diverged run has no scores from that epoch on; it may have a best epoch before
+    scores = np.nan_to_num(metric.sign * logged[metric.validation], nan=-np.inf)
+    at = scores.argmax(axis=1)
+    scored = [name for each in METRICS.values() for name in (each.validation, each.test)]
     best = {
-        name: np.where(np.isfinite(accuracy[runs, at]), logged[name][runs, at], np.nan)
-        for name in ("epoch", "validation_accuracy", "test_accuracy")
+        name: np.where(np.isfinite(scores[runs, at]), logged[name][runs, at], np.nan) for name in ("epoch", *scored)
     }
     values = {
         "status": status,
         "seed": last["seed"],
-        "best_epoch": best["epoch"],
-        "best_validation_accuracy": best["validation_accuracy"],
-        "best_test_accuracy": best["test_accuracy"],
-        "final_validation_accuracy": last["validation_accuracy"],
-        "final_test_accuracy": last["test_accuracy"],
+        **{f"best_{name}": values for name, values in best.items()},
+        **{f"final_{name}": last[name] for name in scored},
         **{clock.end: last[clock.column] for clock in CLOCKS.values()},
         "updates_minimum": last["updates_minimum"],
         "seconds": last["seconds"] / len(runs),

@@ -12,26 +12,29 @@ from altfreeze.data.split import split_of_seed
 from altfreeze.statistics.paired import CONFIDENCE
 from altfreeze.study.grid import Study
 from altfreeze.tables.schema import CELL, arrow_rows, columns, conform
-from altfreeze.vocabulary import CLOCKS
+from altfreeze.vocabulary import CLOCKS, Metric
 
-# logs hold nine digits: a share is exact to 1e-9
-SHARE_ROUNDING = 1e-9
-
-
-def _chance(study: Study, dataset: str, depth: int, y: np.ndarray) -> float:
-    """Return the share of the largest class in the validation part, which is the same for every seed."""
-    counts = np.bincount(y[split_of_seed(y, study.seed, dataset, depth, 0).validation])
-    return counts.max() / counts.sum()
+# logs hold nine digits: a share is exact to 1e-9, and a larger number to so much of itself
+ROUNDING_OF_LOGS = 1e-9
 
 
-def _median_accuracy(accuracies: np.ndarray) -> float:
+def _chance(study: Study, dataset: str, depth: int, y: np.ndarray, part: np.ndarray | None) -> float:
+    """Return the best that a constant prediction scores on the validation part, which is the same for every seed.
+
+    The classes' shares of that part are the same for every seed.
+    """
+    counts = np.bincount(y[split_of_seed(y, study.seed, dataset, depth, 0, part).validation])
+    return float(study.metric.chance(counts / counts.sum()))
+
+
+def _median(scores: np.ndarray) -> float:
     """Return the median with a diverged run, NaN, below all others; NaN if it falls on one."""
-    median = np.median(np.nan_to_num(accuracies, nan=-np.inf))
+    median = np.median(np.nan_to_num(scores, nan=-np.inf))
     return median if np.isfinite(median) else np.nan
 
 
-def above_chance(accuracies: np.ndarray, chance: float) -> str:
-    """Return whether runs beat the share of the largest class, which takes no training.
+def above_chance(scores: np.ndarray, chance: float) -> str:
+    """Return whether runs beat a constant prediction, which takes no training.
 
     They do where the lower end of the 95 % t interval of their mean, over seeds, lies above it (Student, The
     probable error of a mean, 1908, https://doi.org/10.2307/2331554). Runs that diverged are left out, as they are
@@ -39,33 +42,35 @@ def above_chance(accuracies: np.ndarray, chance: float) -> str:
 
     Parameters
     ----------
-    accuracies : ndarray, shape (runs,)
-        NaN of a run that diverged.
+    scores : ndarray, shape (runs,)
+        More is better: of a metric of which less is, its negative. NaN of a run that diverged.
     chance : float
-        NaN where it is not known.
+        What the constant prediction scores; NaN where it is not known.
 
     Returns
     -------
     {'yes', 'no', 'unknown'}
         A run alone has no interval: it is ``no`` if it is not above chance itself, else ``unknown``.
     """
-    ended = accuracies[~np.isnan(accuracies)]
-    if not len(accuracies) or np.isnan(chance):
+    ended = scores[~np.isnan(scores)]
+    if not len(scores) or np.isnan(chance):
         return "unknown"
-    if np.isnan(_median_accuracy(accuracies)):
+    if np.isnan(_median(scores)):
         return "no"
     half = 0.0
     if len(ended) > 1:
         half = special.stdtrit(len(ended) - 1, (1 + CONFIDENCE) / 2) * ended.std(ddof=1) / np.sqrt(len(ended))
-    if ended.mean() - half <= chance + SHARE_ROUNDING:
+    if ended.mean() - half <= chance + ROUNDING_OF_LOGS:
         return "no"
     return "yes" if len(ended) > 1 else "unknown"
 
 
 def calibrated_targets(
-    study: Study, calibration: pd.DataFrame, classes: Mapping[str, np.ndarray | None]
+    study: Study,
+    calibration: pd.DataFrame,
+    classes: Mapping[str, tuple[np.ndarray, np.ndarray | None] | None],
 ) -> pd.DataFrame:
-    """Return the targets that the final validation accuracies of the calibration runs give.
+    """Return the targets that the final validation scores of the calibration runs give.
 
     Of a missing run nobody knows how good it was: without it there is no median, and no target. Nor is there one
     where standard training is not above chance: its share of the way from there to there is nothing.
@@ -75,8 +80,8 @@ def calibrated_targets(
     study : altfreeze.study.grid.Study
     calibration : pandas.DataFrame
         The table calibration.
-    classes : dict of str to ndarray of int, shape (rows,), or None
-        By data set the class of each row; None where nobody knows.
+    classes : dict of str to (ndarray of int, shape (rows,), ndarray of int8, shape (rows,), or None), or None
+        By data set the class of each row and the split that it came with, if it did; None where nobody knows.
 
     Returns
     -------
@@ -84,23 +89,23 @@ def calibrated_targets(
         The table targets.
     """
     places = {place: runs for place, runs in calibration.groupby(["dataset", "depth"])}
-    rows = []
+    metric, rows = study.metric, []
     for dataset, depth in study.places:
-        runs, y = places[dataset, depth], classes[dataset]
-        chance = np.nan if y is None else _chance(study, dataset, depth, y)
+        runs, known = places[dataset, depth], classes[dataset]
+        chance = np.nan if known is None else _chance(study, dataset, depth, *known)
         there = (runs["status"] != "missing").sum()
         whole = there == len(runs)
-        accuracies = runs["final_validation_accuracy"].to_numpy()
-        accuracy = _median_accuracy(accuracies) if whole else np.nan
-        above = above_chance(accuracies, chance) if whole else "unknown"
+        scores = metric.sign * runs[f"final_{metric.validation}"].to_numpy()
+        median = metric.sign * _median(scores) if whole else np.nan
+        above = above_chance(scores, metric.sign * chance) if whole else "unknown"
         for level in study.target_levels:
-            target = np.nan if above == "no" else chance + level * (accuracy - chance)
-            rows.append((dataset, depth, level, there, chance, accuracy, above, target))
+            target = np.nan if above == "no" else chance + level * (median - chance)
+            rows.append((dataset, depth, level, there, chance, median, above, target))
     return conform(pd.DataFrame(rows, columns=list(columns("targets"))), "targets", "targets")
 
 
 def times_to_target(
-    key: Mapping[str, Any], targets: Sequence[tuple[float, float]], logged: Mapping[str, np.ndarray]
+    key: Mapping[str, Any], targets: Sequence[tuple[float, float]], logged: Mapping[str, np.ndarray], metric: Metric
 ) -> pa.Table:
     """Return what each run of a pack had spent at its first epoch at each target, or else at its end.
 
@@ -112,23 +117,25 @@ def times_to_target(
         Level and target.
     logged : dict of str to ndarray, shape (runs, epochs)
         Columns of the table epochs.
+    metric : altfreeze.vocabulary.Metric
+        What the targets are of.
 
     Returns
     -------
     pyarrow.Table
         Rows of the table times_to_target, by run and level.
     """
-    accuracy = logged["validation_accuracy"]
+    scores = metric.sign * logged[metric.validation]
     levels, aims = np.array(targets, float).reshape(-1, 2).T
-    hits = accuracy[:, None, :] >= aims[:, None] - SHARE_ROUNDING
+    hits = scores[:, None, :] >= (metric.sign * aims - ROUNDING_OF_LOGS * np.maximum(1, np.abs(aims)))[:, None]
     reached = hits.any(axis=2)
     # shape (runs, levels): the first epoch at the target, or the last one
-    at = np.where(reached, hits.argmax(axis=2), accuracy.shape[1] - 1)
-    run = np.arange(len(accuracy))[:, None]
+    at = np.where(reached, hits.argmax(axis=2), scores.shape[1] - 1)
+    run = np.arange(len(scores))[:, None]
     values = {
         "seed": np.repeat(logged["seed"][:, 0], len(aims)),
-        "level": np.tile(levels, len(accuracy)),
-        "target": np.tile(aims, len(accuracy)),
+        "level": np.tile(levels, len(scores)),
+        "target": np.tile(aims, len(scores)),
         "reached": reached.ravel().astype(int),
         **{clock.name: logged[clock.column][run, at].ravel() for clock in CLOCKS.values()},
     }

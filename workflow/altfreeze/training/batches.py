@@ -30,7 +30,27 @@ class Parts(NamedTuple):
     test: tuple[torch.Tensor, torch.Tensor]
 
 
-def stack_parts(X: np.ndarray, y: np.ndarray, keys: Sequence[Key], device: torch.device) -> Parts:
+class Scores(NamedTuple):
+    """What each member of a pack scores on a part, each of shape (S,).
+
+    Attributes
+    ----------
+    loss : Tensor
+        Mean cross-entropy over the rows (nat), the log loss.
+    accuracy : Tensor
+        Share of rows that are classified correctly.
+    balanced_accuracy : Tensor
+        Mean over the classes that occur of the share of a class's rows that are.
+    """
+
+    loss: torch.Tensor
+    accuracy: torch.Tensor
+    balanced_accuracy: torch.Tensor
+
+
+def stack_parts(
+    X: np.ndarray, y: np.ndarray, keys: Sequence[Key], device: torch.device, part: np.ndarray | None = None
+) -> Parts:
     """Split a data set for each member of a pack, standardise it by the train part, and stack the parts.
 
     Parameters
@@ -42,23 +62,25 @@ def stack_parts(X: np.ndarray, y: np.ndarray, keys: Sequence[Key], device: torch
     keys : sequence of (int, str, int, int), length S
         Key of each member's run; see `altfreeze.data.split.split_of_seed`.
     device : torch.device
+    part : ndarray of int8, shape (rows,), optional
+        The split that the data set came with; see `altfreeze.data.split.split_of_seed`.
 
     Returns
     -------
     Parts
     """
-    splits = [split_of_seed(y, *key) for key in keys]
+    splits = [split_of_seed(y, *key, part) for key in keys]
     standardised = [standardise(X, split.train) for split in splits]
 
-    def stacked(part: str) -> tuple[torch.Tensor, torch.Tensor]:
-        indices = [getattr(split, part) for split in splits]
+    def stacked(name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        indices = [getattr(split, name) for split in splits]
         x = np.stack([features[rows] for features, rows in zip(standardised, indices, strict=True)])
         return torch.from_numpy(x).to(device), torch.from_numpy(y[np.stack(indices)]).to(device)
 
     return Parts(*map(stacked, Parts._fields))
 
 
-def workload_of(X: np.ndarray, y: np.ndarray, cell: Cell) -> Workload:
+def workload_of(X: np.ndarray, y: np.ndarray, cell: Cell, part: np.ndarray | None = None) -> Workload:
     """Return what the runs of a cell work on, which is the same for every seed.
 
     Parameters
@@ -66,13 +88,15 @@ def workload_of(X: np.ndarray, y: np.ndarray, cell: Cell) -> Workload:
     X : ndarray, shape (rows, features)
     y : ndarray of int64, shape (rows,)
     cell : altfreeze.study.cell.Cell
+    part : ndarray of int8, shape (rows,), optional
+        The split that the data set came with; see `altfreeze.data.split.split_of_seed`.
 
     Returns
     -------
     altfreeze.freezing.plan.Workload
     """
     sizes = layer_sizes(X.shape[1], cell.width, cell.depth, int(y.max()) + 1)
-    split = split_of_seed(y, cell.study_seed, cell.dataset, cell.depth, 0)
+    split = split_of_seed(y, cell.study_seed, cell.dataset, cell.depth, 0, part)
     return Workload(tuple(sizes), len(split.train), cell.batch_size)
 
 
@@ -129,8 +153,8 @@ def fill(network: StackedNetwork, x: torch.Tensor, start: int, stop: int) -> tor
 
 
 @torch.no_grad()
-def evaluate(network: StackedNetwork, x: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return each row's loss and whether it is classified correctly.
+def evaluate(network: StackedNetwork, x: torch.Tensor, targets: torch.Tensor) -> Scores:
+    """Return what the members score on a part.
 
     Parameters
     ----------
@@ -140,10 +164,13 @@ def evaluate(network: StackedNetwork, x: torch.Tensor, targets: torch.Tensor) ->
 
     Returns
     -------
-    losses : Tensor, shape (S, rows)
-        Cross-entropy.
-    correct : Tensor of bool, shape (S, rows)
+    Scores
     """
     logits = torch.cat([network(part) for part in _chunks(network, x)], 1)
     losses = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
-    return losses.view(targets.shape), logits.argmax(-1) == targets
+    correct = (logits.argmax(-1) == targets).double()
+    # by class; sums of ones are exact in any order
+    rows, hits = torch.zeros(2, *logits[:, 0].shape, dtype=torch.float64, device=x.device)
+    rows.scatter_add_(1, targets, torch.ones_like(correct))
+    hits.scatter_add_(1, targets, correct)
+    return Scores(losses.view(targets.shape).mean(1), correct.mean(1), (hits / rows).nanmean(1))

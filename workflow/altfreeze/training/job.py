@@ -25,6 +25,7 @@ from altfreeze.training.network import use_repeatable_kernels
 from altfreeze.training.stacks import Progress, TrainedSeeds, limit_memory, peak_memory, train_seeds
 from altfreeze.training.timing import Alone, measure, read_workloads, timing_text
 from altfreeze.training.tuning import choose, trial_of
+from altfreeze.vocabulary import METRICS, Metric
 
 
 def choose_device(device: str) -> str:
@@ -147,7 +148,7 @@ def run(
     wall, cpu = time.perf_counter(), time.process_time()
     # all that decides the numbers of the pack
     device = prepare(device, threads, memory)
-    X, y = read_dataset(data_path)
+    X, y, part = read_dataset(data_path)
     flow = GradientFlow() if flow_path else None
     job = {
         "cell": cell.as_dict(),
@@ -165,7 +166,7 @@ def run(
     checkpoint = Checkpoint(checkpoint_path, checkpoint_seconds, job)
     attempt = checkpoint.count_start()
     progress = functools.partial(_show_progress, cell)
-    trained = train_seeds(X, y, cell, seeds, device, progress, flow, checkpoint)
+    trained = train_seeds(X, y, cell, seeds, device, progress, flow, checkpoint, part)
 
     # the manifest last, for it says that the others are whole
     if flow_path and flow:
@@ -208,6 +209,7 @@ def run_tuning(
     threads: int,
     output: str | Path,
     memory: int | None = None,
+    metric: Metric = METRICS["accuracy"],
 ) -> None:
     """Train a cell at each learning rate and write the trials and the choice as JSON.
 
@@ -225,6 +227,8 @@ def run_tuning(
     output : path
     memory : int, optional
         MiB of the host's memory that this process may take in all; see `prepare`.
+    metric : altfreeze.vocabulary.Metric
+        What the trials are scored by.
 
     Raises
     ------
@@ -233,18 +237,20 @@ def run_tuning(
         a single seed.
     """
     device = prepare(device, threads, memory)
-    X, y = read_dataset(data_path)
+    X, y, part = read_dataset(data_path)
     trials = []
     for rate in learning_rates:
-        trained = train_seeds(X, y, cell.at(rate), seeds, device)
-        trials.append(trial_of(rate, len(seeds), trained.rows))
+        trained = train_seeds(X, y, cell.at(rate), seeds, device, part=part)
+        trials.append(trial_of(rate, len(seeds), trained.rows, metric))
+        middle = trials[-1]["median"]
         print(
-            f"learning rate {rate:g}: median validation accuracy {trials[-1]['validation_accuracy']:.3f}, "
+            f"learning rate {rate:g}: median validation {metric.words} "
+            f"{'none' if middle is None else f'{middle:.3f}'}, "
             f"{len(seeds) - trials[-1]['diverged']} of {len(seeds)} seeds ok",
             file=sys.stderr,
         )
-    record = {"cell": cell.as_dict(), "data_sha256": sha256_of_file(data_path)}
-    write_json(output, record | {"learning_rate": choose(trials), "trials": trials})
+    record = {"cell": cell.as_dict(), "data_sha256": sha256_of_file(data_path), "metric": metric.name}
+    write_json(output, record | {"learning_rate": choose(trials, metric), "trials": trials})
 
 
 def run_timing(

@@ -95,6 +95,7 @@ def train_seeds(
     progress: Callable[[Sequence[int]], Progress] | None = None,
     flow: GradientFlow | None = None,
     checkpoint: Checkpoint | None = None,
+    part: np.ndarray | None = None,
 ) -> TrainedSeeds:
     """Train the seeds of one cell as one stack or, where memory runs out, in as few as it holds, one after the other.
 
@@ -108,6 +109,8 @@ def train_seeds(
         Gets the rows of all stacks.
     checkpoint : altfreeze.training.checkpoints.Checkpoint, optional
         Where the training goes on from and its state is kept.
+    part : ndarray of int8, shape (rows,), optional
+        See `altfreeze.training.trainer.train_pack`.
 
     Returns
     -------
@@ -134,7 +137,7 @@ def train_seeds(
                 checkpoint.save(job | {"running": state_dict()})
 
         try:
-            trained = train_pack(X, y, cell, stack, device, show, observed, job["running"], save)
+            trained = train_pack(X, y, cell, stack, device, show, observed, job["running"], save, part)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -165,7 +168,7 @@ def train_seeds(
         flow.rows = join_flow(seeds, flows)
     all_diverged = {seed: epoch for of_stack in diverged for seed, epoch in of_stack.items()}
     rows = join_records(seeds, stacks, records)
-    workload = workload_of(X, y, cell)
+    workload = workload_of(X, y, cell, part)
     return TrainedSeeds(rows, all_diverged, sum(seconds), workload, list(stacks), job["too_large"], job["resumed_at"])
 
 

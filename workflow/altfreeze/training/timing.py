@@ -210,9 +210,9 @@ def read_workloads(study: Study, data_folder: str | Path) -> dict[tuple[str, int
     """
     workloads = {}
     for dataset in study.datasets:
-        X, y = read_dataset(Path(data_folder) / f"{dataset}.npz")
+        X, y, part = read_dataset(Path(data_folder) / f"{dataset}.npz")
         for depth in study.depths:
-            workloads[dataset, depth] = workload_of(X, y, study.cell(dataset, depth, "standard"))
+            workloads[dataset, depth] = workload_of(X, y, study.cell(dataset, depth, "standard"), part)
     return workloads
 
 

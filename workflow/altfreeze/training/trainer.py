@@ -218,13 +218,10 @@ class Trainer:
             Their keys are the columns of the log.
         """
         # what is measured of each member: the losses at the weights that each batch met, and the parts kept aside
-        losses, correct = evaluate(self.network, *self.parts.validation)
-        measured = {
-            "train_loss": (self.loss_sum / self.rows).tolist(),
-            "validation_loss": losses.mean(1).tolist(),
-            "validation_accuracy": correct.double().mean(1).tolist(),
-            "test_accuracy": evaluate(self.network, *self.parts.test)[1].double().mean(1).tolist(),
-        }
+        measured = {"train_loss": (self.loss_sum / self.rows).tolist()}
+        for name, part in (("validation", self.parts.validation), ("test", self.parts.test)):
+            scores = evaluate(self.network, *part)._asdict()
+            measured |= {f"{name}_{score}": values.tolist() for score, values in scores.items()}
 
         # what is the same for all of them
         made, last = self._epochs_made(), self.epoch.steps[-1]
@@ -243,7 +240,7 @@ class Trainer:
         # a seed whose loss is not finite has diverged, and stays so
         records = []
         for index, seed in enumerate(self.seeds):
-            if not all(math.isfinite(measured[loss][index]) for loss in ("train_loss", "validation_loss")):
+            if not all(math.isfinite(measured[loss][index]) for loss in ("train_loss", "validation_loss", "test_loss")):
                 self.diverged.setdefault(seed, made)
             status = "diverged" if seed in self.diverged else "ok"
             values = {name: of_all[index] if status == "ok" else math.nan for name, of_all in measured.items()}
@@ -312,6 +309,7 @@ def train_pack(
     flow: GradientFlow | None = None,
     state: dict[str, Any] | None = None,
     save: Callable[[int, Callable[[], dict[str, Any]]], None] | None = None,
+    part: np.ndarray | None = None,
 ) -> TrainedPack:
     """Train the seeds of one cell together.
 
@@ -340,6 +338,8 @@ def train_pack(
     save : callable, optional
         Called after each epoch but the last, off the clock, with its number from 1 and
         `Trainer.state_dict`.
+    part : ndarray of int8, shape (rows,), optional
+        The split that the data set came with; see `altfreeze.data.split.split_of_seed`.
 
     Returns
     -------
@@ -363,8 +363,8 @@ def train_pack(
     """
     # data, plan and the initial weights of each seed
     keys = [cell.run_key(seed) for seed in seeds]
-    parts = stack_parts(X, y, keys, torch.device(device))
-    workload = workload_of(X, y, cell)
+    parts = stack_parts(X, y, keys, torch.device(device), part)
+    workload = workload_of(X, y, cell, part)
     plan = cell.plan(workload)
     weight_seeds = [stream_seed(*key, "initial weights") for key in keys]
     network = StackedMLP(workload.sizes, weight_seeds, cell.dropout).to(device)

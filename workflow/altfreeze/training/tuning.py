@@ -10,9 +10,12 @@ import numpy as np
 
 from altfreeze.study.cell import Cell
 from altfreeze.support.errors import InputError
+from altfreeze.vocabulary import METRICS, Metric
 
 
-def trial_of(learning_rate: float, seeds: int, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def trial_of(
+    learning_rate: float, seeds: int, rows: Sequence[dict[str, Any]], metric: Metric = METRICS["accuracy"]
+) -> dict[str, Any]:
     """Return what a training at a learning rate says of it.
 
     Parameters
@@ -22,44 +25,55 @@ def trial_of(learning_rate: float, seeds: int, rows: Sequence[dict[str, Any]]) -
         Number of seeds.
     rows : sequence of dict
         Records of the training, by epoch; see `altfreeze.training.trainer.train_pack`.
+    metric : altfreeze.vocabulary.Metric
+        That of the study.
 
     Returns
     -------
     dict
         ``learning_rate``, ``seeds``, ``diverged`` (how many), ``validation_accuracy`` at
-        the end (median over the seeds, where a diverged one counts with 0) and
-        ``validation_loss`` (mean over the seeds that ended, None where none did).
+        the end (median over the seeds, where a diverged one counts with 0),
+        ``validation_loss`` (mean over the seeds that ended, None where none did) and
+        ``median`` (of the metric on validation data, where a diverged seed counts with 0 or,
+        where lower is better, is the worst; None where that is the median).
     """
     last = rows[-seeds:]
     ended = [row for row in last if row["status"] == "ok"]
-    accuracies = [row["validation_accuracy"] if row["status"] == "ok" else 0.0 for row in last]
+
+    def median(column: str, diverged: float) -> float:
+        return float(np.median([row[column] if row["status"] == "ok" else diverged for row in last]))
+
+    middle = median(metric.validation, math.inf if metric.lower_is_better else 0.0)
     return {
         "learning_rate": learning_rate,
         "seeds": seeds,
         "diverged": seeds - len(ended),
-        "validation_accuracy": float(np.median(accuracies)),
+        "validation_accuracy": median("validation_accuracy", 0.0),
         "validation_loss": float(np.mean([row["validation_loss"] for row in ended])) if ended else None,
+        "median": middle if math.isfinite(middle) else None,
     }
 
 
-def choose(trials: Sequence[dict[str, Any]]) -> float:
+def choose(trials: Sequence[dict[str, Any]], metric: Metric = METRICS["accuracy"]) -> float:
     """Return the learning rate of the best trial.
 
     Parameters
     ----------
     trials : sequence of dict
         See `trial_of`.
+    metric : altfreeze.vocabulary.Metric
+        That of the study.
 
     Returns
     -------
     float
-        That of the highest validation accuracy; among equals of the lowest validation
+        That of the best median; among equals of the lowest validation
         loss, then the lowest learning rate.
     """
 
     def rank(trial: dict[str, Any]) -> tuple[float, float, float]:
-        loss = trial["validation_loss"]
-        return -trial["validation_accuracy"], math.inf if loss is None else loss, trial["learning_rate"]
+        middle, loss = (math.inf if value is None else value for value in (trial["median"], trial["validation_loss"]))
+        return middle if metric.lower_is_better else -middle, loss, trial["learning_rate"]
 
     return min(trials, key=rank)["learning_rate"]
 

@@ -41,7 +41,7 @@ def on_others_like_these(study: Study, comparisons: pd.DataFrame, across_dataset
     if len(study.datasets) == 1:
         return "One data set says nothing of others."
     labels, clock = whole_trainings(study), study.primary_budget
-    seen = compared_rows(comparisons, "final_test_accuracy", clock, "standard")
+    seen = compared_rows(comparisons, study.metric.final, clock, "standard")
     seen = seen[(seen["dataset"] == "all") & (seen["depth"] == study.primary_depth)].set_index("strategy")["verdict"]
     usable = _at_primary_budget(study, across_datasets).dropna(subset="mean")
     same = (usable["verdict"].to_numpy() == seen.reindex(usable["strategy"]).to_numpy()).sum()
@@ -75,7 +75,11 @@ def on_others_like_these_table(study: Study, across_datasets: pd.DataFrame) -> p
         ]
         for row in _at_primary_budget(study, across_datasets).itertuples()
     ]
-    columns = [heading(at(study.primary_budget)), "Mean (points), 95 % t interval", "95 % cluster bootstrap"]
+    columns = [
+        heading(at(study.primary_budget)),
+        f"Mean ({study.metric.points}), 95 % t interval",
+        "95 % cluster bootstrap",
+    ]
     columns += ["Interquartile mean", "Wilcoxon p", "Worse / equivalent / better"]
     return pd.DataFrame(rows, columns=columns)
 

@@ -43,14 +43,16 @@ def controls(study: Study, comparisons: pd.DataFrame) -> dict[str, list[str]]:
     return {name: [label for label in references if study.strategies[label]["name"] == name] for name in QUESTIONS}
 
 
-def _own_end(study: Study, comparisons: pd.DataFrame, reference: str, metric: str = "final_test_accuracy") -> Any:
-    return overall(comparisons, metric, study.primary_depth, study.primary_strategy, "own", reference)
+def _own_end(study: Study, comparisons: pd.DataFrame, reference: str, metric: str = "") -> Any:
+    return overall(
+        comparisons, metric or study.metric.final, study.primary_depth, study.primary_strategy, "own", reference
+    )
 
 
 def beyond_fewer_updates(study: Study, comparisons: pd.DataFrame) -> str:
     """Return whether alternating training ends where standard training of half as many steps does."""
     depth, primary = study.primary_depth, study.primary_strategy
-    margin = f"±{margin_in_words(study.equivalence_margin, 'point')}"
+    margin = f"±{margin_in_words(study.equivalence_margin, study.metric, short=True)}"
     openings = {
         "better": "Yes, it ends better than its updates explain.",
         "worse": "Yes, but it ends worse than its updates explain.",
@@ -65,14 +67,14 @@ def beyond_fewer_updates(study: Study, comparisons: pd.DataFrame) -> str:
     for label in halves:
         row = _own_end(study, comparisons, label)
         without = f", {count(row.dropped, 'pair')} left out" if row.dropped else ""
-        difference = f"{points(row.difference)} points, {interval(row.low, row.high)}"
+        difference = f"{points(row.difference)} {study.metric.points}, {interval(row.low, row.high)}"
         sentences.append(
-            f"**{openings[row.verdict]}** Final test accuracy at depth {depth}, `{primary}` after "
+            f"**{openings[row.verdict]}** Final test {study.metric.words} at depth {depth}, `{primary}` after "
             f"{count(study.epochs_alternating, 'epoch')} minus `{label}`: "
             f"{'there is no pair' if math.isnan(row.difference) else difference} "
             f"({count(row.pairs, 'pair')}{without}; {row.verdict} at a margin of {margin})."
         )
-        others = compared_rows(comparisons, "final_test_accuracy", "own", label)
+        others = compared_rows(comparisons, study.metric.final, "own", label)
         others = others[(others["dataset"] == "all") & ((others["depth"] != depth) | (others["strategy"] != primary))]
         if len(others):
             sentences.append(f"At other depths and freeze ratios: {tally(map(verdict_or_none, others.itertuples()))}.")
@@ -117,7 +119,7 @@ def against_controls(study: Study, comparisons: pd.DataFrame, runs: pd.DataFrame
         shares = [(updates[primary] / updates[label]).mean(), *ratios]
         rows.append([label, described(row), *map(percent, shares), row.pairs, row.dropped])
     clocks = [heading(CLOCKS[name].words) for name in ("updates", "flops", "seconds")]
-    columns = [f"{primary} against", "Difference (points)", *clocks, "Pairs", "Left out"]
+    columns = [f"{primary} against", f"Difference ({study.metric.points})", *clocks, "Pairs", "Left out"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -135,7 +137,7 @@ def _marks(study: Study, label: str, row: Any) -> dict[str, float]:
 def _against_standard(study: Study, comparisons: pd.DataFrame) -> dict[tuple[str, str], Any]:
     """Return the comparison over all data sets of each strategy with standard training, by label and budget."""
     return {
-        (label, budget): overall(comparisons, "final_test_accuracy", study.primary_depth, label, budget)
+        (label, budget): overall(comparisons, study.metric.final, study.primary_depth, label, budget)
         for label in whole_trainings(study)
         for budget in EQUAL_BUDGETS
     }
@@ -236,7 +238,7 @@ def tuned_rates_table(study: Study, tuning: pd.DataFrame) -> pd.DataFrame:
 
 def _at_both_rates(study: Study, comparisons: pd.DataFrame) -> dict[str, list[Any]]:
     """Return each strategy's comparison with standard training at equal epochs: configured, and tuned."""
-    where = {"metric": "final_test_accuracy", "depth": study.primary_depth, "budget": "epochs"}
+    where = {"metric": study.metric.final, "depth": study.primary_depth, "budget": "epochs"}
     return {
         label: [overall(comparisons, strategy=label, recipe=recipe, **where) for recipe in ("configured", "tuned")]
         for label in whole_trainings(study)

@@ -8,6 +8,7 @@ import pandas as pd
 from altfreeze.report.blocks.cells import NO_PAIR, at, tally
 from altfreeze.report.words import count, interval, margin_in_words, number, percent, points
 from altfreeze.study.grid import Study
+from altfreeze.vocabulary import MEASURES
 
 SIGNIFICANCE = 0.05
 
@@ -28,6 +29,12 @@ def primary_rows(comparisons: pd.DataFrame) -> pd.DataFrame:
     return comparisons[comparisons["family"] == "primary"]
 
 
+def _units(row: Any) -> str:
+    """Return what the difference of a row is counted in."""
+    metric = MEASURES[row.metric].metric
+    return metric.points if metric else "%"
+
+
 def _primary_across(across_datasets: pd.DataFrame) -> Any:
     return next(across_datasets[across_datasets["family"] == "primary"].itertuples())
 
@@ -36,7 +43,7 @@ def on_these_data_sets(study: Study, comparisons: pd.DataFrame) -> str:
     """Return what the primary comparison says of these data sets."""
     rows = primary_rows(comparisons)
     row = next(rows[rows["dataset"] == "all"].itertuples())
-    subject = f"Final test accuracy at depth {study.primary_depth}, {primary_in_words(study)}"
+    subject = f"Final test {study.metric.words} at depth {study.primary_depth}, {primary_in_words(study)}"
     grid = f"{count(len(study.datasets), 'data set')} × {count(study.seeds, 'seed')}"
     pairs = f"{count(row.pairs, 'pair')}, {grid}" + (f", {row.dropped} left out" if row.dropped else "")
     if math.isnan(row.difference):
@@ -45,9 +52,9 @@ def on_these_data_sets(study: Study, comparisons: pd.DataFrame) -> str:
     tests = (
         "" if math.isnan(row.equivalence_p) else f" Two one-sided tests of the margin: p = {number(row.equivalence_p)}."
     )
-    margin = margin_in_words(study.equivalence_margin, "point")
+    margin = margin_in_words(study.equivalence_margin, study.metric, short=True)
     return (
-        f"**On these data sets: {row.verdict}.** {subject}: {points(row.difference)} points, "
+        f"**On these data sets: {row.verdict}.** {subject}: {points(row.difference)} {study.metric.points}, "
         f"{interval(row.low, row.high)}{why} ({pairs}; margin ±{margin}).{tests}"
     )
 
@@ -63,7 +70,7 @@ def on_data_sets_like_these(across_datasets: pd.DataFrame) -> str:
     adjusted = across_datasets["adjusted_p"].notna().sum()
     holm = f", {number(row.adjusted_p)} after Holm's adjustment in its family of {adjusted}" if adjusted > 1 else ""
     return (
-        f"**On data sets like these: {row.verdict}.** Mean {points(row.mean)} points, 95 % t interval "
+        f"**On data sets like these: {row.verdict}.** Mean {points(row.mean)} {_units(row)}, 95 % t interval "
         f"{interval(row.low, row.high)} ({count(row.datasets, 'data set')}{without}); exact Wilcoxon p = "
         f"{number(row.wilcoxon_p)}{holm}; the smallest p-value that so many data sets permit is "
         f"{number(row.smallest_wilcoxon_p)}. The Bayesian signed-rank test, with the margin as its region of practical "
@@ -118,7 +125,16 @@ def family_table(across_datasets: pd.DataFrame) -> pd.DataFrame:
         ]
         for row in ([_primary_across(across_datasets), *declared.itertuples()] if len(declared) else [])
     ]
-    columns = ["Strategy", "Minus", "Read", "Mean (points)", "95 % t interval", "Wilcoxon p", "Adjusted p", "Verdict"]
+    columns = [
+        "Strategy",
+        "Minus",
+        "Read",
+        f"Mean ({_units(_primary_across(across_datasets))})",
+        "95 % t interval",
+        "Wilcoxon p",
+        "Adjusted p",
+        "Verdict",
+    ]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -148,7 +164,15 @@ def by_data_set_table(comparisons: pd.DataFrame) -> pd.DataFrame:
         ]
         for row in primary_rows(comparisons).itertuples()
     ]
-    columns = ["Data set", "Pairs", "Mean (points)", "Median", "95 % bootstrap", "95 % Nadeau–Bengio", "Verdict"]
+    columns = [
+        "Data set",
+        "Pairs",
+        f"Mean ({_units(next(primary_rows(comparisons).itertuples()))})",
+        "Median",
+        "95 % bootstrap",
+        "95 % Nadeau–Bengio",
+        "Verdict",
+    ]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -185,5 +209,12 @@ def effects_table(comparisons: pd.DataFrame) -> pd.DataFrame:
         ]
         for row in primary_rows(comparisons).itertuples()
     ]
-    columns = ["Correlation", "Improvement", "Cliff's δ", "Hedges' g", "Detectable (points)", "Equivalence p"]
+    columns = [
+        "Correlation",
+        "Improvement",
+        "Cliff's δ",
+        "Hedges' g",
+        f"Detectable ({_units(next(primary_rows(comparisons).itertuples()))})",
+        "Equivalence p",
+    ]
     return pd.DataFrame(rows, columns=["Data set", *columns])

@@ -13,13 +13,17 @@ from altfreeze.vocabulary import CLOCKS
 
 
 def targets_table(study: Study, targets: pd.DataFrame) -> pd.DataFrame:
-    """Return chance, the accuracy of standard training and the target of each level, in % of the validation rows."""
+    """Return chance, what standard training scores on validation data and the target of each level."""
     goals = targets[targets["depth"] == study.primary_depth]
     levels = goals.pivot(index="dataset", columns="level", values="target").reindex(study.datasets)
     levels.columns = [f"{100 * level:g} %" for level in levels.columns]
-    first = goals.groupby("dataset")[["chance", "calibration_accuracy"]].first().reindex(study.datasets)
-    table = pd.concat([first, levels], axis=1).map(lambda share: "none" if math.isnan(share) else f"{100 * share:.1f}")
-    table = table.rename(columns={"chance": "Chance", "calibration_accuracy": "Standard training"})
+    first = goals.groupby("dataset")[["chance", "calibration_median"]].first().reindex(study.datasets)
+    table = pd.concat([first, levels], axis=1).map(
+        lambda share: (
+            "none" if math.isnan(share) else f"{study.metric.scale * share:.{1 if study.metric.scale == 100 else 3}f}"
+        )
+    )
+    table = table.rename(columns={"chance": "Chance", "calibration_median": "Standard training"})
     return table.rename_axis("Data set").reset_index()
 
 

@@ -39,8 +39,8 @@ def enough_seeds(study: Study, seeds_needed: pd.DataFrame) -> str:
         return ""
     sentences = [f"{primary_in_words(study)}, depth {depth}:"]
     sentences += [
-        f"{count(row.seeds, 'seed')} on each data set give ±{100 * row.half_width:.2f} points and a power of "
-        f"{percent(row.power)} to detect {margin_in_words(margin, 'point')}."
+        f"{count(row.seeds, 'seed')} on each data set give ±{100 * row.half_width:.2f} {study.metric.points} "
+        f"and a power of {percent(row.power)} to detect {margin_in_words(margin, study.metric, short=True)}."
         for row in rows[rows["seeds"] <= study.seeds].tail(1).itertuples()
     ]
     strong, narrow = rows.loc[rows["power"] >= ENOUGH, "seeds"], rows.loc[rows["half_width"] <= margin, "seeds"]

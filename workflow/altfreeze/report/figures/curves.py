@@ -21,8 +21,9 @@ from altfreeze.report.figures.style import (
 )
 from altfreeze.statistics.paired import CONFIDENCE
 from altfreeze.support.errors import InputError
+from altfreeze.vocabulary import METRICS
 
-_SCALES = {"validation_accuracy": 100, "test_accuracy": 100}
+_SCALES = {name: each.scale for each in METRICS.values() for name in (each.validation, each.test)}
 # of a panel's seed lines, so that a page of many strategies stays small
 _SEED_LINES = 10
 _SEED_POINTS = 25
@@ -201,7 +202,5 @@ def reached_figure(
         axes[0].set_ylim(-4, 104)
         axes[0].set_ylabel("Runs at the target (%)")
         label_clock(figure, axes, clock)
-        add_legend(
-            figure, handles_of(looks), "Target: so far on the way from chance to the accuracy of standard training."
-        )
+        add_legend(figure, handles_of(looks), "Target: so far on the way from chance to where standard training ends.")
     return figure

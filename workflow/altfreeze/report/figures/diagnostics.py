@@ -12,14 +12,14 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from altfreeze.report.figures.style import COLORS, DASHES, GREY, add_legend, few_ticks, label_plainly, row_label, style
 from altfreeze.report.words import margin_in_words
 from altfreeze.support.errors import InputError
-from altfreeze.vocabulary import METRICS
+from altfreeze.vocabulary import METRICS, Metric
 
 _FALSE_ALARM = COLORS[3]
 # of the components of variance: what pairing removes is grey
 _SHARES = ["#bdbdbd", COLORS[0], COLORS[2], "#737373", COLORS[1]]
 
 
-def self_comparison_figure(table: pd.DataFrame, margin: float) -> Figure:
+def self_comparison_figure(table: pd.DataFrame, margin: float, metric: Metric = METRICS["accuracy"]) -> Figure:
     """Draw standard training against itself on other seeds: a panel per depth, a row per data set.
 
     Parameters
@@ -57,8 +57,8 @@ def self_comparison_figure(table: pd.DataFrame, margin: float) -> Figure:
         axes[0].set_yticks(range(len(names)), [row_label(name) for name in names])
         axes[0].set_ylim(len(names) - 0.5, -0.5)
         figure.supxlabel(
-            "Final test accuracy of standard training, calibration seeds minus compared seeds (percentage points)\n"
-            f"Bar: 95 % Welch interval. Band: ±{margin_in_words(margin, 'point')}, which count as equal.",
+            f"Final test {metric.words} of standard training, calibration against compared seeds ({metric.points})\n"
+            f"Bar: 95 % Welch interval. Band: ±{margin_in_words(margin, metric, short=True)}, which count as equal.",
             fontsize="small",
         )
         handles = [
@@ -69,7 +69,7 @@ def self_comparison_figure(table: pd.DataFrame, margin: float) -> Figure:
     return figure
 
 
-def seeds_figure(table: pd.DataFrame, seeds: int, margin: float) -> Figure:
+def seeds_figure(table: pd.DataFrame, seeds: int, margin: float, metric: Metric = METRICS["accuracy"]) -> Figure:
     """Draw what other numbers of seeds would buy: the half width of the interval, and the power.
 
     Parameters
@@ -113,8 +113,8 @@ def seeds_figure(table: pd.DataFrame, seeds: int, margin: float) -> Figure:
         if table["half_width"].gt(0).any():
             widths.set_yscale("log")
             label_plainly(widths.yaxis, widths.get_ylim())
-        widths.set_ylabel("Half width of the interval (points)")
-        powers.set_ylabel(f"Power to detect {margin_in_words(margin, 'point')} (%)")
+        widths.set_ylabel(f"Half width of the interval ({metric.points})")
+        powers.set_ylabel(f"Power to detect {margin_in_words(margin, metric, short=True)} (%)")
         powers.set_ylim(-4, 104)
         handles = [
             Line2D([], [], label=f"depth {depth}", **_line(position))
@@ -130,7 +130,7 @@ def _line(position: int) -> dict[str, Any]:
     return {"color": COLORS[place], "linestyle": ["-", *DASHES][cycle % (len(DASHES) + 1)], "linewidth": 2}
 
 
-def variance_figure(table: pd.DataFrame) -> Figure:
+def variance_figure(table: pd.DataFrame, metric: Metric = METRICS["accuracy"]) -> Figure:
     """Draw which share data set, strategy and seed have in the variance of a run: one bar per depth.
 
     Parameters
@@ -166,7 +166,7 @@ def variance_figure(table: pd.DataFrame) -> Figure:
         axes.set_yticks(range(len(shares)), [f"Depth {depth}" for depth in shares.index])
         axes.set_ylim(len(shares) - 0.5, -0.5)
         axes.set_xlim(0, 100)
-        axes.set_xlabel(f"Share of the variance of a run's {METRICS['final_test_accuracy'].words} (%)")
+        axes.set_xlabel(f"Share of the variance of a run's final test {metric.words} (%)")
         add_legend(figure, axes.get_legend_handles_labels()[0], None)
     return figure
 

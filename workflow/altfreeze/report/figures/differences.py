@@ -14,7 +14,7 @@ from altfreeze.report.figures.style import COLORS, GREY, few_ticks, row_label, s
 from altfreeze.report.selection import compared_rows, comparison_rows, paired_differences
 from altfreeze.report.words import margin_in_words, signed_points
 from altfreeze.support.errors import InputError
-from altfreeze.vocabulary import EQUAL_BUDGETS
+from altfreeze.vocabulary import EQUAL_BUDGETS, METRICS, Metric
 
 
 def main_figure(
@@ -24,6 +24,7 @@ def main_figure(
     strategy: str,
     reference: str = "standard",
     budget: str = "epochs",
+    metric: Metric = METRICS["accuracy"],
 ) -> Figure:
     """Draw one comparison: one row per data set, and their mean.
 
@@ -44,8 +45,8 @@ def main_figure(
     InputError
         If `comparisons` has no such row.
     """
-    rows = comparison_rows(comparisons, "final_test_accuracy", depth, strategy, budget, reference)
-    seeds = paired_differences(runs, depth, strategy, reference)
+    rows = comparison_rows(comparisons, metric.final, depth, strategy, budget, reference)
+    seeds = paired_differences(runs, depth, strategy, reference, metric)
     # `runs` knows the accuracy at a run's end only, which is not what is compared where one strategy trains longer
     if not np.isclose(rows[["read_reference", "read_strategy"]].fillna(1), 1).all():
         seeds = seeds.iloc[:0]
@@ -64,11 +65,19 @@ def main_figure(
         axes.axhline(len(rows) - 1.5, color=GREY, linewidth=0.8)
         axes.set_yticks(range(len(rows)), [row_label(name) for name in rows["dataset"]])
         axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.set_xlabel(f"Final test accuracy (percentage points),\n{strategy} minus {reference}")
+        axes.set_xlabel(f"Final test {metric.words} ({_points(metric)}),\n{_minus(metric, strategy, reference)}")
         small = "" if seeds.empty else " Small dots: seeds."
         figure.supxlabel(f"Dot: mean over seeds. Bar: 95 % paired bootstrap interval.{small}", fontsize="small")
         _numbers_at_the_right(axes, rows)
     return figure
+
+
+def _points(metric: Metric) -> str:
+    return "percentage points" if metric.scale == 100 else metric.units
+
+
+def _minus(metric: Metric, strategy: str, reference: str) -> str:
+    return f"{reference} minus {strategy}" if metric.lower_is_better else f"{strategy} minus {reference}"
 
 
 def _draw_seeds(axes: Axes, position: int, differences: pd.Series) -> None:
@@ -97,7 +106,9 @@ def _ends_in_brackets(row: Any) -> str:
     return "" if np.isnan(row.low) else f" [{signed_points(row.low)}, {signed_points(row.high)}]"
 
 
-def budgets_figure(comparisons: pd.DataFrame, depth: int, margin: float) -> Figure:
+def budgets_figure(
+    comparisons: pd.DataFrame, depth: int, margin: float, metric: Metric = METRICS["accuracy"]
+) -> Figure:
     """Draw each strategy against standard training at each equal budget, over all data sets.
 
     Parameters
@@ -119,15 +130,15 @@ def budgets_figure(comparisons: pd.DataFrame, depth: int, margin: float) -> Figu
     InputError
         If `comparisons` has no such row.
     """
-    rows = _at_each_budget(comparisons)
+    rows = _at_each_budget(comparisons, metric)
     rows = rows[(rows["depth"] == depth) & (rows["dataset"] == "all")]
     if rows.empty:
         raise InputError(f"comparisons: no row 'all' of final_test_accuracy against standard at depth {depth}")
-    note = f"Bar: 95 % bootstrap interval. Band: ±{margin_in_words(margin, 'point')}, which count as equal."
-    return _budget_panels(rows, depth, margin, {("low", "high"): 2}, note)
+    note = f"Bar: 95 % bootstrap interval. Band: ±{margin_in_words(margin, metric, short=True)}, which count as equal."
+    return _budget_panels(rows, depth, margin, {("low", "high"): 2}, note, metric)
 
 
-def across_figure(across: pd.DataFrame, depth: int, margin: float) -> Figure:
+def across_figure(across: pd.DataFrame, depth: int, margin: float, metric: Metric = METRICS["accuracy"]) -> Figure:
     """Draw each strategy against standard training at each equal budget, on data sets like these.
 
     Parameters
@@ -148,25 +159,23 @@ def across_figure(across: pd.DataFrame, depth: int, margin: float) -> Figure:
     InputError
         If `across` has no such row.
     """
-    rows = _at_each_budget(across)
+    rows = _at_each_budget(across, metric)
     rows = rows[rows["depth"] == depth].rename(columns={"mean": "difference"})
     if rows.empty:
         raise InputError(f"across_datasets: no row against standard at depth {depth}")
     bars = {("low", "high"): 1, ("cluster_low", "cluster_high"): 3.2}
-    band = f"Band: ±{margin_in_words(margin, 'point')}."
+    band = f"Band: ±{margin_in_words(margin, metric, short=True)}."
     note = f"On data sets like these: thin bar: 95 % t interval, thick: cluster bootstrap. {band}"
-    return _budget_panels(rows, depth, margin, bars, note)
+    return _budget_panels(rows, depth, margin, bars, note, metric)
 
 
-def _at_each_budget(table: pd.DataFrame) -> pd.DataFrame:
+def _at_each_budget(table: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     """Return the rows of the final test accuracy against standard training, budget by budget."""
-    return pd.concat(
-        compared_rows(table, "final_test_accuracy", budget, "standard", "configured") for budget in EQUAL_BUDGETS
-    )
+    return pd.concat(compared_rows(table, metric.final, budget, "standard", "configured") for budget in EQUAL_BUDGETS)
 
 
 def _budget_panels(
-    rows: pd.DataFrame, depth: int, margin: float, bars: dict[tuple[str, str], float], note: str
+    rows: pd.DataFrame, depth: int, margin: float, bars: dict[tuple[str, str], float], note: str, metric: Metric
 ) -> Figure:
     """Draw differences from standard training; `bars` gives the columns of each interval its width of line."""
     labels = list(rows["strategy"].unique())
@@ -189,7 +198,8 @@ def _budget_panels(
         axes[0].set_yticks(range(len(labels)), labels)
         axes[0].set_ylim(len(labels) - 0.5, -0.5)
         figure.supxlabel(
-            f"Final test accuracy at depth {depth}, strategy minus standard, mean of all data sets (percentage points"
+            f"Final test {metric.words} at depth {depth}, {_minus(metric, 'strategy', 'standard')}, mean of all data "
+            f"sets ({_points(metric)}"
             f"{'; logarithmic beyond the band' if stretched else ''})\n{note}",
             fontsize="small",
         )

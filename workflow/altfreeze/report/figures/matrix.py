@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 from altfreeze.report.figures.style import style
 from altfreeze.report.words import signed_points
 from altfreeze.support.errors import InputError
-from altfreeze.vocabulary import METRICS
+from altfreeze.vocabulary import METRICS, Metric
 
 # points; where no two strategies differ, colours need a span all the same
 _SMALLEST_SPAN = 1e-12
 
 
-def matrix_figure(matrix: pd.DataFrame, depth: int, margin: float) -> Figure:
+def matrix_figure(matrix: pd.DataFrame, depth: int, margin: float, metric: Metric = METRICS["accuracy"]) -> Figure:
     """Draw every strategy against every other over the data sets, as a heat map with its numbers.
 
     Parameters
@@ -57,10 +57,10 @@ def matrix_figure(matrix: pd.DataFrame, depth: int, margin: float) -> Figure:
         axes.tick_params(top=False, labeltop=True, bottom=False, labelbottom=False, left=False)
         axes.grid(False)
         axes.spines[:].set_visible(False)
-        metric = METRICS["final_test_accuracy"].words
         figure.supxlabel(
-            f"Depth {depth}, each at its own end. Mean difference in {metric}, row minus column (points);\n"
-            "data sets on which the row is higher/equal/lower; exact Wilcoxon p-value, not adjusted.",
+            f"Depth {depth}, each at its own end. Mean difference in final test {metric.words}, "
+            f"row against column ({metric.points});\n"
+            "data sets on which the row is better/equal/worse; exact Wilcoxon p-value, not adjusted.",
             fontsize="small",
         )
     return figure

@@ -19,7 +19,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatt
 from altfreeze.vocabulary import CLOCKS, QUANTITIES
 
 # titles of axes: columns of the table epochs, and clocks by name and by column
-LABELS = {**QUANTITIES, "validation_loss": "Validation loss (nat)"}
+LABELS = QUANTITIES
 LABELS |= {name: clock.label for clock in CLOCKS.values() for name in (clock.name, clock.column)}
 DASHES = ["--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
 # seaborn's colour-blind safe palette, with one dark brown for its faint colours and its second orange

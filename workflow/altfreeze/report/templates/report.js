@@ -59,7 +59,8 @@
     return Number(shown) === 0 ? shown : `${Number(text) < 0 ? "−" : "+"}${shown}`;
   };
   const isRatio = (row) => data.ratios.includes(row.metric);
-  const unit = (row) => (isRatio(row) ? "%" : "points");
+  const isLoss = (row) => data.losses.includes(row.metric);
+  const unit = (row) => (isRatio(row) ? "%" : isLoss(row) ? "hundredths of a nat" : "points");
   const nameOf = (dataset) => (dataset === "all" ? "Mean of all data sets" : dataset);
   // whether a row is about the same as another, but for some columns
   const sameAs = (row, ...but) => {
@@ -314,8 +315,8 @@
       [name, (each[name] ?? "") === "" ? null : 100 * each[name]]));
     const values = rows.filter((each) => each.difference !== "").map((each) => ({ row: label(each), mean: false, ...scaled(each) }));
     if (row.difference !== "") values.push({ row: "mean", mean: true, ...scaled(row) });
-    const margin = 100 * data.margins[isRatio(row) ? "ratio" : "accuracy"];
-    const difference = `Difference (${isRatio(row) ? "% of the reference" : "percentage points"})`;
+    const margin = 100 * data.margins[isRatio(row) ? "ratio" : "metric"];
+    const difference = `Difference (${isRatio(row) ? "% of the reference" : isLoss(row) ? unit(row) : "percentage points"})`;
     const height = 17 * Math.max(values.length, 3);
     const known = { ...words, subtitle, difference, below: -margin, above: margin, height };
     byId("margin").textContent = `±${margin} ${unit(row)}`;
@@ -340,9 +341,10 @@
     return drawChart("times", values, { ...words, subtitle }, `${subtitle}. ${counts.join("; ")}.`);
   };
   const percent = (text) => (text === "" ? "" : `${(100 * text).toFixed(2)} %`);
+  const mean = (row, text) => (isLoss(row) && text !== "" ? Number(text).toFixed(4) : percent(text));
   const figuresOf = (row) => [
     verdictOf(row), row.difference === "" ? "" : points(row.difference) + (isRatio(row) ? " %" : ""), ends(row),
-    percent(row.reference_mean), percent(row.strategy_mean), row.pairs, row.dropped,
+    mean(row, row.reference_mean), mean(row, row.strategy_mean), row.pairs, row.dropped,
   ];
   const tableRow = (look, head, texts) =>
     element("tr", look, element("th", { scope: "row" }, head), ...texts.map((text) => element("td", {}, text)));
