@@ -8,33 +8,31 @@ import contextlib
 import fcntl
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import snakemake.benchmark
-from altfreeze.support.forkclient import COMMAND, THREADS, VARIABLE
+from altfreeze.support.forkclient import COMMAND, SOCKET, THREADS, VARIABLE
 
 # for fewer jobs the server imports more than they do
 FEWEST_JOBS = 4
 _PREFIX = f"altfreeze-fork-{os.getuid()}-"
-# a folder this old that no server holds is that of a killed one
-_SECONDS_TO_START = 60
 
 
 class _Process(psutil.Process):
-    """A job's shell, among whose children a forked job stands in the place of its client."""
+    """A process among whose children a forked job stands in the place of its client, as a kernel may below a job."""
 
     def children(self, recursive: bool = False) -> list[psutil.Process]:
         found = []
         for process in super().children(recursive):
             try:
-                job = psutil.Process(int(str(Path(os.environ[VARIABLE], str(process.pid)).readlink())))
+                job = _Process(int(os.readlink(f"{os.environ[VARIABLE]}/{process.pid}")))  # noqa: PTH115
                 found += [job, *job.children(recursive)]
             except (KeyError, OSError, psutil.Error):
                 found.append(process)
@@ -48,8 +46,10 @@ class _Timer(snakemake.benchmark.BenchmarkTimer):
 
     def _schedule(self) -> None:
         # a forked job may be over before Snakemake would look a second time, after half a second
-        seconds = 0.1 if self._times_called < 20 else 0.5 if self._times_called < 50 else self._interval
-        self._timer = snakemake.benchmark.DaemonTimer(seconds, self._action)
+        if self._times_called > 10:
+            super()._schedule()
+            return
+        self._timer = snakemake.benchmark.DaemonTimer(0.1, self._action)
         self._timer.start()
 
 
@@ -63,58 +63,52 @@ def start_server(prefix: str, tell: Callable[[str], None]) -> None:
     tell : callable
         Called with one line if there is none, or no more: each job starts by itself then.
     """
+    if sys.platform != "linux":
+        tell("altfreeze: no fork server (only on Linux a fork is safe); each job starts by itself")
+        return
     folder = tempfile.mkdtemp(prefix=_PREFIX)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     # as Snakemake's shell has it for a job of one thread
     environment = os.environ | dict.fromkeys(THREADS, "1")
     environment |= dict.fromkeys(("TMPDIR", "TMP", "TEMPDIR", "TEMP"), tempfile.gettempdir())
-    command = ["bash", "-c", f'{prefix} exec python -m altfreeze {COMMAND} "$0"', folder]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     try:
-        if sys.platform != "linux":
-            raise OSError("for this a fork is only safe on Linux")
-        held = os.open(folder, os.O_RDONLY)
-        fcntl.flock(held, fcntl.LOCK_EX)
-        # its standard input ends with this process, however that ends; the folder is locked as long as one lives
-        server = subprocess.Popen(command, env=environment, text=True, pass_fds=[held], **pipes)  # type: ignore[call-overload]
-        os.close(held)
-        said = server.stdout.readline()
+        # for the rest of this process; it says that the folder is in use
+        fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_EX)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind(f"{folder}/{SOCKET}")
+            listener.listen(1024)
+            start = f'{prefix} exec python -m altfreeze {COMMAND} {listener.fileno()} "$0"'
+            # its standard input ends with this process, however that ends
+            server = subprocess.Popen(
+                ["bash", "-c", start, folder],
+                env=environment,
+                pass_fds=[listener.fileno()],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
     except OSError as error:
-        said = str(error)
-    if said != "ready\n":
-        tell(f"altfreeze: no fork server ({said.strip() or 'it did not start'}); each job starts by itself")
+        tell(f"altfreeze: no fork server ({error}); each job starts by itself")
         return
     os.environ[VARIABLE] = folder
     snakemake.benchmark.BenchmarkTimer = _Timer
-    ending = threading.Event()
 
     def watch() -> None:
-        said = ""
-        for said in server.stdout:
-            tell(f"altfreeze: a fork server ended ({said.strip()}); its jobs start by themselves")
-        if not ending.is_set():
+        said = server.stdout.read().strip()
+        if server.wait():
             os.environ.pop(VARIABLE, None)
-            if not said:
-                tell("altfreeze: the fork server was killed; each job starts by itself")
+            tell(f"altfreeze: no fork server any more ({said or 'it was killed'}); each job starts by itself")
 
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-
-    def end() -> None:
-        ending.set()
-        server.stdin.close()
-        watcher.join(5)
-        server.wait(5)
-
-    atexit.register(end)
+    threading.Thread(target=watch, daemon=True).start()
+    atexit.register(server.wait)
+    atexit.register(server.stdin.close)
 
 
 def remove_leftovers() -> None:
-    """Remove the folders of servers that were killed together with their calls."""
+    """Remove the folders of calls that were killed together with their servers."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
-            if time.time() - folder.stat().st_mtime < _SECONDS_TO_START:
-                continue
             file = os.open(folder, os.O_RDONLY)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

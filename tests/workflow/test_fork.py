@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -15,7 +16,7 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
-from altfreeze.support.forkclient import VARIABLE
+from altfreeze.support.forkclient import COMMAND, IMPORTED, SOCKET, VARIABLE
 from builders import ROOT
 
 STUDY = {
@@ -32,23 +33,23 @@ STUDY = {
     "timing_rounds": 6,
     "device": "cpu",
 }
-# takes the place of the command line: a job that does what its argument says
+# takes the place of the command line: a job that does what its last argument says
 CLI = """
 import os, resource, signal, sys, time
 
 
 def main():
-    exec(sys.argv[1])
+    exec(sys.argv[2])
 """
 
 
 def alive(folder):
     """Return the processes that were started below a folder."""
-    found = []
+    found = set()
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if process.cwd().startswith(str(folder)) and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
+                found.add(process.pid)
     return found
 
 
@@ -65,24 +66,26 @@ class Server:
 
     def __init__(self, folder):
         self.top = folder / "a folder"
-        support = self.top / "altfreeze" / "support"
-        support.mkdir(parents=True)
-        for name in ("__init__.py", "__main__.py", "support/__init__.py", "support/forkclient.py"):
-            shutil.copy(ROOT / "workflow" / "altfreeze" / name, self.top / "altfreeze" / name)
-        text = (ROOT / "workflow/altfreeze/support/forkserver.py").read_text()
-        text = text.replace("for name in _IMPORTED[kind]", 'for name in ("cli",)')
-        (support / "forkserver.py").write_text(text)
-        self.cli = self.top / "altfreeze" / "cli.py"
+        package = self.top / "altfreeze"
+        (package / "support").mkdir(parents=True)
+        (package / "training").mkdir()
+        for name in ("__init__", "__main__", "support/__init__", "support/forkclient", "support/forkserver"):
+            shutil.copy(ROOT / "workflow" / "altfreeze" / f"{name}.py", package / f"{name}.py")
+        for name in IMPORTED["train"]:
+            (package / f"{name.replace('.', '/')}.py").touch()
+        self.cli = package / "cli.py"
         self.cli.write_text(CLI)
         self.sockets = Path(tempfile.mkdtemp(prefix="altfreeze-test-"))
         self.environment = os.environ | {"PYTHONPATH": str(self.top), VARIABLE: str(self.sockets)}
-        command = [sys.executable, "-m", "altfreeze", "fork-server", str(self.sockets)]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "env": self.environment, "cwd": self.top}
-        self.process = subprocess.Popen(command, text=True, **pipes)
-        assert self.process.stdout.readline() == "ready\n"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind(str(self.sockets / SOCKET))
+            listener.listen()
+            command = [sys.executable, "-m", "altfreeze", COMMAND, str(listener.fileno()), str(self.sockets)]
+            options = {"stdin": subprocess.PIPE, "env": self.environment, "cwd": self.top}
+            self.process = subprocess.Popen(command, pass_fds=[listener.fileno()], **options)
 
     def start(self, code, **changed):
-        command = [sys.executable, "-m", "altfreeze", code]
+        command = [sys.executable, "-m", "altfreeze", "train", code]
         environment = self.environment | changed
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": self.top, "text": True}
         return subprocess.Popen(command, env=environment, **pipes)
@@ -92,13 +95,13 @@ class Server:
         out, error = process.communicate(timeout=60)
         return process.returncode, out, error
 
-    def servers(self):
-        return {self.process.pid, *(child.pid for child in psutil.Process(self.process.pid).children())}
+    def forks(self, **changed):
+        """Return whether a job is forked."""
+        return self.call("print('altfreeze.support.forkserver' in sys.modules)", **changed) == (0, "True\n", "")
 
     def end(self):
         self.process.stdin.close()
         self.process.wait(60)
-        self.process.stdout.close()
         wait_until(lambda: not alive(self.top))
 
 
@@ -110,11 +113,8 @@ def server(tmp_path):
     assert not server.sockets.exists()
 
 
-PARENT = "print(os.getppid(), end='')"
-
-
 def test_a_job_is_forked_and_ends_as_it_would_by_itself(server):
-    assert int(server.call(PARENT)[1]) in server.servers()
+    assert server.forks()
     for code in (
         "print('out'); print('error', file=sys.stderr)",
         "sys.exit(3)",
@@ -124,35 +124,22 @@ def test_a_job_is_forked_and_ends_as_it_would_by_itself(server):
         "os.kill(os.getpid(), signal.SIGKILL)",
         "os.kill(os.getpid(), signal.SIGINT)",
         "os._exit(7)",
-        "print(os.getcwd(), os.umask(0), sys.argv, sorted(set(os.environ) - {'ALTFREEZE_FORK_SERVER'}))",
+        f"print(os.getcwd(), os.umask(0), sys.argv, sorted(set(os.environ) - {{{VARIABLE!r}}}))",
+        "print([signal.getsignal(number) for number in range(1, 32)])",
+        "print(sorted(os.listdir('/proc/self/fd'))[:4])",
+        "resource.setrlimit(resource.RLIMIT_DATA, (2**28, 2**28))",
+        "print(resource.getrlimit(resource.RLIMIT_DATA))",
     ):
-        forked = server.call(code)
-        assert forked == server.call(code, **{VARIABLE: "/nowhere"})
+        assert server.call(code) == server.call(code, **{VARIABLE: "/nowhere"})
 
 
-@pytest.mark.parametrize("changed", [{"OMP_NUM_THREADS": "3"}, {"PYTHONUTF8": "0"}, {"ANY": "1"}])
-def test_another_environment_is_refused(server, changed):
-    assert int(server.call(PARENT, **changed)[1]) not in server.servers()
-
-
-def test_changed_code_is_seen(server):
-    assert int(server.call(PARENT)[1]) in server.servers()
+def test_a_job_of_another_environment_or_code_starts_by_itself(server):
+    assert server.forks()
+    for changed in ({"OMP_NUM_THREADS": "3"}, {"PYTHONUTF8": "0"}, {"ANY": "1"}):
+        assert not server.forks(**changed)
+    assert server.forks()
     server.cli.write_text(CLI.replace("exec(", "print('new'); exec("))
     assert server.call("pass") == (0, "new\n", "")
-
-
-def test_a_limit_of_memory_holds_in_one_job(server):
-    server.call("resource.setrlimit(resource.RLIMIT_DATA, (2**28, 2**28))")
-    assert "-1" in server.call("print(resource.getrlimit(resource.RLIMIT_DATA))")[1]
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_to_the_client_reaches_the_job(server, number):
-    process = server.start("print('begun', flush=True); time.sleep(60)")
-    assert process.stdout.readline() == "begun\n"
-    process.send_signal(number)
-    process.communicate(timeout=60)
-    assert process.returncode == -number
 
 
 def begun(server):
@@ -160,46 +147,55 @@ def begun(server):
     return process, int(process.stdout.readline())
 
 
-@pytest.mark.parametrize("killed", ["client", "job", "server", "call"])
-def test_whoever_is_killed_takes_the_others_along(tmp_path, killed):
-    server = Server(tmp_path)
-    process, job = begun(server)
-    if killed == "call":
-        server.process.stdin.close()
-    else:
-        os.kill({"client": process.pid, "job": job, "server": psutil.Process(job).ppid()}[killed], signal.SIGKILL)
-    error = process.communicate(timeout=60)[1]
-    assert process.returncode == -signal.SIGKILL
-    assert ("fork server was killed" in error) == (killed in ("server", "call"))
-    wait_until(lambda: not psutil.pid_exists(job))
-    if killed in ("client", "job"):
-        assert int(server.call(PARENT)[1]) in server.servers()
-    elif killed == "server":
-        # the next one goes on by itself
+def test_a_signal_to_the_client_reaches_the_job(server):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        process, job = begun(server)
+        process.send_signal(signal.SIGTSTP)
+        wait_until(lambda job=job: psutil.Process(job).status() == psutil.STATUS_STOPPED)
+        process.send_signal(signal.SIGCONT)
+        wait_until(lambda job=job: psutil.Process(job).status() == psutil.STATUS_SLEEPING)
+        process.send_signal(number)
+        process.communicate(timeout=60)
+        assert process.returncode == -number
+
+
+def test_whoever_is_killed_takes_the_others_along(tmp_path):
+    for killed in ("client", "job", "keeper", "server", "call"):
+        server = Server(tmp_path / killed)
+        process, job = begun(server)
+        keeper = psutil.Process(job).ppid()
+        if killed == "call":
+            server.process.stdin.close()
+        else:
+            numbers = {"client": process.pid, "job": job, "keeper": keeper, "server": server.process.pid}
+            os.kill(numbers[killed], signal.SIGKILL)
+        error = process.communicate(timeout=60)[1]
+        assert process.returncode == -signal.SIGKILL
+        assert ("fork server was killed" in error) == (killed in ("keeper", "server", "call"))
+        wait_until(lambda job=job, keeper=keeper: not psutil.pid_exists(job) and not psutil.pid_exists(keeper))
+        # without a server the next one goes on by itself
+        assert server.forks() == (killed in ("client", "job", "keeper"))
         assert server.call("print('done')") == (0, "done\n", "")
-    server.end()
-    shutil.rmtree(server.sockets, ignore_errors=True)
+        server.end()
+        shutil.rmtree(server.sockets, ignore_errors=True)
 
 
 def test_fifty_kills_at_random_leave_nothing(server):
     draw = random.Random(1)
-    server.call("pass")
-    servers = server.servers()
+    assert server.forks()
     for _ in range(10):
         processes = [server.start("time.sleep(.1)") for _ in range(5)]
         for _ in processes:
             time.sleep(draw.random() / 20)
-            found = [other for other in alive(server.top) if other.pid not in servers]
-            if found:
-                with contextlib.suppress(psutil.Error):
-                    draw.choice(found).kill()
+            if found := sorted(alive(server.top) - {server.process.pid}):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(draw.choice(found), signal.SIGKILL)
         for process in processes:
             process.communicate(timeout=60)
             assert process.returncode in (0, -signal.SIGKILL)
-    wait_until(lambda: {process.pid for process in alive(server.top)} == servers)
-    assert int(server.call(PARENT)[1]) in servers
-    assert all(path.is_socket() for path in server.sockets.iterdir())
-    assert all(len(psutil.Process(pid).net_connections("unix")) < 6 for pid in servers)
+    wait_until(lambda: alive(server.top) == {server.process.pid})
+    assert server.forks()
+    assert len(os.listdir(f"/proc/{server.process.pid}/fd")) < 10
 
 
 # through Snakemake
@@ -254,7 +250,7 @@ def test_two_studies_at_once_give_the_same_forked_or_not(clone, temporary):
     alone = snakemake(clone, temporary, "two", "fork=false", targets=table)
     assert "fork server" not in done(forked)
     assert "altfreeze: fork is false: each job starts by itself" in done(alone)
-    assert left(temporary) == [] and alive(clone) == []
+    assert left(temporary) == [] and alive(clone) == set()
     for log in (clone / "one" / "runs").rglob("*.csv"):
         pair = [pd.read_csv(clone / name / log.relative_to(clone / "one"), dtype=str) for name in ("one", "two")]
         pd.testing.assert_frame_equal(*(frame.drop(columns="seconds") for frame in pair))
