@@ -25,8 +25,7 @@ STUDY = {
     "freeze_ratios": [0.5],
     "strategies": ["alternating"],
     "primary_depth": 2,
-    "seeds": 4,
-    "seeds_per_job": 1,
+    "seeds": 3,
     "epochs_standard": 2,
     "epochs_alternating": 2,
     "calibration_seeds": 1,
@@ -195,7 +194,7 @@ def test_fifty_kills_at_random_leave_nothing(server):
             assert process.returncode in (0, -signal.SIGKILL)
     wait_until(lambda: alive(server.top) == {server.process.pid})
     assert server.forks()
-    assert len(os.listdir(f"/proc/{server.process.pid}/fd")) < 10
+    assert len([*Path(f"/proc/{server.process.pid}/fd").iterdir()]) < 10
 
 
 # through Snakemake
@@ -216,22 +215,16 @@ def temporary():
     shutil.rmtree(folder)
 
 
-PACKS = [f"runs/iris/depth2/alternating-0.5/configured/seeds{seed}-{seed}.csv" for seed in range(3)]
+TABLES = ["tables/comparisons.csv", "tables/speedups.csv", "notebooks/schedules.html"]
 
 
-def snakemake(folder, temporary, results, *config, targets=PACKS):
-    command = [
-        "snakemake",
-        *(f"{results}/{path}" for path in targets),
-        "--cores",
-        "2",
-        "--configfile=tiny.yaml",
-        "--config",
-    ]
-    command += [f"results={results}", *config]
+def snakemake(folder, temporary, results, *config, targets=TABLES, options=()):
+    """Start a call as a terminal does, in a group of its own."""
+    command = ["snakemake", *(f"{results}/{path}" for path in targets), "--cores", "2", "--configfile=tiny.yaml"]
+    command += [*options, "--config", f"results={results}", *config]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     environment = os.environ | {"TMPDIR": str(temporary)}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "env": environment}
-    return subprocess.Popen(command, cwd=folder, start_new_session=True, **pipes)
+    return subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, **pipes)
 
 
 def done(process):
@@ -244,41 +237,51 @@ def left(temporary):
     return sorted(path.name for path in temporary.glob("altfreeze-fork-*"))
 
 
+def unmeasured(path):
+    """Return a table without what was measured: columns, and rows of the budget or the clock of seconds."""
+    table = pd.read_parquet(path).astype(str) if path.suffix == ".parquet" else pd.read_csv(path, dtype=str)
+    table = table[~table.isin(["seconds", "seconds_ratio"]).any(axis=1)]
+    measured = "seconds|memory" + ("|^(?:measured|low|high)$" if path.stem == "speedups" else "")
+    return table.drop(columns=table.columns[table.columns.str.contains(measured)])
+
+
 def test_two_studies_at_once_give_the_same_forked_or_not(clone, temporary):
-    table = ["tables/runs.csv"]
-    forked = snakemake(clone, temporary, "one", targets=table)
-    alone = snakemake(clone, temporary, "two", "fork=false", targets=table)
+    forked = snakemake(clone, temporary, "one")
+    alone = snakemake(clone, temporary, "two", "fork=false")
     assert "fork server" not in done(forked)
-    assert "altfreeze: fork is false: each job starts by itself" in done(alone)
+    assert done(alone).count("altfreeze: fork is false: each job starts by itself") == 1
     assert left(temporary) == [] and alive(clone) == set()
-    for log in (clone / "one" / "runs").rglob("*.csv"):
-        pair = [pd.read_csv(clone / name / log.relative_to(clone / "one"), dtype=str) for name in ("one", "two")]
-        pd.testing.assert_frame_equal(*(frame.drop(columns="seconds") for frame in pair))
-    for name in ("reached.csv", "targets.csv"):
-        assert (clone / "one/tables" / name).read_bytes() == (clone / "two/tables" / name).read_bytes()
+    tables = [*(clone / "one/runs").rglob("*.csv"), *(clone / "one/tables").glob("*.[cp]*")]
+    assert len(tables) > 15
+    for path in tables:
+        pair = [unmeasured(clone / name / path.relative_to(clone / "one")) for name in ("one", "two")]
+        pd.testing.assert_frame_equal(*pair, obj=path.name)
+    page = "notebooks/schedules.html"
+    assert (clone / "one" / page).read_text() == (clone / "two" / page).read_text().replace("two/", "one/")
     # the memory and the time of the job, not of its client
     for path in (clone / "one/benchmarks/train").rglob("*.tsv"):
         measured = pd.read_csv(path, sep="\t").iloc[0]
         assert measured["max_rss"] > 100
         assert measured["cpu_time"] > 0
+    # how jobs start makes nothing anew
+    for results, fork in (("one", "false"), ("two", "true")):
+        assert "Nothing to be done" in done(snakemake(clone, temporary, results, f"fork={fork}", options=["-n"]))
 
 
-@pytest.mark.parametrize("kind", ["interrupt", "kill", "kill all"])
-def test_a_call_that_is_stopped_leaves_nothing_and_the_next_one_heals(clone, temporary, kind):
-    results = kind.replace(" ", "-")
-    process = snakemake(clone, temporary, results, "epochs_alternating=20000", "checkpoint_seconds=0")
-    wait_until(lambda: list((clone / results / "logs/train").rglob("*alternating*")) and left(temporary))
-    wait_until(lambda: [path for path in temporary.glob("altfreeze-fork-*/*") if path.is_symlink()])
-    if kind == "kill":
-        process.kill()
-    else:
-        os.killpg(process.pid, signal.SIGINT if kind == "interrupt" else signal.SIGKILL)
-    process.communicate(timeout=60)
-    wait_until(lambda: not alive(clone))
-    if kind == "kill all":
-        for folder in temporary.glob("altfreeze-fork-*"):
-            os.utime(folder, (0, 0))
-    else:
-        wait_until(lambda: not left(temporary))
-    done(snakemake(clone, temporary, results))
-    assert left(temporary) == []
+def test_a_call_that_is_stopped_leaves_nothing_and_the_next_one_heals(clone, temporary):
+    long = ("epochs_alternating=20000", "checkpoint_seconds=0")
+    for stop in ("interrupt", "kill", "kill all"):
+        process = snakemake(clone, temporary, "stopped", *long)
+        wait_until(lambda: [path for path in temporary.glob("altfreeze-fork-*/*") if path.is_symlink()])
+        wait_until(lambda: list((clone / "stopped/logs/train").rglob("*alternating*")))
+        if stop == "kill":
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGINT if stop == "interrupt" else signal.SIGKILL)
+        process.communicate(timeout=60)
+        wait_until(lambda: not alive(clone))
+        if stop != "kill all":
+            wait_until(lambda: not left(temporary))
+    assert left(temporary)
+    done(snakemake(clone, temporary, "stopped", targets=["tables/runs.csv"]))
+    assert left(temporary) == [] and alive(clone) == set()

@@ -46,7 +46,7 @@ _FREE = {VARIABLE, "_", "SHLVL", "PWD", "OLDPWD", "JPY_PARENT_PID", "JPY_SESSION
 # passed on to the job; some may be sent by a terminal
 PASSED_ON = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 NUMBER = struct.Struct("i")
-_SECONDS_BETWEEN_LOOKS = 1.0
+SECONDS_BETWEEN_LOOKS = 1.0
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -133,7 +133,7 @@ def _hand_over(folder: str, arguments: list[str]) -> None:
 def _status(keeper: socket.socket) -> int:
     """Wait for the end of a job and return its status, that of a killed one if the server was killed."""
     parent = os.getppid()
-    keeper.settimeout(_SECONDS_BETWEEN_LOOKS)
+    keeper.settimeout(SECONDS_BETWEEN_LOOKS)
     # a kernel outlives whoever asked for it, unless this process, by its end, ends it
     while os.getppid() == parent:
         try:

@@ -17,11 +17,11 @@ import socket
 import sys
 from typing import Any
 
-from altfreeze.support.forkclient import IMPORTED, NUMBER, PASSED_ON, state
+from altfreeze.support.forkclient import IMPORTED, NUMBER, PASSED_ON, SECONDS_BETWEEN_LOOKS, state
 
 # of prctl: the signal that a process gets when its parent dies
 _PR_SET_PDEATHSIG = 1
-_SECONDS_BETWEEN_LOOKS = 1.0
+_Handlers = dict[int, Any]
 
 
 def serve(listener: int, folder: str) -> None:
@@ -46,10 +46,10 @@ def _serve(listener: socket.socket, folder: str) -> None:
     mine = state()
     server = os.pidfd_open(os.getpid())
     # what a terminal sends to all of its processes the clients pass on
-    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (*PASSED_ON, signal.SIGTSTP)}
+    handlers: _Handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (*PASSED_ON, signal.SIGTSTP)}
     keepers: list[int] = []
     while True:
-        ready = select.select([0, listener], [], [], _SECONDS_BETWEEN_LOOKS)[0]
+        ready = select.select([0, listener.fileno()], [], [], SECONDS_BETWEEN_LOOKS)[0]
         # their time becomes that of this process, and so of the call
         keepers = [keeper for keeper in keepers if not os.waitpid(keeper, os.WNOHANG)[0]]
         if 0 in ready:
@@ -58,7 +58,7 @@ def _serve(listener: socket.socket, folder: str) -> None:
         if not ready:
             continue
         client = listener.accept()[0]
-        message, files = b"", []
+        files: list[int] = []
         # killed meanwhile, it has sent none
         with contextlib.suppress(OSError):
             message, files, _, _ = socket.recv_fds(client, 2**20, 3)
@@ -94,7 +94,7 @@ def _import(command: str) -> None:
     gc.freeze()
 
 
-def _keep(client: socket.socket, server: int, handlers: dict[int, Any]) -> None:
+def _keep(client: socket.socket, server: int, handlers: _Handlers) -> None:
     """Fork a job and end with it, with its client or with the server; return in the job."""
     os.setpgid(0, 0)
     keeper = os.getpid()
@@ -112,14 +112,14 @@ def _keep(client: socket.socket, server: int, handlers: dict[int, Any]) -> None:
     with contextlib.suppress(OSError):
         client.send(NUMBER.pack(job))
         while True:
-            ready = select.select([client, server, ended], [], [])[0]
+            ready = select.select([client.fileno(), server, ended], [], [])[0]
             if ended in ready:
                 client.send(NUMBER.pack(os.waitpid(job, 0)[1]))
                 os._exit(0)
-            number = b"" if server in ready else client.recv(1)
-            if not number:
+            passed_on = b"" if server in ready else client.recv(1)
+            if not passed_on:
                 break
-            os.killpg(0, number[0])
+            os.killpg(0, passed_on[0])
     os.killpg(0, signal.SIGKILL)
 
 
