@@ -25,6 +25,7 @@ lint: $(VENV)/test.done
 bench: $(VENV)/test.done
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/benchmark_training.py
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/benchmark_freezing.py
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/benchmark_peers.py
 
 clean:
 	rm -rf $(VENV)

@@ -271,7 +271,7 @@ def measure_training():
     X, y = digits.data, digits.target
     classes = int(y.max()) + 1
     cell = training_cell("digits", GOAL.depth, GOAL.width, 1)
-    train = split_of_seed(y, cell.study_seed, "digits", GOAL.depth, 0).train
+    train = split_of_seed(y, cell.study_seed, "digits", 0).train
     x, targets = standardise(X, train)[train], y[train]
 
     # first calls import, allocate and choose kernels
@@ -340,7 +340,7 @@ def measure_start_up(folder):
     config = training_study(depth=4, width=8, epochs=1).config
     (folder / "study.json").write_text(json.dumps(config), encoding="utf-8")
     job = ["-m", "altfreeze", "train", "--study", "study.json", "--data", "iris.npz", "--dataset", "iris"]
-    job += ["--depth", "4", "--strategy", "standard", "--recipe", "configured", "--seeds", "0-0", "--device", "cpu"]
+    job += ["--depth", "4", "--strategy", "standard", "--recipe", "primary", "--seeds", "0-0", "--device", "cpu"]
     job += ["--output", "log.csv", "--manifest", "manifest.json"]
     commands = {"training job, 1 epoch": job, "import torch": ["-c", "import torch"], "python": ["-c", "pass"]}
     environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}

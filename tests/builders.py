@@ -1,7 +1,6 @@
 """What tests build: studies, cells, data, finished tables and pages; no test module imports another."""
 
 import fcntl
-import itertools
 import json
 import math
 import os
@@ -116,8 +115,10 @@ def make_small_study(**keys: Any) -> Study:
 
 
 def make_default_study(**keys: Any) -> Study:
-    """Return the study of config/config.yaml with some keys changed."""
-    return study_of(yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8")) | keys)
+    """Return the study of config/config.yaml on the bundled data sets, with some keys changed."""
+    texts = [(ROOT / "config" / name).read_text(encoding="utf-8") for name in ("config.yaml", "studies/bundled.yaml")]
+    config, bundled = map(yaml.safe_load, texts)
+    return study_of(config | {name: bundled[name] for name in ("datasets", "primary_datasets")} | keys)
 
 
 def make_unchecked_study(base: Study, **keys: Any) -> Study:
@@ -135,7 +136,7 @@ def write_study(folder: Path, study: Study) -> Path:
 def cell_options(folder: Path, study: Study, strategy: str, data: Path) -> list[str]:
     """Return the options of a job's command that say what it trains: a strategy on a study's first data set, depth."""
     options = {"study": write_study(folder, study), "data": data, "dataset": study.datasets[0]}
-    options |= {"depth": study.depths[0], "strategy": strategy, "device": "cpu"}
+    options |= {"depth": study.depths[0], "strategy": strategy, "recipe": "primary", "device": "cpu"}
     return [word for key, value in options.items() for word in (f"--{key}", str(value))]
 
 
@@ -241,7 +242,7 @@ def make_comparisons(study, difference=-0.02, low=-0.03, high=-0.01, pairs=6, dr
                 {
                     "dataset": name,
                     "depth": study.primary_depth,
-                    "recipe": "configured",
+                    "recipe": "primary",
                     "strategy": strategy,
                     "freeze_ratio": study.strategies[strategy].get("freeze_ratio", np.nan),
                     "reference": reference,
@@ -279,7 +280,7 @@ def make_runs(study, names=None):
                 rows.append(
                     {name: 1 for name in columns("runs")}
                     | {"dataset": name, "depth": 6, "strategy": label, "freeze_ratio": ratio, "seed": seed}
-                    | {"status": "ok", "recipe": "configured", "device": "cpu", "final_test_accuracy": accuracy}
+                    | {"status": "ok", "recipe": "primary", "device": "cpu", "final_test_accuracy": accuracy}
                 )
     return conform(pd.DataFrame(rows), "runs", "test")
 
@@ -289,7 +290,7 @@ def make_across(study, **changes):
     strategy, reference, budget = study.primary
     row = {name: 0.0 for name in columns("across_datasets")} | {
         "depth": study.primary_depth,
-        "recipe": "configured",
+        "recipe": "primary",
         "strategy": strategy,
         "freeze_ratio": study.primary_freeze_ratio,
         "reference": reference,
@@ -364,12 +365,12 @@ def make_calibration(study, names=None):
         pd.DataFrame({"seed": FIRST_CALIBRATION_SEED + np.arange(study.calibration_seeds)}), how="cross"
     )
     scores = dict.fromkeys((name for name in columns("calibration") if name.startswith("final_")), 0.9)
-    return conform(rows.assign(depth=6, status="ok", **scores), "calibration", "test")
+    return conform(rows.assign(depth=6, recipe="primary", status="ok", **scores), "calibration", "test")
 
 
 def make_trends(study, **changes):
     """Return a table trends of the primary strategy over three depths and over three ratios."""
-    row = {"budget": study.primary_budget, "recipe": "configured", "datasets": 9, "missing": 0, "statistic": 100.0}
+    row = {"budget": study.primary_budget, "recipe": "primary", "datasets": 9, "missing": 0, "statistic": 100.0}
     row |= {"direction": "decreasing", "p_value": 0.012}
     over = [
         {"over": "depth", "at": study.primary_strategy, "levels": "4 6 8"},
@@ -470,7 +471,7 @@ def results_accuracies(dataset: str, strategy: str, seed: int, epoch: float) -> 
 
 def _write_pack(results, study, pack, diverged, learning_rate, accuracies):
     """Write log and manifest of a pack as a training does."""
-    cell, work = study.cell(pack.dataset, pack.depth, pack.strategy), results_workload(pack.depth)
+    cell, work = study.cell(pack.dataset, pack.depth, pack.strategy, pack.recipe), results_workload(pack.depth)
     cell = cell if learning_rate is None else cell.at(learning_rate)
     seeds = range(pack.first_seed, pack.last_seed + 1)
     steps, flops, updates, rows, flow = 0, 0, np.zeros(pack.depth, int), [], []
@@ -528,21 +529,22 @@ def write_timing(results: Path, study: Study = RESULTS_STUDY) -> None:
     write_csv(results / "tables" / "timing.csv", list(columns("timing")), rows)
 
 
-def _write_tuning(results, study, dataset, depth, strategy, learning_rate):
-    """Write what the tuning of a strategy found."""
+def _write_tuning(results, study, where, learning_rate):
+    """Write what the tuning of a cell found."""
+    dataset, depth, strategy, recipe = where
     trials = [
         {"learning_rate": tried, "seeds": 3, "diverged": 0, "validation_accuracy": 0.7, "validation_loss": None}
         | {"median": 0.7}
-        for tried in study.tune
+        for tried in study.learning_rates_to_try
     ]
     content = {
         "learning_rate": learning_rate,
         "trials": trials,
-        "cell": study.cell(dataset, depth, strategy).as_dict(),
+        "cell": study.cell(*where).as_dict(),
         "data_sha256": sha256_of_file(results / "data" / f"{dataset}.npz"),
         "metric": study.metric.name,
     }
-    write_json(results / "tuning" / dataset / f"depth{depth}" / f"{strategy}.json", content)
+    write_json(results / "tuning" / dataset / f"depth{depth}" / strategy / f"{recipe}.json", content)
 
 
 def write_results(
@@ -571,10 +573,10 @@ def write_results(
     (results / "data").mkdir(parents=True, exist_ok=True)
     for number, name in enumerate(study.datasets):
         np.savez(results / "data" / f"{name}.npz", X=np.full((160, 4), float(number)), y=RESULTS_CLASSES)
-        for depth, strategy in itertools.product(study.depths, study.strategies if study.tune else ()):
-            _write_tuning(results, study, name, depth, strategy, study.tune[-1])
+    for where in (cell for cell in study.cells if study.is_tuned(cell[3])):
+        _write_tuning(results, study, where, study.learning_rates_to_try[-1])
     for pack in study.packs:
-        learning_rate = study.tune[-1] if pack.recipe == "tuned" else None
+        learning_rate = study.learning_rates_to_try[-1] if study.is_tuned(pack.recipe) else None
         _write_pack(results, study, pack, diverged, learning_rate, accuracies)
     write_timing(results, study)
     return results

@@ -67,7 +67,7 @@ def noisy(dataset, strategy, seed, epoch, rows=37):
 
 
 def comparison(rows, strategy="alternating-0.5", reference="standard"):
-    rows = rows[(rows["strategy"] == strategy) & (rows["reference"] == reference) & (rows["recipe"] == "configured")]
+    rows = rows[(rows["strategy"] == strategy) & (rows["reference"] == reference) & (rows["recipe"] == "primary")]
     return rows.set_index(["dataset", "budget", "metric"])
 
 
@@ -266,6 +266,24 @@ def test_of_one_data_set_all_says_the_same(tmp_path):
     assert across[["low", "high", "t_p", "cluster_low", "cluster_high"]].isna().all(axis=None)
 
 
+def test_a_panel_is_compared_as_if_there_were_no_other_data_sets(tmp_path):
+    names, panels = ["iris", "wine", "digits"], {"all": ["iris", "digits"], "others": ["wine"]}
+    config = FEW | {"datasets": names, "sources": {name: {"kind": "iris"} for name in names}}
+    study = make_study(**config | {"primary_datasets": panels["all"]})
+    found = compare_results(tmp_path / "both", study, accuracies=noisy)
+    comparisons = found["comparisons"]
+    for panel, members in panels.items():
+        alone = make_study(**config | {"datasets": members})
+        expected = compare_results(tmp_path / panel, alone, accuracies=noisy)
+        mean = expected["comparisons"][expected["comparisons"]["dataset"] == "all"].drop(columns=["dataset", "family"])
+        rows = comparisons[comparisons["dataset"] == panel].drop(columns=["dataset", "family"])
+        pd.testing.assert_frame_equal(rows.reset_index(drop=True), mean.reset_index(drop=True))
+        if panel == "all":
+            for name in set(COMPARED) - {"comparisons", "times", "self_comparison"}:
+                pd.testing.assert_frame_equal(found[name], expected[name])
+    assert set(comparisons.loc[comparisons["family"] == "primary", "dataset"]) == {"iris", "digits", "all"}
+
+
 # changes of the study, the primary comparison and the strategies of its family
 FAMILIES = [
     ({}, ("standard_matched_flops-0.5", "own"), []),
@@ -297,7 +315,7 @@ FAMILIES = [
         ["alternating-0.5"],
     ),
     (
-        {"tune": [0.1], "strategies": ["alternating", "random_half"], "family": ["random_half"]},
+        {"variations": [{"width": 16}], "strategies": ["alternating", "random_half"], "family": ["random_half"]},
         ("standard", "flops"),
         ["random_half"],
     ),
@@ -324,7 +342,7 @@ def test_the_configuration_says_which_comparison_is_primary_and_which_are_tested
     chosen = across[across["family"] != "secondary"]
     assert dict(zip(chosen[names].itertuples(index=False, name=None), chosen["family"], strict=True)) == expected
     assert set(chosen["depth"]) == {4}
-    assert set(chosen["recipe"]) == {"configured"}
+    assert set(chosen["recipe"]) == {"primary"}
     # the pairs of a comparison are of its family on every data set, and those of other metrics of none
     key = [*names, "depth", "recipe", "metric"]
     pairs = found["comparisons"][[*key, "family"]].drop_duplicates()
@@ -378,7 +396,9 @@ def test_the_digits_of_the_logs_decide_no_verdict(tmp_path):
     def better_by_the_margin(dataset, strategy, seed, epoch):
         # by less on every other seed
         less = 1e-3 * (seed % 2)
-        return 0.5, 2 / 3 + (study.equivalence_margin - less if strategy != "standard" else 0)
+        better = study.equivalence_margin - less if strategy != "standard" else 0
+        # half of the training ends lower, so that being equivalent says something
+        return 0.5, 2 / 3 + better - 0.1 * (epoch < study.epochs_standard) - less * (epoch == 1)
 
     row = comparison(compare_results(tmp_path, study, accuracies=better_by_the_margin)["comparisons"]).loc[
         ("iris", *FINAL)
@@ -538,16 +558,23 @@ def test_what_else_is_compared_changes_no_row(found, tmp_path):
 def sizes(study):
     """Return how many rows each table has: what the configuration asks for, whatever came of it."""
     labels, depths = list(study.strategies), len(study.depths)
-    recipe = 2 if study.tune else 1
-    cells = depths * recipe * len(study.target_levels)
-    readings = [reading for _, _, chosen in comparisons_of(study) for reading in chosen]
+    cells = depths * len(study.target_levels)
+    readings = [
+        reading
+        for depth in study.depths
+        for recipe in study.recipes
+        if depth in study.depths_of(recipe)
+        for _, _, chosen in comparisons_of(study, recipe)
+        for reading in chosen
+    ]
+    beside_standard = sum(label != "standard" for _, _, label, _ in study.cells)
     return {
-        "comparisons": (len(study.datasets) + 1) * depths * recipe * len(readings),
-        "across_datasets": depths * recipe * sum(metric == "final_test_accuracy" for _, metric in readings),
-        "trends": recipe * len(BUDGETS) * depths * (len(study.freeze_ratios) >= 3),
-        "times": len(study.datasets) * (len(labels) - 1) * cells * len(CLOCKS),
+        "comparisons": (len(study.datasets) + 1) * len(readings),
+        "across_datasets": sum(metric == "final_test_accuracy" for _, metric in readings),
+        "trends": len(BUDGETS) * depths * (len(study.freeze_ratios) >= 3),
+        "times": beside_standard * len(study.target_levels) * len(CLOCKS),
         "profiles": len(labels) * cells * len(CLOCKS),
-        "matrix": depths * recipe * len(labels) * (len(labels) - 1),
+        "matrix": depths * len(labels) * (len(labels) - 1),
         "self_comparison": (len(study.datasets) + 1) * depths,
         "variance": 5 * depths,
         "seeds_needed": 11 * depths,
@@ -580,7 +607,10 @@ def gone(dataset=None, strategy=None, seeds=range(6), calibration=range(3)):
         ({"epochs_alternating": 1, "freeze_ratios": [0.25, 0.5, 0.75]}, ()),
         ({"freeze_ratios": [0.25, 0.5, 0.75]}, gone("iris", "alternating-0.25")),
         ({"freeze_ratios": [0.25, 0.5, 0.75], "datasets": ["iris"]}, ()),
-        ({"tune": [0.01], "depths": [3, 4], "strategies": ["alternating"]}, gone("iris", "alternating-0.5")),
+        (
+            {"variations": [{"width": 16}], "depths": [3, 4], "strategies": ["alternating"]},
+            gone("iris", "alternating-0.5"),
+        ),
     ],
 )
 def test_whatever_came_of_the_runs_every_row_that_the_study_asks_for_is_there(tmp_path, changes, diverged):
@@ -590,7 +620,8 @@ def test_whatever_came_of_the_runs_every_row_that_the_study_asks_for_is_there(tm
     pairs = found["comparisons"]
     # no seed is lost without a word; where no data set is above chance, all stand in the row
     left = len(study.datasets) - pairs["not_above_chance"].where(pairs["not_above_chance"] < len(study.datasets), 0)
-    expected = study.seeds * np.where(pairs["dataset"] == "all", left, 1)
+    seeds = pairs["recipe"].map(lambda recipe: len(study.seeds_of(recipe)))
+    expected = seeds * np.where(pairs["dataset"] == "all", left, 1)
     assert (pairs["pairs"] + pairs["dropped"] == expected).all()
     accountable = pairs[pairs["budget"] == "own"]
     assert (accountable["dropped"] <= accountable["diverged_reference"] + accountable["diverged_strategy"]).all()
@@ -617,7 +648,7 @@ def test_fewer_than_five_seeds_have_estimates_and_no_bootstrap_interval(tmp_path
 def test_a_diverged_run_is_a_row_and_its_pair_is_counted_as_dropped_on_every_budget(tmp_path):
     results = write_results(tmp_path / "results", SMALL, diverged={("iris", "standard", 2)})
     found, table = collect_tables(results, SMALL), compare_tables(results, SMALL)["comparisons"]
-    run = found["runs"].set_index(KEY).loc[("iris", 4, "standard", "configured", 2)]
+    run = found["runs"].set_index(KEY).loc[("iris", 4, "standard", "primary", 2)]
     assert run["status"] == "diverged"
     assert run["best_epoch"] == 1
     assert math.isnan(run["final_test_accuracy"])
@@ -672,18 +703,32 @@ def test_where_the_first_epoch_exceeds_the_common_end_there_is_no_pair(tmp_path)
         assert (row["verdict"], math.isnan(row["wilcoxon_p"])) == ("undecided", True)
 
 
-def test_tuned_runs_are_compared_with_tuned_runs(tmp_path):
-    study = make_study(**FEW | {"tune": [0.001, 0.1], "datasets": ["iris"]})
+def test_a_variation_is_the_primary_comparison_with_each_control_under_its_recipe(tmp_path):
+    study = make_study(**FEW | {"variations": [{"width": 16}], "variation_seeds": 5, "datasets": ["iris"]})
     found = compare_results(tmp_path, study)
-    for name in ("comparisons", "across_datasets", "times", "profiles", "matrix"):
-        recipes = found[name].groupby("recipe").size()
-        assert recipes.index.tolist() == ["configured", "tuned"], name
-        assert recipes.nunique() == 1, name
-    rows = found["comparisons"].assign(family="").set_index("recipe")
-    estimates = ["difference", "pairs", "read_strategy"]
-    # these logs do not depend on the learning rate
-    assert rows.loc["tuned", estimates].to_numpy() == pytest.approx(rows.loc["configured", estimates].to_numpy())
-    assert (found["comparisons"].loc[found["comparisons"]["recipe"] == "tuned", "family"] == "secondary").all()
+    rows = found["comparisons"]
+    primary, varied = (rows[rows["recipe"] == recipe] for recipe in ("primary", "width=16"))
+    assert set(varied["strategy"]) == {"alternating-0.5"}
+    assert set(varied["reference"]) == set(study.labels_of("width=16")) - {"alternating-0.5"}
+    # the timing study times the primary recipe
+    assert not varied["budget"].eq("seconds").any() and not varied["metric"].eq("seconds_ratio").any()
+    assert (varied["family"] == "secondary").all()
+    runs = read_table(tmp_path / "results" / "tables" / "runs.csv", "runs")
+    assert runs.groupby("recipe")["reference_seconds"].count().to_dict() == {
+        "primary": len(runs) - 5 * len(study.labels_of("width=16")),
+        "width=16": 0,
+    }
+    # these logs do not depend on the width, and the first seeds of the primary recipe are those of the variation
+    pairs = read_table(tmp_path / "results" / "tables" / "pairs.csv", "pairs")
+    key = ["dataset", "depth", "strategy", "reference", "budget", "metric", "seed"]
+    first = pairs[pairs["recipe"] == "primary"].merge(pairs[pairs["recipe"] == "width=16"], on=key)
+    assert len(first) == (pairs["recipe"] == "width=16").sum() > 0
+    accuracies = first[~first["metric"].str.endswith("_ratio")]
+    assert accuracies["difference_x"].equals(accuracies["difference_y"])
+    for name in ("trends", "profiles", "matrix"):
+        assert set(found[name]["recipe"]) <= {"primary"}, name
+    assert set(found["times"]["recipe"]) == {"primary", "width=16"}
+    assert len(primary) > len(varied)
 
 
 @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -31,7 +31,7 @@ def compared(differences, strategies=LABELS[1:], depths=(4,), **columns):
     return pd.DataFrame(
         [
             {"dataset": dataset, "strategy": strategy, "depth": depth, "difference": difference}
-            | {"budget": "flops", "recipe": "configured", "metric": "final_test_accuracy", "reference": "standard"}
+            | {"budget": "flops", "recipe": "primary", "metric": "final_test_accuracy", "reference": "standard"}
             | {"freeze_ratio": float(strategy.rpartition("-")[2])}
             | columns
             for (dataset, strategy, depth), difference in zip(
@@ -58,7 +58,7 @@ def test_a_trend_over_freeze_ratios_is_pages():
     # ranks 1 2 3, 1 2.5 2.5 and 2 1 3
     assert found == {
         "budget": "flops",
-        "recipe": "configured",
+        "recipe": "primary",
         "over": "freeze_ratio",
         "at": "depth 4",
         "levels": "0.25 0.5 0.75",
@@ -83,12 +83,12 @@ def test_a_copy_of_a_strategy_is_no_level_twice():
 def test_a_trend_has_a_row_for_each_budget_and_recipe():
     table = pd.concat(
         compared(sign * RISING, budget=budget, recipe=recipe)
-        for (budget, sign), recipe in itertools.product({"own": 1, "epochs": -1}.items(), ("configured", "tuned"))
+        for (budget, sign), recipe in itertools.product({"own": 1, "epochs": -1}.items(), ("primary", "tuned"))
     )
     found = pd.DataFrame(secondary.trends(STUDY, table)).set_index(["budget", "recipe"])
     assert found["direction"].to_dict() == {
         (budget, recipe): {"own": "increasing", "epochs": "decreasing"}[budget]
-        for budget, recipe in itertools.product(("own", "epochs"), ("configured", "tuned"))
+        for budget, recipe in itertools.product(("own", "epochs"), ("primary", "tuned"))
     }
 
 
@@ -143,7 +143,7 @@ def runs_of(ends):
     """Return the columns of the table runs that times read, of one data set; ends by label, as shares of ENDS."""
     return pd.DataFrame(
         [
-            {"dataset": "iris", "depth": 4, "strategy": label, "recipe": "configured", "seed": seed, "status": "ok"}
+            {"dataset": "iris", "depth": 4, "strategy": label, "recipe": "primary", "seed": seed, "status": "ok"}
             | {name: value * share for name, value in ENDS.items()}
             for (label, share), seed in itertools.product(ends.items(), range(6))
         ]
@@ -158,7 +158,7 @@ def times_of(epochs, ends):
             share = ends[label] if value is None else value / 10
             clocks = {name: 10 * unit * share for name, unit in UNITS.items()}
             rows.append(
-                {"dataset": "iris", "depth": 4, "strategy": label, "recipe": "configured", "seed": seed, "level": 0.9}
+                {"dataset": "iris", "depth": 4, "strategy": label, "recipe": "primary", "seed": seed, "level": 0.9}
                 | {"target": 0.8, "reached": int(value is not None)}
                 | clocks
             )
@@ -228,7 +228,7 @@ def test_times_swap_with_the_strategies():
 def reached_of(medians, clock="seconds"):
     """Return the table reached at one level, of median times by label and data set."""
     rows = [
-        {"dataset": dataset, "depth": 4, "strategy": label, "recipe": "configured", "level": 0.9}
+        {"dataset": dataset, "depth": 4, "strategy": label, "recipe": "primary", "level": 0.9}
         | dict.fromkeys(CLOCKS, 1.0)
         | {clock: value}
         for label, values in zip(LABELS, medians, strict=True)
@@ -260,7 +260,7 @@ def study_runs(values, study=STUDY, gone=(), first_seed=0):
     labels, shape = list(study.strategies), np.shape(values)
     keys = itertools.product(study.datasets, labels[: shape[1]], range(first_seed, first_seed + shape[2]))
     rows = [
-        {"dataset": dataset, "depth": 4, "strategy": label, "recipe": "configured", "seed": seed}
+        {"dataset": dataset, "depth": 4, "strategy": label, "recipe": "primary", "seed": seed}
         | {"status": "diverged" if (dataset, label, seed) in gone else "ok"}
         | {"final_test_accuracy": np.nan if (dataset, label, seed) in gone else value}
         for (dataset, label, seed), value in zip(keys, np.ravel(values), strict=True)

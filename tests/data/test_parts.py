@@ -43,7 +43,7 @@ def test_a_column_gives_the_split_of_every_seed_and_is_no_feature(tmp_path):
     dataset = load_tree_csv(tmp_path, tree_csv(count=COUNT, part=PARTS), split="part")
     assert "part" not in " ".join(dataset.feature_names)
     for seed in (0, 1):
-        split = split_of_seed(dataset.y, 1, "trees", 4, seed, dataset.part)
+        split = split_of_seed(dataset.y, 1, "trees", seed, dataset.part)
         assert list(map(list, split)) == [list(range(16)), list(range(16, 22)), list(range(22, 30))]
     assert dataset.notes["split"] == {"how": "given by column 'part'", "train": 16, "validation": 6, "test": 8}
     assert "groups" not in dataset.notes
@@ -55,7 +55,7 @@ def test_a_test_file_is_the_test_part_and_each_seed_draws_its_validation(tmp_pat
     other.write_text("".join([rows[0], *rows[21:]]))
     dataset = load_tree_csv(tmp_path, "".join(rows[:21]).encode(), test_path=str(other))
     assert np.flatnonzero(dataset.part == 2).tolist() == list(range(20, 30))
-    splits = [split_of_seed(dataset.y, 1, "trees", 4, seed, dataset.part) for seed in range(3)]
+    splits = [split_of_seed(dataset.y, 1, "trees", seed, dataset.part) for seed in range(3)]
     for split in splits:
         assert split.test.tolist() == list(range(20, 30))
         assert np.array_equal(np.sort(np.concatenate(split[:2])), np.arange(20))

@@ -23,7 +23,7 @@ def test_split_is_a_stratified_partition_whose_sizes_do_not_depend_on_the_draw(s
 
 def test_split_differs_between_seeds_and_not_between_calls():
     y = np.repeat([0, 1], 50)
-    first, again, other = (split_of_seed(y, 1, "iris", 4, seed) for seed in (0, 0, 1))
+    first, again, other = (split_of_seed(y, 1, "iris", seed) for seed in (0, 0, 1))
     assert all(map(np.array_equal, first, again))
     assert not np.array_equal(first.train, other.train)
 
@@ -49,6 +49,6 @@ def test_standardise_uses_the_train_part_alone_and_survives_constant_and_missing
 
 
 def test_batch_order_is_a_permutation_of_its_own_for_each_seed_and_epoch():
-    orders = {(seed, epoch): batch_order(1, "iris", 4, seed, epoch, 90) for seed in (0, 1) for epoch in (0, 1)}
+    orders = {(seed, epoch): batch_order(1, "iris", seed, epoch, 90) for seed in (0, 1) for epoch in (0, 1)}
     assert all(np.array_equal(np.sort(order), np.arange(90)) for order in orders.values())
     assert len({order.tobytes() for order in orders.values()}) == 4

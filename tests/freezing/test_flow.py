@@ -56,7 +56,7 @@ def plain_loop(X, y, cell, seed):
         Before the first and after each epoch: each layer's parameters as one vector.
     """
     key = (cell.study_seed, cell.dataset, cell.depth, seed)
-    split = split_of_seed(y, *key)
+    split = split_of_seed(y, *cell.data_key(seed))
     x = torch.from_numpy(standardise(X, split.train))
     targets = torch.from_numpy(y[split.train])
     sizes = layer_sizes(X.shape[1], cell.width, DEPTH, 3)
@@ -71,7 +71,7 @@ def plain_loop(X, y, cell, seed):
 
     gradients, weights = [], [layers()]
     for number, epoch in enumerate(cell.plan(Workload(tuple(sizes), ROWS, cell.batch_size))):
-        order = torch.from_numpy(batch_order(*key, number, ROWS)).split(cell.batch_size)
+        order = torch.from_numpy(batch_order(*cell.data_key(seed), number, ROWS)).split(cell.batch_size)
         gradients.append({})
         for step, batch in zip(epoch.steps, order, strict=False):
             network.set_active(step.active)

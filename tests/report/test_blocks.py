@@ -21,7 +21,9 @@ SAID = {
 STUDIES = {
     "whole": RESULTS_STUDY,
     "of one data set": make_study(**RESULTS_CONFIG | {"datasets": ["iris"]}),
-    "tuned": make_study(**RESULTS_CONFIG | {"tune": [0.1, 0.01]}),
+    "tuned": make_study(
+        **RESULTS_CONFIG | {"variations": [{"learning_rate": "tuned"}], "learning_rates_to_try": [0.1, 0.01]}
+    ),
     "decaying": make_study(**RESULTS_CONFIG | {"learning_rate_schedule": "cosine"}),
     "without controls": make_study(**RESULTS_CONFIG | {"strategies": ["alternating"]}),
     "with a family": make_study(**RESULTS_CONFIG | {"family": ["frozen_bottom-0.5"]}),
@@ -103,7 +105,7 @@ def row_of(comparisons, **values):
     """Return the one row of the table comparisons over all data sets with these values, and its place."""
     values = {
         "dataset": "all",
-        "recipe": "configured",
+        "recipe": "primary",
         "metric": "final_test_accuracy",
         "strategy": "alternating-0.5",
     } | values
@@ -177,14 +179,14 @@ def test_runs_that_are_read_before_their_rate_decayed_are_marked(tables_of):
 
 def test_tuned_rates_are_told_with_those_at_an_edge(tables_of):
     study, tables = STUDIES["tuned"], tables_of("tuned")
-    assert budgets.tuned_rates(study, tables["tuning"]).startswith(
-        "Tried: 0.01, 0.1 (configured: 0.001). 14 of 14 choices"
-    )
-    table = budgets.tuned_rates_table(study, tables["tuning"]).set_index("Strategy")
+    assert budgets.tuned_rates(study, tables["tuning"]).startswith("Tried: 0.01, 0.1. 8 of 8 choices")
+    table = budgets.tuned_rates_table(study, tables["tuning"]).set_index(["Recipe", "Strategy"])
     assert set(table.to_numpy().ravel()) == {"0.01 *"}
-    assert "the verdict changes for 0 of 4 strategies" in budgets.tuned_verdicts(study, tables["comparisons"])
-    both = budgets.tuned_verdicts_table(study, tables["comparisons"])
-    assert (both["At the configured rate"] == both["At the tuned rates"]).all()
+    assert budgets.recipe_verdicts(study, tables["comparisons"]).endswith("another one under 0 of 1 variation.")
+    both = budgets.recipe_verdicts_table(study, tables["comparisons"])
+    # these logs do not depend on the recipe, but of the variation there are five seeds
+    assert both["Recipe"].tolist() == ["primary", "learning_rate=tuned"]
+    assert budgets.recipe_verdicts(RESULTS_STUDY, tables_of("whole")["comparisons"]) == ""
     assert "chosen for none of them" in budgets.tuned_rates(RESULTS_STUDY, tables_of("whole")["tuning"])
 
 
@@ -283,8 +285,8 @@ def test_secondary_comparisons_are_counted_with_what_chance_would_find(tables_of
     text = statistics.secondary_comparisons(table)
     assert f"All {secondary} others" in text
     assert f"up to {0.05 * secondary:.1f} of them would be expected below 0.05" in text
-    assert "tuned" not in text
-    assert statistics.secondary_comparisons(tables_of("tuned")["across_datasets"]).endswith("for tuned rates.")
+    assert "variations" not in text
+    assert statistics.secondary_comparisons(tables_of("tuned")["across_datasets"]).endswith("hold the variations, too.")
 
 
 def test_a_family_is_shown_with_the_primary_comparison_first(tables_of):
@@ -326,7 +328,7 @@ def test_both_questions_are_compared_strategy_by_strategy(tables_of):
 def test_a_trend_names_the_smallest_p_value_and_what_it_is_over():
     rows = [("epochs", 0.2, "rising"), ("seconds", 0.01, "falling")]
     trends = pd.DataFrame(rows, columns=["budget", "p_value", "direction"]).assign(
-        recipe="configured", over="freeze_ratio", at="depth 4", levels="0.3 0.5 0.7", datasets=9
+        recipe="primary", over="freeze_ratio", at="depth 4", levels="0.3 0.5 0.7", datasets=9
     )
     assert across.trend(trends) == (
         "1 of 2 tests has p ≤ 0.05, and with no trend anywhere 0.1 would be expected to; the smallest is 0.01: over "

@@ -24,7 +24,7 @@ def make_epochs(labels=("standard", "alternating-0.5"), ends=(20, 20), flops=(10
             for epoch in range(1, end + 1):
                 accuracy = (0.5 + 0.01 * epoch) + 0.1 * seed
                 rows.append(
-                    {"dataset": "iris", "depth": 4, "strategy": label, "recipe": "configured", "seed": seed}
+                    {"dataset": "iris", "depth": 4, "strategy": label, "recipe": "primary", "seed": seed}
                     | {
                         "epoch": epoch,
                         "status": "ok",
@@ -143,7 +143,7 @@ def test_without_a_thaw_or_an_observation_the_page_says_so():
 def test_a_page_reads_the_rows_of_its_data_set_under_the_configured_recipe(tmp_path):
     epochs = pd.concat([make_epochs(), make_epochs().assign(dataset="wine"), make_epochs().assign(recipe="tuned")])
     epochs.to_parquet(tmp_path / "epochs.parquet")
-    flow = make_flow().assign(dataset="iris", depth=4, recipe="configured")
+    flow = make_flow().assign(dataset="iris", depth=4, recipe="primary")
     pd.concat([flow, flow.assign(depth=6)]).to_parquet(tmp_path / "gradient_flow.parquet")
     read, flow_read = dynamics.read_dynamics(tmp_path, STUDY, "iris")
     pd.testing.assert_frame_equal(read.reset_index(drop=True), make_epochs())

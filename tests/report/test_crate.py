@@ -22,8 +22,8 @@ from rocrate_validator.utils.http import HttpRequester
 LEFT_OVER = (
     "data/other.npz",
     "notebooks/dynamics-other.html",
-    "runs/mine/depth6/standard/configured/seeds0-9.csv",
-    "runs/mine/depth4/standard/configured/.seeds0-9.csv.1.tmp",
+    "runs/mine/depth6/standard/primary/seeds0-9.csv",
+    "runs/mine/depth4/standard/primary/.seeds0-9.csv.1.tmp",
 )
 CONTEXT = "https://w3id.org/ro/crate/1.1/context"
 # the context that comes with rocrate is that of version 1.3, which gave these terms other addresses
@@ -63,7 +63,8 @@ def finished(tmp_path, monkeypatch):
             "depths": [4],
             "primary_depth": 4,
             "sources": {"mine": {"kind": "csv", "path": "mine.csv", "target": "b"}},
-            "tune": [0.1, 0.01],
+            "learning_rate": "tuned",
+            "learning_rates_to_try": [0.1, 0.01],
         }
     )
     results = Path("results")
@@ -77,7 +78,7 @@ def finished(tmp_path, monkeypatch):
     }
     packs = {f"runs/{pack.stem}{suffix}": pack.seeds for pack in study.packs for suffix in (".csv", ".json")}
     packs |= {f"data/mine{suffix}": "mine" for suffix in (".npz", ".json")}
-    packs |= {f"tuning/mine/depth4/{label}.json": label for label in study.strategies}
+    packs |= {f"tuning/mine/depth4/{label}/primary.json": label for label in study.strategies}
     others = {name: "" for name in (*LEFT_OVER, "logs/collect.log")}
     for name, text in {**files, **packs, **others}.items():
         (results / name).parent.mkdir(parents=True, exist_ok=True)
@@ -155,7 +156,7 @@ def test_a_folder_without_the_workflow_is_refused_in_one_line(finished, tmp_path
         write_crate(study, results, files, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["answer.txt", "tuning/mine/depth4/standard.json", "data/mine.npz"])
+@pytest.mark.parametrize("name", ["answer.txt", "tuning/mine/depth4/standard/primary.json", "data/mine.npz"])
 def test_a_study_that_lacks_a_file_is_refused_in_one_line(finished, name):
     study, results, files = finished
     (results / name).unlink()

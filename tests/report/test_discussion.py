@@ -388,28 +388,24 @@ def test_what_could_have_been_missed():
     assert find("detectable", with_detectable(0.01, low=np.nan)) is None
 
 
-def test_other_learning_rates():
-    found = find("learning_rates", make_all())
+def test_other_recipes():
+    found = find("recipes", make_all())
     assert found.sentence == (
-        "The study cannot show that: every strategy trained at the learning rate 0.001, which may suit one better than "
-        "another."
+        "The study cannot show that: every strategy trained under one recipe, which may suit one better than another."
     )
-    assert found.because == "tune is empty in the configuration"
-    tuned = make_small_study(seeds=10, tune=[0.001, 0.01])
+    assert found.because == "variations is empty in the configuration"
+    varied = make_small_study(seeds=10, variations=[{"width": 16}])
     tables = make_all()
-    assert find("learning_rates", tables, tuned) is None
-    both = pd.concat([tables["comparisons"], tables["comparisons"].assign(recipe="tuned")], ignore_index=True)
-    found = find("learning_rates", {"comparisons": both}, tuned)
-    assert found.sentence == (
-        "Tuning each strategy's learning rate leaves the verdict: −2.00 points [−3.00, −1.00]: worse at the configured "
-        "one, −2.00 points [−3.00, −1.00]: worse at tuned ones."
-    )
-    assert found.because == "verdict = verdict: worse, worse"
-    changed = put({"comparisons": both}, OPEN, recipe="tuned", **MATCHED)
-    found = find("learning_rates", changed, tuned)
-    assert found.sentence.startswith("Tuning each strategy's learning rate changes the verdict: −2.00 points")
-    assert found.because == "verdict ≠ verdict: worse, undecided"
-    assert find("learning_rates", put(tables, (np.nan, np.nan), **MATCHED)) is None
+    assert find("recipes", tables, varied) is None
+    both = pd.concat([tables["comparisons"], tables["comparisons"].assign(recipe="width=16")], ignore_index=True)
+    found = find("recipes", {"comparisons": both}, varied)
+    assert found.sentence == "The verdict under the primary recipe, worse, is another one under 0 of 1 variation."
+    assert found.because == "verdict ≠ worse: none"
+    changed = put({"comparisons": both}, OPEN, recipe="width=16", **MATCHED)
+    found = find("recipes", changed, varied)
+    assert found.sentence.endswith("is another one under 1 of 1 variation.")
+    assert found.because == "verdict ≠ worse: width=16"
+    assert find("recipes", put(tables, (np.nan, np.nan), **MATCHED)) is None
 
 
 # all

@@ -43,7 +43,7 @@ def test_failed_runs_of_a_cell_are_one_row(study, found):
         epochs.loc[of_run & (epochs["epoch"] >= first), "status"] = "diverged"
     table = found(("iris", "standard", [0, 1, 5], "diverged"), epochs=epochs)
     assert table.to_dict("records") == [
-        {"dataset": "iris", "depth": 6, "strategy": "standard", "recipe": "configured", "status": "diverged"}
+        {"dataset": "iris", "depth": 6, "strategy": "standard", "recipe": "primary", "status": "diverged"}
         | {"reason": "the loss was not finite after epoch 2 to 4", "seeds": "0-1 5", "count": 3, "runs": 6}
         | {"logs": [LOG.format("standard")]}
     ]

@@ -80,7 +80,14 @@ def test_methods_say_how_the_study_was_done():
         ),
         ({"state_on_thaw": "reset"}, "its optimizer state was empty, as at the beginning"),
         ({"epochs_standard": 20}, "Length of training: standard 20, the others 50 epochs"),
-        ({"tune": [0.001, 0.01]}, "at the best of the learning rates 0.001 and 0.01: that of the highest median"),
+        (
+            {"learning_rate": "tuned", "learning_rates_to_try": [0.001, 0.01]},
+            "is the best of 0.001 or 0.01 for a strategy at a data set and depth: that of the highest median",
+        ),
+        (
+            {"variations": [{"width": 16}, {"epochs": 5}]},
+            "of the seeds, with changes of this recipe: width=16 and epochs=5.",
+        ),
         ({"family": ["random_half"]}, "with Holm's adjustment for random_half beside the primary strategy"),
         ({"equivalence_margin": 0.02, "cost_margin": 0.1}, "within 2 accuracy points of zero (10 % of a cost)"),
         ({"target_levels": [0.5]}, "had come 50 % of the way"),

@@ -24,8 +24,10 @@ from altfreeze.support.files import write_json
 from builders import ROOT, make_study
 
 DEFAULT = ROOT / "config" / "config.yaml"
-STUDY = make_study(datasets=["iris"], seeds=2, calibration_seeds=1, tune=[0.1])
-CELL = STUDY.cell("iris", 4, "alternating-0.5")
+TUNED = "learning_rate=tuned"
+RATES = {"variations": [{"learning_rate": "tuned"}], "learning_rates_to_try": [0.1]}
+STUDY = make_study(datasets=["iris"], seeds=2, calibration_seeds=1, primary_depth=4, **RATES)
+CELL = STUDY.cell("iris", 4, "alternating-0.5", TUNED)
 UNWRITABLE = "/proc/altfreeze"
 MANY_DIGITS = "9" * 5000
 
@@ -119,7 +121,7 @@ FILES = {
     "keys for a list": ("depths: {a: 4}\n", "a list"),
     "an empty list": ("freeze_ratios: []\n", "not empty"),
     "a depth twice": ("depths: [4, 6, 4]\n", "twice"),
-    "a rate twice": ("tune: [0.1, 0.1]\n", "twice"),
+    "a rate twice": ("learning_rates_to_try: [0.1, 0.1]\n", "twice"),
     "nothing in a list": ("depths: [4,,6]\n", "line 1"),
     "null in a list": ("depths: [4, null]\n", "depths[1]: null"),
     "a list in a list": ("datasets: [[iris]]\n", "datasets[0]"),
@@ -299,7 +301,7 @@ def folder(tmp_path, monkeypatch):
     write_json("tuning.json", {"cell": CELL.as_dict(), "learning_rate": "fast", "trials": []})
     write_json("study.json", STUDY.config)
     write_json("wide.json", STUDY.config | {"width": 3})
-    write_json("untuned.json", STUDY.config | {"tune": []})
+    write_json("untuned.json", STUDY.config | {name: [] for name in RATES})
     Path("page.html").write_text("<title>Page</title>")
     Path("a_folder").mkdir()
     return tmp_path
@@ -325,8 +327,8 @@ def options(command: str, **changed: Any) -> list[str]:
     pack = {"data": "iris.npz", "dataset": "iris", "depth": 4, "strategy": "alternating-0.5", "device": "cpu"}
     good = {
         "data": {"name": "iris", "output": "out.npz", "manifest": "out.json"},
-        "train": pack | {"recipe": "configured", "seeds": "0-1", "output": "out.csv", "manifest": "out.json"},
-        "tune": pack | {"output": "out.json"},
+        "train": pack | {"recipe": "primary", "seeds": "0-1", "output": "out.csv", "manifest": "out.json"},
+        "tune": pack | {"recipe": TUNED, "output": "out.json"},
         "timing": {"data": ".", "device": "cpu", "output": "out.csv"},
         "collect": {"results": "results", "tables": "tables"},
         "compare": {"tables": "tables"},
@@ -343,7 +345,7 @@ PACK = ["study", "data", "dataset", "depth", "strategy", "device"]
 NEEDED = {
     "data": ["study", "name", "output", "manifest"],
     "train": [*PACK, "recipe", "seeds", "output", "manifest"],
-    "tune": [*PACK, "output"],
+    "tune": [*PACK, "recipe", "output"],
     "timing": ["study", "data", "device", "output"],
     "collect": ["study", "results", "tables"],
     "compare": ["study", "tables"],
@@ -375,14 +377,25 @@ LINES = {
     "another strategy": (options("train", strategy="lisa"), '--strategy: "lisa" is not of the study'),
     "a near miss of a strategy": (options("tune", strategy="alternatng-0.5"), "did you mean alternating-0.5?"),
     "a strategy without its ratio": (options("train", strategy="alternating"), "allowed: standard, alternating-0.3"),
-    "an unknown recipe": (options("train", recipe="tund"), "did you mean tuned? allowed: configured, tuned"),
-    "a recipe that the study has not": (
-        options("train", study="untuned.json", recipe="tuned", tuning="tuning.json"),
-        '--recipe: "tuned" is not of the study in untuned.json; allowed: configured',
+    "an unknown recipe": (
+        options("train", recipe="learning_rate=tund"),
+        f"did you mean {TUNED}? allowed: primary, {TUNED}",
     ),
-    "tuned without a tuning": (options("train", recipe="tuned"), "--tuning: is needed"),
-    "a tuning beside the configured rate": (options("train", tuning="tuning.json"), "--tuning: is needed"),
-    "tuning without rates": (options("tune", study="untuned.json"), "untuned.json: tune: []"),
+    "a recipe that the study has not": (
+        options("train", study="untuned.json", recipe=TUNED, tuning="tuning.json"),
+        f'--recipe: "{TUNED}" is not of the study in untuned.json; allowed: primary',
+    ),
+    "tuned without a tuning": (options("train", recipe=TUNED), "--tuning: is needed"),
+    "a tuning beside a rate": (options("train", tuning="tuning.json"), "--tuning: is needed"),
+    "tuning without rates": (options("tune", study="untuned.json", recipe="primary"), "allowed: none"),
+    "tuning of the wrong recipe": (
+        options("tune", recipe="primary"),
+        f'"primary" has a learning rate; allowed: {TUNED}',
+    ),
+    "a depth that a variation has not": (
+        options("tune", depth=6),
+        "allowed: depth 4 and standard, alternating-0.5, standard_half_updates, standard_matched_flops-0.5",
+    ),
     "seeds that are reversed": (options("train", seeds="9-0"), "--seeds: '9-0'"),
     "one seed": (options("train", seeds="3"), "--seeds"),
     "seeds without an end": (options("train", seeds="0-"), "--seeds"),
@@ -399,16 +412,16 @@ LINES = {
     "data that are not there": (options("train", data="none.npz"), "none.npz"),
     "a log that is a folder": (options("train", output="a_folder"), "is a folder"),
     "a flow that is the log": (options("train", gradient_flow="out.csv"), "written twice"),
-    "a tuning that is not there": (options("train", recipe="tuned", tuning="none.json"), "none.json"),
+    "a tuning that is not there": (options("train", recipe=TUNED, tuning="none.json"), "none.json"),
     "a tuning that is none": (
-        options("train", recipe="tuned", tuning="iris.npz"),
+        options("train", recipe=TUNED, tuning="iris.npz"),
         "iris.npz: not the record of a tuning",
     ),
     "a tuning of another cell": (
-        options("train", study="wide.json", recipe="tuned", tuning="tuning.json"),
+        options("train", study="wide.json", recipe=TUNED, tuning="tuning.json"),
         "another cell",
     ),
-    "a tuning without a number": (options("train", recipe="tuned", tuning="tuning.json"), "learning_rate"),
+    "a tuning without a number": (options("train", recipe=TUNED, tuning="tuning.json"), "learning_rate"),
     # timing, collect, compare, page, report
     "timing without data": (options("timing", data="none"), "none/iris.npz"),
     "comparing without tables": (options("compare"), "not a table"),
@@ -925,7 +938,7 @@ def test_a_study_with_hostile_columns_and_paths_runs(clone):
         "strategies": [{"name": "alternating", "freeze_ratio": "primary"}],
     }
     (clone / "hostile.json").write_text(json.dumps(given))
-    pack = f"{results}/runs/mine.1_-/depth4/standard/configured/seeds0-0"
+    pack = f"{results}/runs/mine.1_-/depth4/standard/primary/seeds0-0"
     command = ["snakemake", "--cores", "1", "--configfile=hostile.json", f"{pack}.csv"]
     # of the whole study
     dry = subprocess.run([*command[:-1], "--dry-run"], cwd=clone, capture_output=True, text=True, timeout=300)

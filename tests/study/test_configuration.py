@@ -12,7 +12,7 @@ import yaml
 from altfreeze.freezing.strategy import STRATEGIES, Count, strategy
 from altfreeze.study import entries
 from altfreeze.study.documents import documents
-from altfreeze.study.grid import Study
+from altfreeze.study.grid import Pack, Study
 from altfreeze.study.reading import check_files, check_schedules, complete, load, read_study, whole_sources
 from altfreeze.study.schema import Configuration, keys
 from altfreeze.support.errors import InputError
@@ -47,18 +47,90 @@ def test_the_default_study_is_the_documented_grid():
         "random_half",
     ]
     calibration = [pack for pack in packs if pack.calibrates]
-    assert len(packs) - len(calibration) == 9 * 3 * 9
-    assert sum(pack.last_seed - pack.first_seed + 1 for pack in packs) == 9 * 3 * 9 * 10 + 9 * 3 * 10
+    assert len(packs) - len(calibration) == 30 * 3 * 9
+    assert sum(pack.last_seed - pack.first_seed + 1 for pack in packs) == 30 * 3 * 9 * 10 + 30 * 3 * 10
     assert {(pack.strategy, pack.seeds) for pack in calibration} == {("standard", "1000000-1000009")}
-    assert packs[0].stem == "iris/depth4/standard/configured/seeds1000000-1000009"
-    assert packs[1].stem == "iris/depth4/standard/configured/seeds0-9"
-    assert packs[-1].stem == "gaussian_quantiles/depth8/random_half/configured/seeds0-9"
+    assert packs[0].stem == "iris/depth4/standard/primary/seeds1000000-1000009"
+    assert packs[1].stem == "iris/depth4/standard/primary/seeds0-9"
+    assert packs[-1].stem == "gaussian_quantiles/depth8/random_half/primary/seeds0-9"
 
 
-def test_tuning_adds_the_same_grid_at_tuned_learning_rates_and_no_calibration():
-    packs = make_study(datasets=["iris"], tune=[0.1, 0.01]).packs
-    configured, tuned = ([pack for pack in packs if pack.recipe == recipe] for recipe in ("configured", "tuned"))
-    assert [pack._replace(recipe="configured") for pack in tuned] == [p for p in configured if not p.calibrates]
+MATCHED = ["standard", "alternating-0.5", "standard_half_updates", "standard_matched_flops-0.5"]
+
+
+def test_a_variation_adds_the_primary_comparison_at_the_primary_depth_on_the_first_seeds():
+    before = make_study(datasets=["iris", "wine"], calibration_seeds=3).packs
+    after = make_study(datasets=["iris", "wine"], calibration_seeds=3, variations=[{"width": 16}], variation_seeds=4)
+    assert [pack for pack in after.packs if pack.recipe == "primary"] == before
+    assert [pack for pack in after.packs if pack.recipe != "primary"] == [
+        Pack(dataset, 6, label, "width=16", first, last)
+        for dataset in ("iris", "wine")
+        for label, first, last in [("standard", 1000000, 1000002), *((label, 0, 3) for label in MATCHED)]
+    ]
+    # never more than the primary recipe, with which runs are paired
+    assert make_study(seeds=2, variations=[{"width": 16}]).seeds_of("width=16") == range(2)
+
+
+def test_a_variations_cells_are_those_of_a_study_that_says_the_same():
+    changes = {
+        "optimizer=sgd+learning_rate=0.03": {"learning_rate": 0.03, "optimizer": "sgd"},
+        "epochs=15": {"epochs": 15},
+        "width=16": {"width": 16},
+        "freeze_period=2+state_on_thaw=reset": {"freeze_period": 2, "state_on_thaw": "reset"},
+        "dropout=0.5": {"dropout": 0.5},
+        "learning_rate=1": {"learning_rate": 1},
+        "learning_rate=1e-05": {"learning_rate": 1e-5},
+    }
+    study = make_study(datasets=["iris"], variations=list(changes.values()))
+    assert list(study.recipes) == ["primary", *changes]
+    for recipe, changed in changes.items():
+        same = {"epochs_standard": 15, "epochs_alternating": 15} if "epochs" in changed else changed
+        alone = make_study(datasets=["iris"], **same)
+        for label in MATCHED:
+            assert study.cell("iris", 6, label, recipe) == alone.cell("iris", 6, label)
+
+
+def test_a_tuned_recipe_has_no_rate_until_one_is_chosen():
+    tuned = make_study(datasets=["iris"], learning_rate="tuned", learning_rates_to_try=[0.1, 0.01])
+    cell = tuned.cell("iris", 4, "standard")
+    assert "learning_rate" not in cell.as_dict()
+    assert cell.at(0.001) == make_study(datasets=["iris"]).cell("iris", 4, "standard")
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"variations": [{}]}, "variations[0]: {} is the recipe primary again"),
+        ({"variations": [{"width": 64}]}, 'variations[0]: {"width": 64} is the recipe primary again'),
+        ({"variations": [{"momentum": 0.5}]}, "is the recipe primary again"),
+        (
+            {"variations": [{"width": 16, "dropout": 0.1}, {"dropout": 0.1, "width": 16}]},
+            'variations[1]: {"width": 16, "dropout": 0.1} is the recipe width=16+dropout=0.1 again',
+        ),
+        ({"variations": [{"widht": 16}]}, "variations[0].widht: unknown key; did you mean width?"),
+        ({"variations": [{"width": 16}, {"width": "wide"}]}, 'variations[1].width: "wide" is not allowed'),
+        ({"variations": [{"learning_rate": "tund"}]}, "did you mean tuned?"),
+        ({"variations": [{"learning_rate": "tuned"}]}, "variations[0].learning_rate: "),
+        ({"learning_rate": "tuned"}, 'learning_rate: "tuned" chooses among learning_rates_to_try, which is empty'),
+        ({"learning_rates_to_try": [0.1]}, "learning_rates_to_try: [0.1] is not read"),
+    ],
+)
+def test_a_recipe_that_cannot_be_is_one_line_with_its_place(keys, words):
+    with pytest.raises(InputError) as caught:
+        make_study(**keys)
+    (message,) = caught.value.args
+    assert words in message
+
+
+def test_a_variations_phases_are_checked_as_the_primary_ones_are():
+    variations = [{"freeze_period": 20}, {"epochs": 3}, {"epochs": 5, "freeze_period": 5}, {"freeze_period": 2}]
+    config = complete({"epochs_alternating": 20, "variations": variations})
+    with pytest.raises(InputError) as caught:
+        check_schedules(config)
+    assert [message.split(": ")[1] for message in caught.value.args] == [
+        "variations[0].freeze_period",
+        "variations[2].epochs",
+    ]
 
 
 def test_a_strategy_has_its_own_parameters_the_general_keys_and_its_label():
@@ -110,7 +182,7 @@ def test_the_default_configuration_states_every_key_and_the_schema_has_the_same_
     stated = yaml.safe_load(DEFAULT.read_text())
     defaults = dict(Configuration())
     assert set(stated) == set(defaults)
-    for key in set(stated) - {"datasets", "sources"}:
+    for key in set(stated) - {"datasets", "primary_datasets", "sources"}:
         assert stated[key] == defaults[key] == keys()[key]["default"], key
 
 
@@ -151,7 +223,7 @@ def test_a_new_strategy_is_checked_by_its_schedules_own_signature(monkeypatch):
     ("wrong", "words"),
     [
         ({"depth": [3]}, ["depth: unknown key", "did you mean depths?"]),
-        ({"nonsense": 1}, ["nonsense: unknown key", "allowed: study, seed"]),
+        ({"nonsense": 1}, ["nonsense: unknown key", "allowed: width, batch_size"]),
         ({"depths": "four"}, ["depths", '"four"', "a list"]),
         ({"depths": [4, "four"]}, ["depths[1]", '"four"', "a whole number ≥ 2"]),
         ({"depths": [4.0]}, ["depths[0]", "4.0", "a whole number"]),
@@ -214,8 +286,8 @@ def test_a_new_strategy_is_checked_by_its_schedules_own_signature(monkeypatch):
         ({"cache_activations": True}, ["cache_activations", "true", "auto, off"]),
         ({"calibration_seeds": 0}, ["calibration_seeds", "≥ 1"]),
         ({"target_levels": [0]}, ["target_levels[0]", "> 0"]),
-        ({"tune": 0.1}, ["tune", "a list"]),
-        ({"tune": [-1]}, ["tune[0]", "> 0"]),
+        ({"learning_rates_to_try": 0.1}, ["learning_rates_to_try", "a list"]),
+        ({"learning_rates_to_try": [-1]}, ["learning_rates_to_try[0]", "> 0"]),
         ({"gradient_flow": 1}, ["gradient_flow", "true or false"]),
         ({"timing_rounds": 5}, ["timing_rounds", "≥ 6"]),
         ({"equivalence_margin": 0}, ["equivalence_margin", "> 0"]),
@@ -382,7 +454,7 @@ def test_a_source_of_a_later_file_replaces_the_one_of_its_name_whole(tmp_path):
 def test_a_study_has_each_key_as_an_attribute_and_no_other():
     study = make_study(study="mine", width=3)
     assert study.name == "mine"
-    for key in keys().keys() - {"study", "strategies"}:
+    for key in keys().keys() - {"study", "strategies", "primary_datasets"}:
         assert getattr(study, key) == study.config[key]
     for name in ("study", "widht", "validate"):
         with pytest.raises(AttributeError, match=name):
@@ -414,10 +486,16 @@ def test_a_complete_configuration_completes_to_itself_as_json():
 
 
 def test_equal_numbers_are_the_same_study():
-    study = {"dropout": 0, "weight_decay": 0, "freeze_ratios": [0.5, 1], "tune": [1]}
+    study = {
+        "dropout": 0,
+        "weight_decay": 0,
+        "freeze_ratios": [0.5, 1],
+        "learning_rate": "tuned",
+        "learning_rates_to_try": [1],
+    }
     moons = {"kind": "moons", "samples": 100, "noise": 0}
     study |= {"sources": {"iris": {"kind": "iris"}, "moons": moons}, "datasets": ["iris", "moons"]}
-    same = study | {"dropout": 0.0, "freeze_ratios": [5e-1, 1.0], "tune": [1.0]}
+    same = study | {"dropout": 0.0, "freeze_ratios": [5e-1, 1.0], "learning_rates_to_try": [1.0]}
     same |= {"sources": study["sources"] | {"moons": moons | {"noise": 0.0}}}
     assert json.dumps(complete(study)) == json.dumps(complete(same))
 
@@ -425,7 +503,10 @@ def test_equal_numbers_are_the_same_study():
 @pytest.mark.parametrize(
     ("keys", "timed"),
     [
-        ({"study": "other", "results": "other", "seeds": 3, "tune": [0.1], "checkpoint_seconds": 5}, False),
+        (
+            {"study": "other", "results": "other", "seeds": 3, "variations": [{"width": 3}], "checkpoint_seconds": 5},
+            False,
+        ),
         ({"momentum": 0.5}, False),
         ({"primary_budget": "epochs", "cost_margin": 0.1}, False),
         ({"optimizer": "sgd"}, True),
@@ -495,7 +576,25 @@ def test_a_schedule_that_does_is_not(keys):
     check_schedules(complete(keys))
 
 
-@pytest.mark.parametrize("study", [[], ["smoke"], ["full"]])
+@pytest.mark.parametrize("study", [[], ["smoke"], ["full"], ["bundled"]])
 def test_the_studies_of_the_repository_do_what_their_names_say(study):
     files = [ROOT / "config" / "config.yaml", *(ROOT / "config" / "studies" / f"{name}.yaml" for name in study)]
     check_schedules(load(*files), files)
+
+
+def test_entries_of_their_own_ratio_that_split_as_another_are_one_line():
+    def said(*entries):
+        try:
+            check_schedules(
+                complete({"depths": [4, 6], "freeze_ratios": [0.5], "strategies": ["alternating", *entries]})
+            )
+        except InputError as error:
+            return error.args
+        return ()
+
+    (line,) = said({"name": "alternating", "label": "mine", "freeze_ratio": 0.45})
+    assert "strategies: alternating-0.5 and mine-0.45 are the same training at depth 4" in line
+    assert len(said({"name": "alternating", "label": "mine", "freeze_ratio": 0.5})) == 1
+    assert said({"name": "alternating", "label": "mine", "freeze_ratio": 0.5, "period": 2}) == ()
+    assert said({"name": "alternating", "label": "mine", "freeze_ratio": 0.75}) == ()
+    assert said({"name": "alternating", "label": "mine", "freeze_ratio": 0}) == ()

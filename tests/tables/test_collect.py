@@ -38,6 +38,8 @@ LOSSES = {
     "row": lambda results, pack: change_text(results / "runs" / f"{pack.stem}.csv", lambda text: text[:-20]),
 }
 
+TUNED = {"variations": [{"learning_rate": "tuned"}], "learning_rates_to_try": [0.001, 0.1]}
+
 
 def test_every_compared_run_is_there_once_and_no_calibration_is(tables):
     # 3 rows of a run of 3 epochs, 2 of 4 steps and of 6 steps
@@ -63,39 +65,50 @@ def test_calibration_holds_the_ends_of_standard_training_on_its_own_seeds(tmp_pa
     assert kept[columns].to_numpy() == pytest.approx(np.array(ends))
 
 
-def test_tuned_runs_are_collected_beside_those_of_the_configured_rate(tmp_path):
-    study = make_study(**RESULTS_CONFIG | {"tune": [0.001, 0.1], "datasets": ["iris"]})
+def test_tuned_runs_are_collected_beside_those_of_the_primary_recipe(tmp_path):
+    study = make_study(**RESULTS_CONFIG | TUNED | {"datasets": ["iris"]})
     results = write_results(tmp_path / "results", study)
     tables = collect_tables(results, study)
-    assert len(tables["tuning"]) == 7 * 2
+    assert len(tables["tuning"]) == 4 * 2
     assert tables["tuning"].set_index("learning_rate")["chosen"].groupby("learning_rate").sum().to_dict() == {
         0.001: 0,
-        0.1: 7,
+        0.1: 4,
     }
     assert tables["tuning"]["validation_loss"].isna().all()
-    assert tables["runs"]["recipe"].value_counts().to_dict() == {"configured": 42, "tuned": 42}
-    assert set(tables["reached"]["recipe"]) == {"configured", "tuned"}
+    assert set(tables["tuning"]["edge"]) == {"yes"}
+    for name in ("targets", "calibration"):
+        assert set(tables[name]["recipe"]) == {"primary", "learning_rate=tuned"}, name
+    assert tables["runs"]["recipe"].value_counts().to_dict() == {"primary": 42, "learning_rate=tuned": 20}
+    assert set(tables["reached"]["recipe"]) == {"primary", "learning_rate=tuned"}
 
 
 @pytest.mark.parametrize(
     ("damage", "named", "words"),
     [
-        (lambda path: path.unlink(), "alternating-0.5.json", "missing"),
-        (lambda path: path.write_text("{"), "alternating-0.5.json", "not a tuning"),
-        (lambda path: path.write_text("{}"), "alternating-0.5.json", "not a tuning"),
-        (lambda path: change_json(path, trials=[3]), "alternating-0.5.json", "not a tuning"),
-        (lambda path: change_json(path, trials=[]), "alternating-0.5.json", "learning_rates is not what"),
-        (lambda path: change_json(path, cell={}), "alternating-0.5.json", "cell is not what"),
-        (lambda path: change_json(path, data_sha256=""), "alternating-0.5.json", "data_sha256 is not what"),
-        (lambda path: change_json(path, learning_rate=0.05), "alternating-0.5.json", "is none of its trials"),
+        (lambda path: path.unlink(), "alternating-0.5/learning_rate=tuned.json", "missing"),
+        (lambda path: path.write_text("{"), "alternating-0.5/learning_rate=tuned.json", "not a tuning"),
+        (lambda path: path.write_text("{}"), "alternating-0.5/learning_rate=tuned.json", "not a tuning"),
+        (lambda path: change_json(path, trials=[3]), "alternating-0.5/learning_rate=tuned.json", "not a tuning"),
+        (lambda path: change_json(path, trials=[]), "alternating-0.5/learning_rate=tuned.json", "trials is not what"),
+        (lambda path: change_json(path, cell={}), "alternating-0.5/learning_rate=tuned.json", "cell is not what"),
+        (
+            lambda path: change_json(path, data_sha256=""),
+            "alternating-0.5/learning_rate=tuned.json",
+            "data_sha256 is not what",
+        ),
+        (
+            lambda path: change_json(path, learning_rate=0.05),
+            "alternating-0.5/learning_rate=tuned.json",
+            "is none of its trials",
+        ),
         # the runs have another learning rate than the one that is now said to be chosen
         (lambda path: change_json(path, learning_rate=0.001), "tuned/seeds0-2.json", "cell is not what"),
     ],
 )
 def test_tuned_runs_must_have_the_learning_rate_that_was_chosen(tmp_path, damage, named, words):
-    study = make_study(**RESULTS_CONFIG | {"tune": [0.001, 0.1], "datasets": ["iris"]})
+    study = make_study(**RESULTS_CONFIG | TUNED | {"datasets": ["iris"]})
     results = write_results(tmp_path / "results", study)
-    damage(results / "tuning" / "iris" / "depth4" / "alternating-0.5.json")
+    damage(results / "tuning" / "iris" / "depth4" / "alternating-0.5" / "learning_rate=tuned.json")
     with pytest.raises(InputError) as caught:
         collect(study, results, results / "tables")
     message = str(caught.value)
@@ -117,7 +130,7 @@ def test_tables_of_what_the_study_does_not_do_are_empty(whole):
         ("data/wine.npz", None, "missing"),
         ("tables/timing.csv", None, r"timing\.csv: missing; run snakemake again"),
         ("tables/timing.csv", lambda lines: [line for line in lines if not line.startswith("wine")], "no seconds of"),
-        ("runs/wine/depth4/standard/configured/seeds1000000-1000002.csv", None, "missing"),
+        ("runs/wine/depth4/standard/primary/seeds1000000-1000002.csv", None, "missing"),
     ],
 )
 def test_what_the_collection_also_needs_must_be_there(results, path, change, words):
@@ -244,7 +257,7 @@ def test_without_timing_and_a_data_set_there_are_neither_its_runs_nor_seconds(ta
 
 def test_files_of_cells_that_are_no_longer_in_the_study_are_ignored(results, tables):
     study = make_study(**RESULTS_CONFIG | {"strategies": ["alternating"]})
-    orphan = results / "runs" / "iris" / "depth9" / "gone" / "configured" / "seeds0-2.csv"
+    orphan = results / "runs" / "iris" / "depth9" / "gone" / "primary" / "seeds0-2.csv"
     orphan.parent.mkdir(parents=True)
     orphan.write_text("nothing")
     runs = collect_tables(results, study)["runs"]
@@ -278,15 +291,15 @@ def test_of_many_missing_packs_twenty_are_named_and_the_others_counted(results):
 
 
 def test_a_missing_data_set_is_named_and_not_the_packs_that_wait_for_it(tmp_path):
-    study = make_study(**RESULTS_CONFIG | {"tune": [0.001, 0.1]})
+    study = make_study(**RESULTS_CONFIG | TUNED)
     results = write_results(tmp_path / "results", study)
     (results / "data" / "wine.npz").unlink()
-    (results / "tuning" / "iris" / "depth4" / "again.json").unlink()
+    (results / "tuning" / "iris" / "depth4" / "standard" / "learning_rate=tuned.json").unlink()
     with pytest.raises(InputError) as caught:
         collect(study, results, results / "tables")
     data, tuning = caught.value.args
     assert "wine.npz: missing" in data
-    assert "again.json: missing" in tuning
+    assert "standard/learning_rate=tuned.json: missing" in tuning
 
 
 @pytest.mark.parametrize("missing", ["refuse", "mark"])

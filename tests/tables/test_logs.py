@@ -29,7 +29,7 @@ from builders import (
 def test_damaged_gradient_flow_stops_the_collection(tmp_path, damage, words):
     study = make_study(**RESULTS_CONFIG | {"gradient_flow": True, "datasets": ["iris"]})
     results = write_results(tmp_path / "results", study)
-    path = results / "runs" / "iris" / "depth4" / "random_half" / "configured" / "seeds3-5.flow.csv"
+    path = results / "runs" / "iris" / "depth4" / "random_half" / "primary" / "seeds3-5.flow.csv"
     text = damage(path.read_text())
     path.unlink() if text is None else path.write_text(text)
     with pytest.raises(InputError, match=words) as caught:
@@ -80,7 +80,7 @@ def state_no_work(log):
     ],
 )
 def test_damage_stops_the_collection_with_a_line_that_names_the_file(results, damage, named, words):
-    log = results / "runs" / "wine" / "depth4" / "standard" / "configured" / "seeds3-5.csv"
+    log = results / "runs" / "wine" / "depth4" / "standard" / "primary" / "seeds3-5.csv"
     damage(log)
     with pytest.raises(InputError) as caught:
         collect(RESULTS_STUDY, results, results / "tables")
@@ -93,7 +93,7 @@ def test_damage_stops_the_collection_with_a_line_that_names_the_file(results, da
 
 @pytest.mark.parametrize("name", RUN_FACTS)
 def test_a_manifest_without_a_fact_is_named(results, name):
-    path = results / "runs" / "wine" / "depth4" / "standard" / "configured" / "seeds3-5.json"
+    path = results / "runs" / "wine" / "depth4" / "standard" / "primary" / "seeds3-5.json"
     content = json.loads(path.read_text())
     del content[name]
     path.write_text(json.dumps(content))

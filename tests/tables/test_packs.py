@@ -25,7 +25,7 @@ def test_every_pack_says_where_its_runs_come_from(whole, tables):
 
 def test_a_run_is_judged_at_its_end_and_at_its_first_best_validation_epoch(tables):
     runs = tables["runs"].set_index(KEY)
-    run = runs.loc[("wine", 4, "standard", "configured", 3)]
+    run = runs.loc[("wine", 4, "standard", "primary", 3)]
     assert run["best_epoch"] == 2  # epochs 2 and 3 are equally good
     assert run["best_validation_accuracy"] == run["final_validation_accuracy"] == pytest.approx(0.83)
     assert run["best_test_accuracy"] == pytest.approx(0.415 + 0.002)
@@ -33,9 +33,9 @@ def test_a_run_is_judged_at_its_end_and_at_its_first_best_validation_epoch(table
     assert (run["epochs"], run["updates_mean"], run["updates_minimum"]) == (3, 9, 9)
     assert run["reference_seconds"] == pytest.approx(9 * 10 + 3)
     assert (run["seconds"], run["pack_seeds"]) == (2.0, 3)
-    half = runs.loc[("wine", 4, "standard_half_updates", "configured", 3)]
+    half = runs.loc[("wine", 4, "standard_half_updates", "primary", 3)]
     assert (half["epochs"], half["updates_minimum"]) == (pytest.approx(4 / 3), 4)
-    alternating = runs.loc[("wine", 4, "alternating-0.5", "configured", 3)]
+    alternating = runs.loc[("wine", 4, "alternating-0.5", "primary", 3)]
     assert (alternating["updates_mean"], alternating["updates_minimum"]) == (4.5, 3)
     assert alternating["reference_seconds"] == pytest.approx(3 * (5 + 7 + 5) + 3)
 

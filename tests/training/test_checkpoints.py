@@ -433,7 +433,7 @@ def test_packs_that_are_killed_at_random_moments_end_with_the_bytes_of_undisturb
         for name in ("whole", "killed"):
             stem = tmp_path / name / str(number)
             stem.parent.mkdir(exist_ok=True)
-            options = {"recipe": "configured", "seeds": "0-2"}
+            options = {"seeds": "0-2"}
             options |= {"output": f"{stem}.csv", "manifest": f"{stem}.json", "gradient-flow": f"{stem}.flow.csv"}
             if name == "killed":
                 options |= {"checkpoint": str(tmp_path / "kept" / f"{number}.pt")}

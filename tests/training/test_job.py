@@ -41,7 +41,7 @@ def test_cuda_that_is_not_there_is_one_line(stored_wine, tmp_path):
 
 def test_the_training_process_imports_nothing_heavy_and_sets_its_threads_first(stored_wine, tmp_path):
     study = make_wine_study(epochs_alternating=2)
-    arguments = ["train", *cell_options(tmp_path, study, "alternating-0.5", stored_wine), "--recipe", "configured"]
+    arguments = ["train", *cell_options(tmp_path, study, "alternating-0.5", stored_wine)]
     arguments += ["--seeds", "0-1", "--threads", 3, "--output", tmp_path / "a.csv", "--manifest", tmp_path / "a.json"]
     program = f"""
 import sys, os
@@ -63,7 +63,7 @@ print(heavy or "light", os.environ["OMP_NUM_THREADS"], torch.get_num_threads())
         ({"--dataset": "iris"}, "is not of the study"),
         ({"--depth": "5"}, "--depth: 5 is not of the study"),
         ({"--strategy": "alternating-0.6"}, "did you mean"),
-        ({"--recipe": "tuned"}, "--tuning: is needed for the recipe tuned"),
+        ({"--tuning": "t.json"}, "--tuning: is needed for a recipe whose learning rate is tuned"),
         ({"--seeds": "3-1"}, "allowed: FIRST-LAST"),
         ({"--seeds": "all"}, "allowed: FIRST-LAST"),
         ({"--threads": "0"}, "allowed: 1 to 9999"),
@@ -73,7 +73,7 @@ print(heavy or "light", os.environ["OMP_NUM_THREADS"], torch.get_num_threads())
 )
 def test_a_wrong_argument_is_one_line(change, words, stored_wine, tmp_path):
     options = cell_options(tmp_path, make_wine_study(), "alternating-0.5", stored_wine)
-    options += ["--recipe", "configured", "--seeds", "0-1", "--output", tmp_path / "a.csv"]
+    options += ["--seeds", "0-1", "--output", tmp_path / "a.csv"]
     options += ["--manifest", tmp_path / "a.json", *(part for item in change.items() for part in item)]
     command = [sys.executable, "-m", "altfreeze", "train", *map(str, options)]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -4,6 +4,7 @@ from itertools import pairwise, product
 
 import pytest
 import torch
+from altfreeze.training import compiled
 from altfreeze.training.network import StackedMLP, dropout_masks, initial_parameters, layer_sizes
 from torch import nn
 
@@ -76,7 +77,11 @@ STATES = [active for active in product([False, True], repeat=4) if any(active)]
 
 @pytest.mark.parametrize("active", STATES)
 @pytest.mark.parametrize("dropout", [0.0, 0.25])
-def test_gradients_are_those_of_autograd_and_bitwise_those_of_the_unfrozen_network(active, dropout):
+@pytest.mark.parametrize("widest", [0, 8])
+def test_gradients_are_those_of_autograd_and_bitwise_those_of_the_unfrozen_network(
+    active, dropout, widest, monkeypatch
+):
+    monkeypatch.setattr(compiled, "WIDEST", widest)
     stacked = StackedMLP(SIZES, seeds=[0, 1], dropout=dropout)
     x, targets = torch.randn(2, 7, 5), torch.randint(3, (2, 7))
     keep = torch.rand(2, 3, 7, 8).ge_(dropout) if dropout else None

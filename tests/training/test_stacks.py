@@ -149,7 +149,7 @@ def train_within(tmp_path, study, mebibytes=None, rows=4000):
     """Train 8 seeds by a process that may take some MiB beyond what it takes without training; return how it ended."""
     np.savez(tmp_path / "data.npz", X=np.random.default_rng(1).normal(size=(rows, 100)), y=np.arange(rows) % 3)
     options = cell_options(tmp_path, study, "alternating-0.5", tmp_path / "data.npz")
-    options += ["--recipe", "configured", "--seeds", "0-7", "--output", tmp_path / "a.csv"]
+    options += ["--seeds", "0-7", "--output", tmp_path / "a.csv"]
     options += ["--manifest", tmp_path / "a.json"] + ([] if mebibytes is None else ["--memory", mebibytes])
     command = [sys.executable, "-m", "altfreeze", "train", *map(str, options)]
     return subprocess.run(command, capture_output=True, text=True)

@@ -93,7 +93,7 @@ def test_adams_step_count_stands_still_while_frozen_and_starts_anew_on_reset(win
 def plain_loop(X, y, cell, seed):  # noqa: C901 it is read in one go
     """Train one run in plain PyTorch, written by hand from the documented streams."""
     key = (cell.study_seed, cell.dataset, cell.depth, seed)
-    split = split_of_seed(y, *key)
+    split = split_of_seed(y, *cell.data_key(seed))
     features = torch.from_numpy(standardise(X, split.train))
     targets = torch.from_numpy(y)
     sizes = [X.shape[1], *[cell.width] * (cell.depth - 1), int(y.max()) + 1]
@@ -131,7 +131,7 @@ def plain_loop(X, y, cell, seed):  # noqa: C901 it is read in one go
                 if thaws and cell.state_on_thaw == "reset":
                     optimizer.state.pop(parameter, None)
         total = 0.0
-        order = split.train[batch_order(*key, epoch, len(split.train))]
+        order = split.train[batch_order(*cell.data_key(seed), epoch, len(split.train))]
         for start in range(0, len(order), cell.batch_size):
             batch = order[start : start + cell.batch_size]
             loss = nn.functional.cross_entropy(forward(features[batch], cell.dropout), targets[batch])
@@ -354,9 +354,8 @@ class OnlyTheInterface:
 def test_the_trainer_asks_a_network_for_nothing_but_its_interface(wine, strategy, dropout):
     cell = make_cell(strategy, freeze_period=2, dropout=dropout)
     expected = train_pack(*wine, cell, range(2))
-    keys = [cell.run_key(seed) for seed in range(2)]
-    parts = stack_parts(*wine, keys, torch.device("cpu"))
-    seeds = [stream_seed(*key, "initial weights") for key in keys]
+    parts = stack_parts(*wine, [cell.data_key(seed) for seed in range(2)], torch.device("cpu"))
+    seeds = [stream_seed(*cell.run_key(seed), "initial weights") for seed in range(2)]
     network = StackedMLP(expected.workload.sizes, seeds, dropout)
     plan = cell.plan(expected.workload)
     made = trainer.Trainer(OnlyTheInterface(network), cell, plan, expected.workload, range(2), parts, GradientFlow())

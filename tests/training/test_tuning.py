@@ -59,7 +59,18 @@ def stored(tmp_path):
 
 def tuned_study(**keys):
     small = {"datasets": ["iris"], "depths": [3], "primary_depth": 3, "epochs_alternating": 3, "width": 8}
-    return make_study(**(small | {"optimizer": "sgd", "tune": [0.0001, 0.01, 1e30], "calibration_seeds": 3} | keys))
+    return make_study(
+        **(
+            small
+            | {
+                "optimizer": "sgd",
+                "learning_rate": "tuned",
+                "learning_rates_to_try": [0.0001, 0.01, 1e30],
+                "calibration_seeds": 3,
+            }
+            | keys
+        )
+    )
 
 
 def cell():
@@ -79,7 +90,7 @@ def test_a_tuning_is_one_training_per_rate_and_the_job_trains_at_its_choice(stor
     assert said["trials"][1]["validation_accuracy"] == accuracies[1]
     assert said["learning_rate"] == 0.01
     log, manifest = tmp_path / "a.csv", tmp_path / "a.json"
-    outputs = ["--output", str(log), "--manifest", str(manifest), "--recipe", "tuned"]
+    outputs = ["--output", str(log), "--manifest", str(manifest)]
     main(["train", *common, "--seeds", "0-1", *outputs, "--tuning", str(chosen), "--gradient-flow"])
     assert json.loads(manifest.read_text())["cell"] == cell().at(0.01).as_dict()
     assert not list(tmp_path.glob("*.flow.csv"))
@@ -96,7 +107,9 @@ def test_a_choice_for_another_cell_or_no_choice_is_one_line(tmp_path):
 
 
 def test_a_study_without_rates_to_try_is_one_line(stored, tmp_path, capsys):
-    options = cell_options(tmp_path, tuned_study(tune=[]), "alternating-0.5", stored)
+    options = cell_options(
+        tmp_path, tuned_study(learning_rate=0.1, learning_rates_to_try=[]), "alternating-0.5", stored
+    )
     with pytest.raises(SystemExit) as stopped:
         main(["tune", *options, "--output", str(tmp_path / "t.json")])
     assert stopped.value.code == 2

@@ -10,10 +10,11 @@ from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath
 
 import git
+import pandas as pd
 import pytest
 import surroundings
 import yaml
-from builders import ROOT
+from builders import ROOT, need
 
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 TINY = {
@@ -113,6 +114,40 @@ def test_a_module_runs_a_study_to_its_end_beside_its_caller(deployed, clone):
     # the crate takes the workflow's files from where they are
     assert call(deployed, "--cores", "1", "crate").returncode == 0
     assert (results / "code/workflow/Snakefile").read_bytes() == (clone / "workflow/Snakefile").read_bytes()
+
+
+def without_seconds(path):
+    """Return a table without what two runs of the same code differ in."""
+    table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=str, keep_default_na=False)
+    return table.drop(columns=[name for name in table if "seconds" in name or "memory" in name])
+
+
+# made of epochs, updates and operations alone
+CERTAIN = ("epochs.parquet", "gradient_flow.parquet", "runs.csv", "targets.csv", "calibration.csv", "packs.csv")
+
+
+def test_a_storage_gets_the_same_tables_and_nothing_else_is_written_but_what_calls_keep(deployed, clone, tmp_path):
+    need(["rsync"], "install_rsync.sh")
+    folder = deploy(
+        tmp_path / "mine",
+        f'"{clone}/workflow/Snakefile"',
+        datasets=["trees"],
+        sources={"trees": {"kind": "csv", "path": "trees.csv", "target": "kind"}},
+    )
+    (folder / "trees.csv").write_bytes((deployed / "trees.csv").read_bytes())
+    given = ["--default-storage-provider", "fs", "--default-storage-prefix", tmp_path / "store"]
+    given += ["--shared-fs-usage", "none", "--cores", "2"]
+    done = call(folder, *given)
+    assert done.returncode == 0, done.stdout
+    stored = tmp_path / "store/results/tiny"
+    assert (stored / "report.html").is_file()
+    for name in CERTAIN:
+        ours, usual = (without_seconds(results / "tables" / name) for results in (stored, deployed / "results/tiny"))
+        pd.testing.assert_frame_equal(ours, usual)
+    # the lock, and the study as jobs read it
+    assert {path.name for path in (folder / "results/tiny").rglob("*") if path.is_file()} == {".lock", "study.json"}
+    assert {path.name for path in folder.iterdir()} == {".snakemake", "config", "results", "trees.csv", "workflow"}
+    assert "Nothing to be done" in call(folder, *given, "--dry-run").stdout
 
 
 class Links(HTMLParser):

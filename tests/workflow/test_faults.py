@@ -128,10 +128,10 @@ def nothing_to_do(done):
 
 
 KILLS = {
-    f"{RUNS}/standard/configured/seeds0-0": "train job.read_dataset",
-    f"{RUNS}/standard/configured/seeds1-1": "train trainer.evaluate",
-    f"{RUNS}/alternating-0.5/configured/seeds0-0": "write .csv",
-    f"{RUNS}/alternating-0.5/configured/seeds1-1": "train job.write_json",
+    f"{RUNS}/standard/primary/seeds0-0": "train job.read_dataset",
+    f"{RUNS}/standard/primary/seeds1-1": "train trainer.evaluate",
+    f"{RUNS}/alternating-0.5/primary/seeds0-0": "write .csv",
+    f"{RUNS}/alternating-0.5/primary/seeds1-1": "train job.write_json",
 }
 
 
@@ -144,7 +144,7 @@ def killed(snakemake):
     # nothing of a killed pack stands under a final name, and all others went on
     whole = ours(results)
     runs = {name for name in whole if name.startswith("runs/") and not name.endswith(".tmp")}
-    calibration = f"{RUNS}/standard/configured/seeds1000000-1000000"
+    calibration = f"{RUNS}/standard/primary/seeds1000000-1000000"
     assert runs == {f"{calibration}.csv", f"{calibration}.json"}
     assert [name for name in whole if name.endswith(".tmp")], "the kill between writing and renaming left no file"
     assert not (results / "tables" / "runs.csv").exists()
@@ -188,7 +188,7 @@ def test_a_killed_pack_that_was_trained_again_has_the_numbers_of_one_that_was_no
 
 
 def test_a_log_that_was_cut_stops_the_collection_and_doing_what_it_says_heals(healed, snakemake):
-    results, stem = snakemake.results, f"{RUNS}/standard/configured/seeds1-1"
+    results, stem = snakemake.results, f"{RUNS}/standard/primary/seeds1-1"
     log = results / f"{stem}.csv"
     before = numbers(log)
     log.write_bytes(log.read_bytes()[:-40])
@@ -253,7 +253,7 @@ def threads(monkeypatch):
 def pack_of(results, strategy, seeds):
     """Return the options that say which pack is trained on the data of `results`, and how."""
     arguments = ["--study", results / "study.json", "--data", results / "data" / "iris.npz", "--dataset", "iris"]
-    arguments += ["--depth", 4, "--strategy", strategy, "--device", "cpu", "--recipe", "configured", "--seeds", seeds]
+    arguments += ["--depth", 4, "--strategy", strategy, "--device", "cpu", "--recipe", "primary", "--seeds", seeds]
     return [str(argument) for argument in arguments]
 
 
@@ -298,8 +298,10 @@ def commands(results):
     """Return a command line of every command that writes, and what it writes first."""
     given = f"--study={results}/study.json"
     pack = pack_of(results, "standard", "0-1")
-    files.write_json(results / "tuned.json", make_study(**GIVEN | {"tune": [0.1]}).config)
-    cell = [f"--study={results}/tuned.json", *pack[2 : pack.index("--recipe")]]
+    files.write_json(
+        results / "tuned.json", make_study(**GIVEN | {"learning_rate": "tuned", "learning_rates_to_try": [0.1]}).config
+    )
+    cell = [f"--study={results}/tuned.json", *pack[2 : pack.index("--seeds")]]
     data = [f"--output={results}/data/iris.npz", f"--manifest={results}/data/iris.json"]
     notebook = results / "page.ipynb"
     shutil.copy(ROOT / "workflow" / "notebooks" / "budgets.ipynb", notebook)
@@ -424,7 +426,7 @@ CHANGES += [("json", change) for change in (cut, empty, binary, exchange, Path.u
 
 @pytest.mark.parametrize(("suffix", "change"), CHANGES, ids=lambda value: getattr(value, "__name__", value))
 def test_a_log_or_manifest_that_was_changed_stops_the_collection_in_one_line(suffix, change, results, capsys):
-    pack = results / RUNS / "alternating-0.5" / "configured"
+    pack = results / RUNS / "alternating-0.5" / "primary"
     change(pack / f"seeds0-0.{suffix}")
     before = listing(results)
     arguments, _ = commands(results)["collect"]

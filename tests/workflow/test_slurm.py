@@ -30,7 +30,7 @@ STUDY = {
     "calibration_seeds": 2,
     "timing_rounds": 6,
 }
-CELLS = "results/{}/runs/iris/depth4/{}/configured/seeds{}.csv"
+CELLS = "results/{}/runs/iris/depth4/{}/primary/seeds{}.csv"
 PACKS = [("standard", "0-1"), ("standard", "2-3"), ("alternating-0.5", "0-1"), ("alternating-0.5", "2-3")]
 # how soon the end of a job is seen; one pack a job, so that each can fail alone
 POLL = (

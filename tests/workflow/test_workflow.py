@@ -20,7 +20,10 @@ SMOKE = "config/studies/smoke.yaml"
 STUDY = Study(load(ROOT / "config/config.yaml", ROOT / SMOKE))
 # standard and six strategies, two blocks of seeds
 PACKS = len(STUDY.packs)
-COMPARED = sum(not pack.calibrates for pack in STUDY.packs)
+OF_PRIMARY = sum(pack.recipe == "primary" for pack in STUDY.packs)
+COMPARED = sum(pack.recipe == "primary" and not pack.calibrates for pack in STUDY.packs)
+# of the variation: standard training, the primary strategy and its two controls, on each data set
+VARIED = 4 * len(STUDY.datasets)
 DYNAMICS = [f"dynamics-{dataset}" for dataset in STUDY.datasets]
 PAGES = sorted([*DYNAMICS, "budgets", "schedules", "statistics", "walkthrough"])
 
@@ -64,13 +67,13 @@ def job_of(rule, path):
 def test_a_study_that_nobody_ran_has_every_job_before_it(tmp_path, copy_clone):
     planned = stale(copy_clone(tmp_path / "altfreeze"))
     once = {name: 1 for name in ("timing", "collect", "compare", "report", "linked", *PAGES)}
-    assert planned == once | {"data": len(STUDY.datasets), "train": PACKS}
+    assert planned == once | {"data": len(STUDY.datasets), "train": PACKS, "tune": VARIED}
 
 
 def test_the_smoke_study_has_its_tables_and_pages(clone):
     results = clone / "results" / "smoke"
     runs = pd.read_csv(results / "tables" / "runs.csv")
-    assert len(runs) == len(STUDY.places) * len(STUDY.strategies) * STUDY.seeds == 2 * 1 * 7 * 6
+    assert len(runs) == len(STUDY.places) * len(STUDY.strategies) * STUDY.seeds + 2 * VARIED == 2 * 1 * (7 * 6 + 4 * 2)
     assert set(runs["status"]) == {"ok"}
     pages = sorted(path.name for path in (results / "notebooks").iterdir())
     assert pages == [f"{name}.{suffix}" for name in PAGES for suffix in ("html", "ipynb")]
@@ -135,7 +138,7 @@ def test_the_crate_is_made_where_it_is_asked_for_and_only_there(clone):
     assert done.returncode == 0, done.stderr
     assert "Done: 1 of 1 job, " in done.stderr
     described = {item["@id"] for item in json.loads(crate.read_text())["@graph"]}
-    assert {"report.html", "tables/runs.csv", "runs/iris/depth4/standard/configured/seeds0-2.csv"} <= described
+    assert {"report.html", "tables/runs.csv", "runs/iris/depth4/standard/primary/seeds0-2.csv"} <= described
     for target in ((), ("crate",)):
         assert "Nothing to be done" in snakemake(clone, *target, "--configfile", SMOKE).stderr
 
@@ -157,15 +160,20 @@ configured = {"schedules": 1}
     ("keys", "expected"),
     [
         ({"seeds": 9}, {"train": 14}),
-        ({"datasets": ["iris", "moons", "wine"]}, {"data": 1, "train": PACKS // 2, "timing": 1, "dynamics-wine": 1}),
+        (
+            {"datasets": ["iris", "moons", "wine"]},
+            {"data": 1, "train": PACKS // 2, "tune": 4, "timing": 1, "dynamics-wine": 1},
+        ),
         ({"freeze_ratios": [0.5, 0.3]}, {"train": 4, "timing": 1}),
         ({"strategies": ["alternating", "lisa"]}, {"train": 4, "timing": 1}),
-        ({"depths": [4, 5]}, {"train": PACKS, "timing": 1}),
-        ({"epochs_alternating": 7}, {"train": COMPARED * 6 // 7, "timing": 1}),
-        ({"freeze_unit": "step"}, {"train": 12, "timing": 1}),
-        ({"state_on_thaw": "decay"}, {"train": 8, "timing": 1}),
+        ({"depths": [4, 5]}, {"train": OF_PRIMARY, "timing": 1}),
+        ({"epochs_alternating": 7}, {"train": COMPARED * 6 // 7 + 6, "tune": 6, "timing": 1}),
+        ({"freeze_unit": "step"}, {"train": 12 + 4, "tune": 4, "timing": 1}),
+        ({"state_on_thaw": "decay"}, {"train": 8 + 2, "tune": 2, "timing": 1}),
         ({"calibration_seeds": 6}, {"train": 2}),
-        ({"tune": [0.001, 0.01]}, {"tune": 14, "train": COMPARED}),
+        ({"variations": [{"learning_rate": "tuned"}, {"width": 16}]}, {"train": 10}),
+        ({"variation_seeds": 3}, {"train": 10, "tune": VARIED}),
+        ({"learning_rates_to_try": [0.003, 0.01]}, {"train": 10, "tune": VARIED}),
         ({"timing_rounds": 7}, {"timing": 1}),
         ({"momentum": 0.5}, {}),
         ({"equivalence_margin": 0.02}, {}),
@@ -179,7 +187,8 @@ def test_a_change_of_the_study_trains_only_what_it_affects(clone, keys, expected
 
 def test_a_change_of_a_training_key_trains_everything_and_makes_no_data(clone):
     jobs = stale(clone, study=study_with(clone, learning_rate=0.01))
-    assert jobs == {"train": PACKS, "timing": 1, **after_tables, **dynamics, **configured, "walkthrough": 1}
+    # but what is tuned is not read off it
+    assert jobs == {"train": OF_PRIMARY, "timing": 1, **after_tables, **dynamics, **configured, "walkthrough": 1}
 
 
 def test_a_change_of_the_study_seed_draws_all_anew(clone):
@@ -319,7 +328,8 @@ def test_a_tuned_study_trains_every_strategy_at_its_own_learning_rate(clone):
         datasets=["iris"],
         strategies=["alternating"],
         seeds_per_job=6,
-        tune=[0.001, 0.01],
+        learning_rate="tuned",
+        variations=[],
     )
     # its pages are those of any study
     done = snakemake(clone, "--configfile", study, "--", "results/tuned/tables/comparisons.csv")
@@ -329,11 +339,11 @@ def test_a_tuned_study_trains_every_strategy_at_its_own_learning_rate(clone):
     assert sorted(tuning["strategy"]) == ["alternating-0.5"] * 2 + ["standard"] * 2
     runs = pd.read_csv(tables / "runs.csv")
     assert runs.groupby(["strategy", "recipe"]).size().to_dict() == {
-        (strategy, recipe): 6 for strategy in ("standard", "alternating-0.5") for recipe in ("configured", "tuned")
+        (strategy, "primary"): 6 for strategy in ("standard", "alternating-0.5")
     }
     epochs = pd.read_parquet(tables / "epochs.parquet")
     chosen = tuning[tuning["chosen"] == 1].set_index("strategy")["learning_rate"]
-    for strategy, rows in epochs[epochs["recipe"] == "tuned"].groupby("strategy"):
+    for strategy, rows in epochs.groupby("strategy"):
         assert set(rows["learning_rate"]) == {chosen[strategy]}
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from altfreeze.study.cell import Cell
-from altfreeze.study.grid import FIRST_CALIBRATION_SEED, Study
+from altfreeze.study.grid import Study
 from altfreeze.study.mistakes import meant, quoted
 from altfreeze.study.reading import read_study
 from altfreeze.support.errors import InputError
@@ -51,7 +51,12 @@ def _prepare(arguments: Namespace) -> tuple[Study, Cell]:
     study = read_study(arguments.study)
     _refuse_foreign(study, arguments)
     claim_gpu(arguments.device)
-    return study, study.cell(arguments.dataset, arguments.depth, arguments.strategy)
+    where = (arguments.dataset, arguments.depth, arguments.strategy, arguments.recipe)
+    if where not in study.cells:
+        depths, labels = study.depths_of(arguments.recipe), study.labels_of(arguments.recipe)
+        allowed = f"depth {', '.join(map(str, depths))} and {', '.join(labels)}"
+        raise InputError(f"--recipe: {quoted(arguments.recipe)} trains not all of the study; allowed: {allowed}")
+    return study, study.cell(*where)
 
 
 def _limit_threads(count: int) -> None:
@@ -72,9 +77,9 @@ def _data(arguments: Namespace) -> None:
 
 
 def _train(arguments: Namespace) -> None:
-    if (arguments.recipe == "tuned") != bool(arguments.tuning):
-        raise InputError("--tuning: is needed for the recipe tuned, and for no other")
     study, cell = _prepare(arguments)
+    if study.is_tuned(arguments.recipe) != bool(arguments.tuning):
+        raise InputError("--tuning: is needed for a recipe whose learning rate is tuned, and for no other")
     from altfreeze.training.job import run
     from altfreeze.training.tuning import read_learning_rate
 
@@ -87,13 +92,16 @@ def _train(arguments: Namespace) -> None:
 
 def _tune(arguments: Namespace) -> None:
     study, cell = _prepare(arguments)
-    if not study.tune:
-        raise InputError(f"{arguments.study}: tune: [] states no learning rates to try; allowed: a list of some")
+    if not study.is_tuned(arguments.recipe):
+        tuned = [recipe for recipe in study.recipes if study.is_tuned(recipe)]
+        allowed = ", ".join(tuned) or "none, as no learning_rate of the study is tuned"
+        raise InputError(f"--recipe: {quoted(arguments.recipe)} has a learning rate; allowed: {allowed}")
     from altfreeze.training.job import run_tuning
 
-    seeds = range(FIRST_CALIBRATION_SEED, FIRST_CALIBRATION_SEED + study.calibration_seeds)
+    seeds = study.calibration_seeds_of(arguments.recipe)
     where = (arguments.device, arguments.threads)
-    run_tuning(arguments.data, cell, study.tune, seeds, *where, arguments.output, arguments.memory, study.metric)
+    tried = study.learning_rates_to_try
+    run_tuning(arguments.data, cell, tried, seeds, *where, arguments.output, arguments.memory, study.metric)
 
 
 def _timing(arguments: Namespace) -> None:
@@ -213,6 +221,7 @@ class _Command:
         self.option("--dataset", help="its name in the study")
         self.option("--depth", type=_whole, help="number of weight layers, one of the study's")
         self.option("--strategy", help="label of a strategy of the study")
+        self.option("--recipe", help="primary, or the name of a variation's: its changes, as width=16")
         self.machine()
         memory = "MiB of memory that the process may take; any without"
         self.option("--memory", type=_whole, required=False, help=memory)
@@ -227,12 +236,11 @@ def _add_stages_before_tables(commands: Any) -> None:
 
     train = _Command(commands, "train", _train, "train one pack: seeds of one cell, stacked")
     train.cell()
-    train.option("--recipe", help="configured, or tuned: at the learning rate that a tuning chose")
     train.option("--seeds", type=_seeds, help="first and last seed, for example 0-9")
     train.option("--output", type=_output_file, help="per-epoch log to write (CSV)")
     train.option("--manifest", type=_output_file, help="JSON to write: cell, versions, hashes, seconds")
     optional: dict[str, Any] = {"type": Path, "nargs": "?", "required": False}
-    train.option("--tuning", **optional, help="JSON of a tuning, for the recipe tuned")
+    train.option("--tuning", **optional, help="JSON of a tuning, for a recipe whose learning rate is tuned")
     flow = "each layer's gradient flow to write (CSV)"
     train.option("--gradient-flow", **(optional | {"type": _output_file}), help=flow)
     train.option(

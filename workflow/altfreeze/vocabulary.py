@@ -146,6 +146,15 @@ class Measure:
 
 
 @dataclass(frozen=True)
+class Endpoint:
+    """A half of the answer: ``name`` in tables, the question that it answers, and its words."""
+
+    name: str
+    question: str
+    words: str
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What an interval says: ``name`` in tables, ``letter`` in the matrix of the report, and its meaning in words."""
 
@@ -154,7 +163,7 @@ class Verdict:
     words: str
 
 
-Word = TypeVar("Word", Clock, Budget, Metric, Measure, Verdict)
+Word = TypeVar("Word", Clock, Budget, Endpoint, Metric, Measure, Verdict)
 
 
 def _by_name(*words: Word) -> dict[str, Word]:
@@ -215,6 +224,12 @@ METRICS = _by_name(
         lower_is_better=True,
     ),
 )
+ENDPOINTS = _by_name(
+    Endpoint("end", "better", "at the end, for equal operations"),
+    Endpoint("time", "faster", "on the way to a target"),
+)
+# of a difference within the margin where the endpoint does not notice that standard training lost half of its budget
+SATURATED = "saturated"
 MEASURES = _by_name(
     *(Measure(metric.final, metric.final, f"final test {metric.words}", metric) for metric in METRICS.values()),
     *(
@@ -224,12 +239,15 @@ MEASURES = _by_name(
     Measure("flops_ratio", "flops", "operations of the whole training"),
     Measure("seconds_ratio", "reference_seconds", "seconds of the whole training, measured alone"),
 )
+# what several data sets together are called in the tables: the primary ones, and all that are not
+PANELS = ("all", "others")
 # where standard training does not beat what a constant prediction scores: there is nothing to compare
 NOT_ABOVE_CHANCE = "not above chance"
 VERDICTS = _by_name(
     Verdict("better", "B", "better"),
     Verdict("worse", "W", "worse"),
     Verdict("equivalent", "E", "equivalent: within the margin"),
+    Verdict(SATURATED, "S", "saturated: within the margin, as half of a standard training is: cannot tell"),
     Verdict("undecided", "U", "undecided"),
     Verdict("lower", "L", "lower cost"),
     Verdict("higher", "H", "higher cost"),

@@ -39,13 +39,23 @@ if told := unusable_place(PACKAGE_ROOT):
     sys.exit(f"altfreeze: {told}")
 
 
-def repository_file(path):
+# whether outputs go to a storage, where Snakemake looks for inputs too
+IN_STORAGE = workflow.storage_settings.default_storage_provider is not None
+
+
+def repository_path(path):
     """Return where a file of this workflow lies: as it is named where it is called in its own folder, or from anywhere."""
     return path if Path.cwd() == REPOSITORY else str(REPOSITORY / path)
 
 
+def repository_file(path):
+    """Return a file of this workflow as an input of a job, which a storage does not have."""
+    # local() would keep all jobs that read it on this machine
+    return workflow.source_path(f"../../{path}") if IN_STORAGE else repository_path(path)
+
+
 # the caller's own, or the default one
-configfile: "config/config.yaml" if Path("config", "config.yaml").exists() else repository_file("config/config.yaml")
+configfile: "config/config.yaml" if Path("config", "config.yaml").exists() else repository_path("config/config.yaml")
 
 
 from snakemake.settings.types import DeploymentMethod
@@ -70,8 +80,10 @@ try:
     config_files += workflow.overwrite_configfiles
     layers = [*map(reading.read, config_files), workflow.config_settings.config]
     config = reading.complete(reading.whole_sources(config, layers), config_files)
-    reading.check_files(config, config_files)
-    reading.check_schedules(config, config_files)
+    if workflow.is_main_process:
+        # elsewhere, the files of data sets need not be: those are made here
+        reading.check_files(config, config_files)
+        reading.check_schedules(config, config_files)
 except InputError as error:
     # a WorkflowError would print three lines
     sys.exit("\n".join(f"altfreeze: {message}" for message in error.args))
@@ -125,7 +137,7 @@ wildcard_constraints:
     dataset="|".join(map(re.escape, config["datasets"])),
     depth="|".join(map(str, config["depths"])),
     strategy="|".join(map(re.escape, study.strategies)),
-    recipe="configured|tuned",
+    recipe="|".join(map(re.escape, study.recipes)),
     seeds=r"\d+-\d+",
 
 
@@ -169,23 +181,24 @@ def fork_jobs(count):
 
 def source_files(wildcards):
     """Return the user's files that a data set is read from, if there are some."""
-    return paths_of(config["sources"][wildcards.dataset])
+    return [local(path) for path in paths_of(config["sources"][wildcards.dataset])]
 
 
 @functools.cache
-def _cell(dataset, depth, strategy):
+def _cell(dataset, depth, strategy, recipe):
     """Return a cell once for all of its packs."""
-    return as_json(study.cell(dataset, int(depth), strategy).as_dict())
+    return as_json(study.cell(dataset, int(depth), strategy, recipe).as_dict())
 
 
 def cell_of(wildcards):
     """Return all that decides a cell's numbers as JSON."""
-    return _cell(wildcards.dataset, wildcards.depth, wildcards.strategy)
+    return _cell(wildcards.dataset, wildcards.depth, wildcards.strategy, wildcards.recipe)
 
 
 def chosen_learning_rate(wildcards):
     """Return the file of a tuning, if the pack trains at the learning rate that it chose."""
-    return "<results>/tuning/{dataset}/depth{depth}/{strategy}.json" if wildcards.recipe == "tuned" else []
+    tuned = study.is_tuned(wildcards.recipe)
+    return "<results>/tuning/{dataset}/depth{depth}/{strategy}/{recipe}.json" if tuned else []
 
 
 def gpus(wildcards):
@@ -206,13 +219,18 @@ def pack_files(suffix):
 
 
 def tuning_files():
-    """Return the file of every strategy's tuning, none without tuning."""
-    cells = {(pack.dataset, pack.depth, pack.strategy) for pack in PACKS if pack.recipe == "tuned"}
-    return [f"<results>/tuning/{dataset}/depth{depth}/{strategy}.json" for dataset, depth, strategy in sorted(cells)]
+    """Return the file of each cell's tuning, where its recipe is tuned."""
+    return [
+        f"<results>/tuning/{dataset}/depth{depth}/{strategy}/{recipe}.json"
+        for dataset, depth, strategy, recipe in study.cells
+        if study.is_tuned(recipe)
+    ]
 
 
 def partial_report():
     """Write tables and report of what there is to a folder of their own; return what to print."""
+    if IN_STORAGE:
+        return "No partial report: it is made of files on this machine, and the results are in the storage."
     folder = Path(config["results"], "partial")
     python = [sys.executable, "-m", "altfreeze"]
     given = ["--study", STUDY_FILE, "--tables", str(folder / "tables")]
@@ -268,4 +286,4 @@ def code_of_the_workflow(wildcards):
     """Return the files that the crate copies, which are looked for only where it is asked for."""
     from altfreeze.report.crate import code_files
 
-    return [repository_file(str(path)) for path in code_files(REPOSITORY)]
+    return [local(repository_path(str(path))) for path in code_files(REPOSITORY)]

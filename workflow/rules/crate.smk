@@ -7,7 +7,7 @@ rule crate:
         data=expand("<results>/data/{dataset}.{suffix}", dataset=config["datasets"], suffix=["npz", "json"]),
         packs=pack_files(".csv") + pack_files(".json") + (pack_files(".flow.csv") if GRADIENT_FLOW else []),
         tuning=tuning_files(),
-        sources=[path for name in config["datasets"] for path in paths_of(config["sources"][name])],
+        sources=[local(path) for name in config["datasets"] for path in paths_of(config["sources"][name])],
         code=code_of_the_workflow,
     output:
         metadata="<results>/ro-crate-metadata.json",
@@ -26,7 +26,7 @@ rule crate:
         study=STUDY_FILE,
         configuration=lambda wildcards: STUDY,
         results=subpath(output.metadata, parent=True),
-        checkout=repository_file("."),
+        checkout=repository_path("."),
         code=fingerprint("altfreeze.report.crate"),
     message:
         "Describe the study, its code and its files as an RO-Crate"

@@ -3,7 +3,7 @@ PAGE_TEMPLATES = [
     repository_file("workflow/altfreeze/report/templates/page/index.html.j2"),
     repository_file("workflow/altfreeze/report/templates/style.css"),
 ]
-# each page: its notebook, and what it reads: the study, tables, data sets, and values of the configuration, each of
+# each page: its notebook, and what it reads: the study, tables with their seals, data sets, and values of the configuration, each of
 # which makes the page anew when it changes
 PAGES = {
     "budgets": {
@@ -11,7 +11,7 @@ PAGES = {
         "study": STUDY,
         "tables": [
             *("comparisons.csv", "reached.csv", "runs.csv", "speedups.csv", "targets.csv", "times_to_target.csv"),
-            "tuning.csv",
+            *("tuning.csv", "study.json", "comparisons.json"),
         ],
     },
     "statistics": {
@@ -19,14 +19,14 @@ PAGES = {
         "study": STUDY,
         "tables": [
             *("across_datasets.csv", "comparisons.csv", "matrix.csv", "profiles.csv", "seeds_needed.csv"),
-            *("self_comparison.csv", "times.csv", "trends.csv", "variance.csv"),
+            *("self_comparison.csv", "times.csv", "trends.csv", "variance.csv", "study.json", "comparisons.json"),
         ],
     },
     **{
         f"dynamics-{dataset}": {
             "notebook": "dynamics",
             "study": STUDY,
-            "tables": ["epochs.parquet", "gradient_flow.parquet"],
+            "tables": ["epochs.parquet", "gradient_flow.parquet", "study.json"],
             "values": {"dataset": dataset},
         }
         for dataset in config["datasets"]

@@ -27,7 +27,7 @@ rule train:
         flow=lambda wildcards, output: output.get("flow", ""),
     message:
         "Train {wildcards.strategy} on {wildcards.dataset}, depth {wildcards.depth}, seeds {wildcards.seeds},"
-        " {wildcards.recipe} learning rate (GPUs: {resources.gpu})"
+        " recipe {wildcards.recipe} (GPUs: {resources.gpu})"
     shell:
         "python -m altfreeze train --study {params.study:q} --data {input.data:q} --dataset {wildcards.dataset} "
         "--depth {wildcards.depth} --strategy {wildcards.strategy} "
@@ -40,11 +40,11 @@ rule tune:
     input:
         "<results>/data/{dataset}.npz",
     output:
-        "<results>/tuning/{dataset}/depth{depth}/{strategy}.json",
+        "<results>/tuning/{dataset}/depth{depth}/{strategy}/{recipe}.json",
     log:
-        "<logs>/tune/{dataset}/depth{depth}/{strategy}.log",
+        "<logs>/tune/{dataset}/depth{depth}/{strategy}/{recipe}.log",
     benchmark:
-        "<benchmarks>/tune/{dataset}/depth{depth}/{strategy}.tsv"
+        "<benchmarks>/tune/{dataset}/depth{depth}/{strategy}/{recipe}.tsv"
     conda:
         "../../environment.yml"
     threads: 1
@@ -55,14 +55,14 @@ rule tune:
     params:
         study=STUDY_FILE,
         cell=cell_of,
-        learning_rates=config["tune"],
+        learning_rates=config["learning_rates_to_try"],
         metric=config["metric"],
-        calibration_seeds=config["calibration_seeds"],
+        calibration_seeds=lambda wildcards: len(study.calibration_seeds_of(wildcards.recipe)),
         device=config["device"],
         code=fingerprint("altfreeze.training.trainer", "altfreeze.training.tuning"),
     message:
-        "Tune {wildcards.strategy} on {wildcards.dataset}, depth {wildcards.depth} (GPUs: {resources.gpu})"
+        "Tune {wildcards.strategy} on {wildcards.dataset}, depth {wildcards.depth}, recipe {wildcards.recipe} (GPUs: {resources.gpu})"
     shell:
         "python -m altfreeze tune --study {params.study:q} --data {input:q} --dataset {wildcards.dataset} "
-        "--depth {wildcards.depth} --strategy {wildcards.strategy} --device {params.device} "
+        "--depth {wildcards.depth} --strategy {wildcards.strategy} --recipe {wildcards.recipe} --device {params.device} "
         "--threads {threads} --memory {resources.mem_mb} --output {output:q} 2> {log:q}"

@@ -1,6 +1,5 @@
 """Compare the strategies of a study: which with which, on each data set, on all together, and over data sets."""
 
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from altfreeze.comparison import secondary
+from altfreeze.comparison import endpoints, secondary
 from altfreeze.comparison.readings import CellRuns, Reading, read_cells, read_pair
 from altfreeze.data.split import TEST_SHARE, VALIDATION_SHARE
 from altfreeze.statistics import (
@@ -24,6 +23,7 @@ from altfreeze.statistics import (
     verdict,
 )
 from altfreeze.study.grid import Study, share_parameters
+from altfreeze.study.recipes import PRIMARY_RECIPE
 from altfreeze.study.sources import fixes_test_part
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import atomic_output, write_json
@@ -32,6 +32,7 @@ from altfreeze.support.randomness import stream_seed
 from altfreeze.tables.schema import (
     CELL,
     DIGITS,
+    SETTING,
     arrow_rows,
     columns,
     conform,
@@ -42,7 +43,7 @@ from altfreeze.tables.schema import (
     write_table,
 )
 from altfreeze.tables.seals import seals
-from altfreeze.vocabulary import EQUAL_BUDGETS, MEASURES, METRICS, NOT_ABOVE_CHANCE
+from altfreeze.vocabulary import EQUAL_BUDGETS, MEASURES, METRICS, NOT_ABOVE_CHANCE, SATURATED
 
 # of a run's rows, where each seed draws its own split
 TEST_OVER_TRAIN = TEST_SHARE / (1 - VALIDATION_SHARE - TEST_SHARE)
@@ -50,16 +51,20 @@ TEST_OVER_TRAIN = TEST_SHARE / (1 - VALIDATION_SHARE - TEST_SHARE)
 CONTROLS = ("standard_half_updates", "standard_matched_flops", "frozen_bottom", "frozen_top", "random_half")
 
 
-def comparisons_of(study: Study) -> list[tuple[str, str, list[tuple[str, str]]]]:
+def comparisons_of(study: Study, recipe: str = PRIMARY_RECIPE) -> list[tuple[str, str, list[tuple[str, str]]]]:
     """Return which strategies are compared with which, on which budgets.
 
     Every strategy is compared with standard training, and each that alternates also with
     every control whose parameters, as far as it shares them, are its own: with the frozen
     bottom of its own ratio, say. The study's metric is read at every budget, the others at the ends.
+    Under a variation it is the primary strategy alone, with each that is trained beside it, and nothing is
+    measured in seconds: the timing study times the primary recipe.
 
     Parameters
     ----------
     study : Study
+    recipe : str
+        See `Study.recipes`.
 
     Returns
     -------
@@ -69,6 +74,11 @@ def comparisons_of(study: Study) -> list[tuple[str, str, list[tuple[str, str]]]]
     ends = [study.metric.final, *(each.final for each in METRICS.values() if each != study.metric), study.metric.best]
     own = [("own", metric) for metric in (*ends, *(name for name, measure in MEASURES.items() if measure.is_ratio))]
     every = own + [(budget, study.metric.final) for budget in EQUAL_BUDGETS]
+    if recipe != PRIMARY_RECIPE:
+        unmeasured = (("own", "seconds_ratio"), ("seconds", study.metric.final))
+        measured = [reading for reading in every if reading not in unmeasured]
+        strategy = study.primary_strategy
+        return [(strategy, label, measured) for label in study.labels_of(recipe) if label != strategy]
     comparisons = []
     for label, parameters in list(study.strategies.items())[1:]:
         comparisons.append((label, "standard", every))
@@ -112,20 +122,29 @@ def compare(study: Study, tables: Path | str, threads: int = 1) -> None:
     trained = {key: int((cell.runs["status"] != "missing").sum()) for key, cell in cells.items()}
     _check_levels(study, tables / "times_to_target.csv", times, trained)
     _check_levels(study, tables / "reached.csv", reached, dict.fromkeys(cells, 1))
-    _check_levels(study, tables / "targets.csv", targets, dict.fromkeys(study.places, 1), CELL[:2])
+    _check_levels(study, tables / "targets.csv", targets, dict.fromkeys(study.settings, 1), SETTING)
+
+    by_chance = _by_chance(study, targets)
+    spent = endpoints.spent_at_target(study, runs, times)
+    sensitivities = endpoints.sensitivity(study, cells, spent, by_chance)
+    sensitive = endpoints.sensitive_places(sensitivities, "end")
+    answered = endpoints.endpoints(study, cells, spent, by_chance, sensitivities)
 
     rows: list[dict] = []
     across: list[dict] = []
     primary_differences: dict[int, list[np.ndarray]] = {}
     with atomic_output(tables / "pairs.csv", "wb") as pairs:
         pairs.write(csv_header(columns("pairs")))
-        for result in in_order(_compare_two, _tasks(study, cells, targets), threads):
+        for result in in_order(_compare_two, _tasks(study, cells, by_chance, sensitive), threads):
             rows += result.comparisons
             across += result.across
             primary_differences |= result.primary_differences
             pairs.writelines(result.pairs)
     comparisons = _write(tables, "comparisons", rows)
     compared = {
+        "endpoints": answered,
+        "sensitivity": pd.DataFrame(sensitivities),
+        "variations": pd.DataFrame(endpoints.variations(study, cells, answered)),
         "across_datasets": _adjusted(pd.DataFrame(across)),
         # where nothing was learned there is nothing to rank
         "trends": secondary.trends(study, comparisons[comparisons["verdict"] != NOT_ABOVE_CHANCE]),
@@ -161,7 +180,8 @@ class _Task(NamedTuple):
     """Two strategies that are compared at a depth, under a recipe.
 
     ``readings`` are budgets with metrics; ``cells`` are by data set, each with those of reference and strategy;
-    ``by_chance`` are the data sets on which standard training is not above chance at the depth.
+    ``by_chance`` are the data sets on which standard training is not above chance at the depth, ``sensitive`` those,
+    and the panels, on which the end notices that it lost half of its budget.
     """
 
     study: Study
@@ -172,6 +192,7 @@ class _Task(NamedTuple):
     readings: list[tuple[str, str]]
     cells: dict[str, tuple[CellRuns, CellRuns]]
     by_chance: list[str]
+    sensitive: set[str]
 
 
 class _Result(NamedTuple):
@@ -183,9 +204,22 @@ class _Result(NamedTuple):
     primary_differences: dict[int, list[np.ndarray]]
 
 
-def _tasks(study: Study, cells: dict[tuple, CellRuns], targets: pd.DataFrame) -> list[_Task]:
+def _by_chance(study: Study, targets: pd.DataFrame) -> dict[tuple[int, str], list[str]]:
+    """Return, by depth and recipe, the data sets on which standard training is not above chance."""
+    beaten = set(targets.loc[targets["above_chance"] == "no", SETTING].itertuples(index=False, name=None))
+    return {
+        (depth, recipe): [name for name in study.datasets if (name, depth, recipe) in beaten]
+        for depth, recipe in dict.fromkeys(setting[1:] for setting in study.settings)
+    }
+
+
+def _tasks(
+    study: Study,
+    cells: dict[tuple, CellRuns],
+    by_chance: dict[tuple[int, str], list[str]],
+    sensitive: set[tuple[str, int, str]],
+) -> list[_Task]:
     """Return every two strategies to compare, in the order of the tables."""
-    beaten = set(targets.loc[targets["above_chance"] == "no", CELL[:2]].itertuples(index=False, name=None))
     return [
         _Task(
             study,
@@ -198,11 +232,11 @@ def _tasks(study: Study, cells: dict[tuple, CellRuns], targets: pd.DataFrame) ->
                 name: (cells[name, depth, reference, recipe], cells[name, depth, strategy, recipe])
                 for name in study.datasets
             },
-            [name for name in study.datasets if (name, depth) in beaten],
+            by_chance[depth, recipe],
+            {name for name in (*study.datasets, *study.panels) if (name, depth, recipe) in sensitive},
         )
-        for depth, recipe, (strategy, reference, readings) in itertools.product(
-            study.depths, study.recipes, comparisons_of(study)
-        )
+        for depth, recipe in dict.fromkeys(setting[1:] for setting in study.settings)
+        for strategy, reference, readings in comparisons_of(study, recipe)
     ]
 
 
@@ -221,29 +255,42 @@ def _compare_two(task: _Task) -> _Result:
         readings = {name: read_pair(*task.cells[name], budget, metric) for name in study.datasets}
         # what a training costs is known, whatever it has learned
         by_chance = [] if MEASURES[metric].is_ratio else task.by_chance
-        judged = [name for name in study.datasets if name not in by_chance]
-        # each data set alone and, last, all together; where there is none to judge, all the same
-        samples = {name: [name] for name in study.datasets} | {"all": judged or study.datasets}
-        for (name, sample), figures in zip(samples.items(), _figures(readings, seeds, judged, fixed), strict=True):
-            chance = {"not_above_chance": sum(each in by_chance for each in ([name] if name != "all" else readings))}
+        # each data set alone and, last, those of a panel together; where there is none to judge, all the same
+        judged = {panel: [name for name in names if name not in by_chance] for panel, names in study.panels.items()}
+        together = {panel: judged[panel] or names for panel, names in study.panels.items()}
+        samples = {name: [name] for name in study.datasets} | together
+        figures_of = _figures(readings, seeds, list(together.values()), fixed)
+        for (name, sample), figures in zip(samples.items(), figures_of, strict=True):
+            chance = {"not_above_chance": sum(each in by_chance for each in study.panels.get(name, [name]))}
             row = _comparison(study, [readings[each] for each in sample], figures, metric)
             if sample[0] in by_chance:
                 row |= {"equivalence_p": np.nan, "verdict": NOT_ABOVE_CHANCE}
-            result.comparisons.append({"dataset": name} | both | row | chance)
+            elif not MEASURES[metric].is_ratio:
+                row["verdict"] = _where_sensitive(task, name, row["verdict"])
+            family = {} if name in ("all", *study.primary_datasets) else {"family": "secondary"}
+            result.comparisons.append({"dataset": name} | both | family | row | chance)
         for name, reading in readings.items():
             result.pairs.append(csv_rows(_pairs(reading, key | {"dataset": name})))
-        usable = [readings[name] for name in judged]
+        usable = [readings[name] for name in judged["all"]]
         if metric == study.metric.final:
-            result.across.append(both | _across(study, usable) | {"not_above_chance": len(by_chance)})
+            chance = {"not_above_chance": len(study.primary_datasets) - len(usable)}
+            units = _across(study, usable)
+            units["verdict"] = _where_sensitive(task, "all", units["verdict"])
+            result.across.append(both | units | chance)
         if _is_primary(task, budget, metric):
             result.primary_differences[task.depth] = [reading.differences for reading in usable] or [np.empty(0)]
     return result
 
 
+def _where_sensitive(task: _Task, name: str, said: str) -> str:
+    """Return a verdict on accuracies: where the end notices nothing, being equivalent says nothing."""
+    return SATURATED if said == "equivalent" and name not in task.sensitive else said
+
+
 def _figures(
-    readings: dict[str, Reading], seeds: list[int], judged: list[str], fixed: set[str]
+    readings: dict[str, Reading], seeds: list[int], together: list[list[str]], fixed: set[str]
 ) -> list[PairedComparison]:
-    """Return the statistics of each data set alone and, last, of those together that are judged, if there are any.
+    """Return the statistics of each data set alone and, last, of those that are taken together.
 
     Where the test part is the same for every seed (`fixed`), the interval of Nadeau and Bengio does not apply.
     """
@@ -255,13 +302,14 @@ def _figures(
         return paired_comparisons(worse, better, [of_name[name] for name in names], overlaps)
 
     every = compared(list(readings))
-    return [*every[:-1], compared(judged)[-1]] if 0 < len(judged) < len(readings) else every
+    means = [every[-1] if len(names) == len(readings) else compared(names)[-1] for names in together]
+    return [*every[:-1], *means]
 
 
 def _is_primary(task: _Task, budget: str, metric: str) -> bool:
     """Return whether two strategies at a budget are the primary comparison, at this or another depth."""
     same = (task.strategy, task.reference, budget) == task.study.primary
-    return same and (task.recipe, metric) == ("configured", task.study.metric.final)
+    return same and (task.recipe, metric) == (PRIMARY_RECIPE, task.study.metric.final)
 
 
 def _family(task: _Task, budget: str, metric: str) -> str:
@@ -269,7 +317,7 @@ def _family(task: _Task, budget: str, metric: str) -> str:
     study = task.study
     if _is_primary(task, budget, metric) and task.depth == study.primary_depth:
         return "primary"
-    declared = (study.primary_depth, "configured", "standard", study.primary_budget, study.metric.final)
+    declared = (study.primary_depth, PRIMARY_RECIPE, "standard", study.primary_budget, study.metric.final)
     member = task.strategy in study.family and task.strategy != study.primary.strategy
     return "family" if member and (task.depth, task.recipe, task.reference, budget, metric) == declared else "secondary"
 

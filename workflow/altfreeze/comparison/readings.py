@@ -105,14 +105,13 @@ def read_cells(study: Study, tables: Path, runs: pd.DataFrame) -> dict[tuple, Ce
     numbers["scores"] = epochs[study.metric.test].to_numpy()
     places = _places(epochs)
     frames = dict(iter(runs.sort_values("seed").groupby(CELL)))
-    keys = dict.fromkeys(tuple(getattr(pack, name) for name in CELL) for pack in study.packs if not pack.calibrates)
-    for key in keys:
+    for key in study.cells:
         if key not in frames:
             raise InputError(f"{tables / 'runs.csv'}: no run of {' '.join(map(str, key))}; run snakemake again")
     cells = {}
-    for key in keys:
+    for key in study.cells:
         rows = {name: values[places[key]] for name, values in numbers.items()} if key in places else None
-        cells[key] = _cell_runs(tables, key, np.arange(study.seeds), frames[key], rows)
+        cells[key] = _cell_runs(tables, key, np.array(study.seeds_of(key[3])), frames[key], rows)
     return cells
 
 

@@ -22,6 +22,7 @@ from altfreeze.statistics.across import PageTrend
 from altfreeze.statistics.diagnostics import SeedsNeeded, VarianceComponents
 from altfreeze.statistics.reach import TimesComparison
 from altfreeze.study.grid import Study
+from altfreeze.study.recipes import PRIMARY_RECIPE
 from altfreeze.support.parallel import in_order
 from altfreeze.support.randomness import stream_seed
 from altfreeze.tables.schema import CELL, DIGITS, ROUNDING
@@ -60,13 +61,14 @@ def trends(study: Study, comparisons: pd.DataFrame) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        One row for each budget, recipe, and depth or strategy with at least three
-        levels; of fewer than two data sets that have them all, without a statistic.
+        One row for each budget and depth or strategy with at least three levels, under the
+        primary recipe; of fewer than two data sets that have them all, without a statistic.
     """
     read = comparisons[
         (comparisons["metric"] == study.metric.final)
         & (comparisons["reference"] == "standard")
-        & (comparisons["dataset"] != "all")
+        & comparisons["dataset"].isin(study.primary_datasets)
+        & (comparisons["recipe"] == PRIMARY_RECIPE)
     ]
     primary = study.strategies[study.primary_strategy]
     # those that differ from the primary strategy in nothing but the freeze ratio
@@ -135,9 +137,9 @@ def times(study: Study, runs: pd.DataFrame, reached_times: pd.DataFrame, threads
     ends = runs[runs["status"] != "missing"].groupby(CELL)[[clock.end for clock in CLOCKS.values()]].min()
     cells = {key: frame.sort_values(["seed", "level"]) for key, frame in reached_times.groupby(CELL)}
     tasks = []
-    for dataset, depth, recipe, strategy in itertools.product(
-        study.datasets, study.depths, study.recipes, list(study.strategies)[1:]
-    ):
+    for dataset, depth, strategy, recipe in study.cells:
+        if strategy == "standard":
+            continue
         keys = [(dataset, depth, label, recipe) for label in ("standard", strategy)]
         frames = [cells.get(key, reached_times[:0]) for key in keys]
         shared = set(frames[0]["seed"]) & set(frames[1]["seed"])
@@ -196,9 +198,10 @@ def profiles(study: Study, reached: pd.DataFrame) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        One row for each depth, recipe, level, clock and strategy.
+        One row for each depth, level, clock and strategy, under the primary recipe.
     """
     rows = []
+    reached = reached[reached["dataset"].isin(study.primary_datasets) & (reached["recipe"] == PRIMARY_RECIPE)]
     for (depth, recipe, level), cells in reached.groupby(["depth", "recipe", "level"]):
         for clock in CLOCKS:
             table = cells.pivot(index="strategy", columns="dataset", values=clock).reindex(list(study.strategies))
@@ -223,9 +226,10 @@ def profiles(study: Study, reached: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def matrix(study: Study, runs: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the table matrix: every strategy against every other over the data sets, each at its own end.
+    """Return the table matrix: every strategy against every other over the data sets, under the primary recipe.
 
-    Each two are paired by seed, so that a diverged run leaves out the seed in its own rows alone.
+    Each is read at its own end. Each two are paired by seed, so that a diverged run leaves out the seed in its own
+    rows alone.
 
     Parameters
     ----------
@@ -241,8 +245,9 @@ def matrix(study: Study, runs: pd.DataFrame) -> list[dict[str, Any]]:
         any data set have no difference.
     """
     rows = []
-    for depth, recipe in itertools.product(study.depths, study.recipes):
-        cells = runs[(runs["depth"] == depth) & (runs["recipe"] == recipe)]
+    runs = runs[runs["dataset"].isin(study.primary_datasets)]
+    for depth in study.depths:
+        cells = runs[(runs["depth"] == depth) & (runs["recipe"] == PRIMARY_RECIPE)]
         # a diverged run has no score at its end
         table = cells.pivot(index=["dataset", "seed"], columns="strategy", values=study.metric.final)
         # more is better
@@ -252,7 +257,7 @@ def matrix(study: Study, runs: pd.DataFrame) -> list[dict[str, Any]]:
         for one, other in itertools.combinations(table, 2):
             # the last digits of the logs make no wins
             differences = (table[one] - table[other]).dropna().groupby("dataset").mean().round(DIGITS)
-            counts = {"datasets": len(differences), "missing": len(study.datasets) - len(differences)}
+            counts = {"datasets": len(differences), "missing": len(study.primary_datasets) - len(differences)}
             nothing = {"mean_difference": np.nan, "wins": 0, "ties": 0, "losses": 0, "wilcoxon_p": np.nan}
             both = [{"row": row, "column": column} | nothing for row, column in ((one, other), (other, one))]
             if len(differences):
@@ -260,7 +265,7 @@ def matrix(study: Study, runs: pd.DataFrame) -> list[dict[str, Any]]:
                 both = [cell._asdict() for cell in multi_comparison_matrix(scores, [one, other])]
             of_pair |= {(cell["row"], cell["column"]): counts | cell for cell in both}
         order = means.sort_values(ascending=False, kind="stable").index
-        key = {"depth": depth, "recipe": recipe}
+        key = {"depth": depth, "recipe": PRIMARY_RECIPE}
         rows += [key | of_pair[pair] for pair in itertools.permutations(order, 2)]
     return rows
 
@@ -286,12 +291,13 @@ def self_comparison(study: Study, runs: pd.DataFrame, calibration: pd.DataFrame)
         One row for each depth, and data set or 'all' together; without a difference where
         a side has fewer than two runs that ended.
     """
-    standard = runs[(runs["strategy"] == "standard") & (runs["recipe"] == "configured")]
+    standard = runs[(runs["strategy"] == "standard") & (runs["recipe"] == PRIMARY_RECIPE)]
+    calibration = calibration[calibration["recipe"] == PRIMARY_RECIPE]
     rows = []
     for depth in study.depths:
         sides = [_ended(study.metric, each, depth) for each in (standard, calibration)]
         for name in (*study.datasets, "all"):
-            datasets = study.datasets if name == "all" else [name]
+            datasets = study.primary_datasets if name == "all" else [name]
             values = [[side.get(dataset, np.empty(0)) for dataset in datasets] for side in sides]
             enough = min(map(len, itertools.chain(*values))) > 1
             interval = a_a(*values) if enough else Interval(np.nan, np.nan, np.nan)
@@ -317,10 +323,10 @@ def _balanced(study: Study, runs: pd.DataFrame, depth: int) -> np.ndarray:
     Of each data set these are the first seeds of which neither run diverged, as many as
     the data set with the fewest has: seeds of two data sets have nothing in common.
     """
-    cells = runs[(runs["depth"] == depth) & (runs["recipe"] == "configured")]
+    cells = runs[(runs["depth"] == depth) & (runs["recipe"] == PRIMARY_RECIPE)]
     table = cells.pivot(index=["dataset", "seed"], columns="strategy", values=study.metric.final)
     table = table[["standard", study.primary_strategy]].dropna()
-    sides = [table[table.index.get_level_values("dataset") == name].to_numpy().T for name in study.datasets]
+    sides = [table[table.index.get_level_values("dataset") == name].to_numpy().T for name in study.primary_datasets]
     fewest = min(side.shape[1] for side in sides)
     return np.array([side[:, :fewest] for side in sides])
 

@@ -36,7 +36,8 @@ class Dataset:
         left out), ``constant`` (column left out → its value), ``one_hot`` (column → categories), ``missing`` (column →
         rows without a value), ``imputation``, ``missing_categories``, ``without_values`` (columns left out), ``split``
         and ``groups`` (see `altfreeze.data.parts.parts_of`), ``test_rows_also_elsewhere`` (rows of the given test part
-        whose features stand in another part, too), ``warnings`` (of OpenML).
+        whose features stand in another part, too), ``warnings`` (of OpenML), ``wheel``,
+        ``origin`` and ``licence`` (of KEEL).
     part : ndarray of int8, shape (rows,), optional
         The split that is the same for every seed; see `altfreeze.data.split.split_of_seed`.
     """

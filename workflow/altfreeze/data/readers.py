@@ -65,8 +65,8 @@ def read_files(source: dict[str, Any], where: str) -> Table:
     if source["kind"] != "csv":
         return Table(table, source["target"], where, notes, test_rows=test_rows)
     notation = Notation(*(str(source.get(key, default)) for key, default in Notation._field_defaults.items()))
-    typed = table.apply(lambda column: _typed(column, notation, codes=column.name == source["target"]))
-    return Table(typed, source["target"], where, notes, notation, test_rows)
+    columns = table.apply(lambda column: typed(column, notation, codes=column.name == source["target"]))
+    return Table(columns, source["target"], where, notes, notation, test_rows)
 
 
 def _refuse_other_columns(frame: "pd.DataFrame", first: "pd.DataFrame", where: str, path: str) -> None:
@@ -166,8 +166,21 @@ def _column_names(text: str, separator: str, where: str, columns: Sequence[str] 
     return names
 
 
-def _typed(text: "pd.Series", notation: Notation, codes: bool) -> "pd.Series":
-    """Return a column of text as numbers if all of it is; classes with leading zeros are codes and stay text."""
+def typed(text: "pd.Series", notation: Notation, codes: bool) -> "pd.Series":
+    """Return a column of text as numbers if all of it is.
+
+    Parameters
+    ----------
+    text : pandas.Series
+        Text; NaN where a value is missing.
+    notation : Notation
+    codes : bool
+        Whether it is of classes: those with leading zeros are codes and stay text.
+
+    Returns
+    -------
+    pandas.Series
+    """
     present = text.dropna()
     if not len(present) or not present.str.fullmatch(notation.pattern).all():
         return text

@@ -12,6 +12,7 @@ import numpy as np
 
 from altfreeze.data.dataset import Dataset, check_classes
 from altfreeze.data.frames import LARGEST_NUMBER, Table, dataset_of_table
+from altfreeze.data.keel import read_keel
 from altfreeze.data.readers import read_files
 from altfreeze.support.errors import InputError
 from altfreeze.support.messages import quoted, reason
@@ -31,7 +32,7 @@ def load_dataset(name: str, source: dict[str, Any], study_seed: int) -> Dataset:
         ``parquet``, ``feather`` (files, a relative path starts at the working directory; the last two store categories
         of numbers as numbers);
         ``openml`` (fetched once, then read from scikit-learn's cache, whose place the environment variable
-        SCIKIT_LEARN_DATA sets).
+        SCIKIT_LEARN_DATA sets); ``keel`` (downloaded once, see `altfreeze.data.keel`).
     study_seed : int
         Seed of the study; made sets with the same study seed, name and source are equal.
 
@@ -52,7 +53,7 @@ def load_dataset(name: str, source: dict[str, Any], study_seed: int) -> Dataset:
     elif kind in _MADE:
         dataset = _make(name, source, study_seed, where)
     else:
-        table = _fetch_openml(source, where) if kind == "openml" else read_files(source, where)
+        table = _read_table(source, where)
         dataset = dataset_of_table(table, source, made_set_seed(study_seed, name, "groups"))
     check_classes(dataset.y, dataset.class_names, where)
     return dataset
@@ -252,6 +253,12 @@ def redraw_labels(y: np.ndarray, classes: int, share: float, seed: int) -> np.nd
 
 
 # ---- tables
+
+
+def _read_table(source: dict[str, Any], where: str) -> Table:
+    if source["kind"] == "keel":
+        return read_keel(source["name"], where)
+    return _fetch_openml(source, where) if source["kind"] == "openml" else read_files(source, where)
 
 
 def _fetch_openml(source: dict[str, Any], where: str) -> Table:

@@ -56,17 +56,15 @@ def _spread(
     return [np.sort(np.concatenate(part)) for part in parts]
 
 
-def split_of_seed(
-    y: np.ndarray, study_seed: int, dataset: str, depth: int, seed: int, part: np.ndarray | None = None
-) -> Split:
+def split_of_seed(y: np.ndarray, study_seed: int, dataset: str, seed: int, part: np.ndarray | None = None) -> Split:
     """Return the split that a run with this key trains on.
 
     Parameters
     ----------
     y : ndarray of int, shape (rows,)
         Class of each row of the whole data set.
-    study_seed, dataset, depth, seed : int, str, int, int
-        The run's key; the strategy is not part of it.
+    study_seed, dataset, seed : int, str, int
+        The run's key; neither depth nor strategy is part of it.
     part : ndarray of int8, shape (rows,), optional
         The split that the data set came with: place in `Split` of each row's part. Where none is of the validation
         part, a stratified quarter of the train part is drawn as that; without it, all is drawn.
@@ -75,7 +73,7 @@ def split_of_seed(
     -------
     Split
     """
-    generator = np.random.default_rng(stream_seed(study_seed, dataset, depth, seed, "split"))
+    generator = np.random.default_rng(stream_seed(study_seed, dataset, seed, "split"))
     if part is None:
         return stratified_split(y, generator)
     split = Split(*(np.flatnonzero(part == place) for place in range(len(Split._fields))))
@@ -112,7 +110,7 @@ def standardise(X: np.ndarray, train: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(X) | ~known, 0, (X - mean) / scale).astype(np.float32)
 
 
-def batch_order(study_seed: int, dataset: str, depth: int, seed: int, epoch: int, rows: int) -> np.ndarray:
+def batch_order(study_seed: int, dataset: str, seed: int, epoch: int, rows: int) -> np.ndarray:
     """Return the order in which an epoch visits the train part.
 
     Batch b of size B holds the rows ``split.train[order[b * B : (b + 1) * B]]``; the
@@ -120,8 +118,8 @@ def batch_order(study_seed: int, dataset: str, depth: int, seed: int, epoch: int
 
     Parameters
     ----------
-    study_seed, dataset, depth, seed : int, str, int, int
-        The run's key; the strategy is not part of it.
+    study_seed, dataset, seed : int, str, int
+        The run's key; neither depth nor strategy is part of it.
     epoch : int
         Counted from 0.
     rows : int
@@ -132,5 +130,5 @@ def batch_order(study_seed: int, dataset: str, depth: int, seed: int, epoch: int
     ndarray of int64, shape (rows,)
         A permutation of 0 .. rows - 1.
     """
-    key = stream_seed(study_seed, dataset, depth, seed, "batch order")
+    key = stream_seed(study_seed, dataset, seed, "batch order")
     return np.random.default_rng([key, epoch]).permutation(rows)

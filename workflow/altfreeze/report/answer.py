@@ -18,7 +18,7 @@ from altfreeze.report.words import (
     side,
 )
 from altfreeze.study.grid import Study
-from altfreeze.vocabulary import METRICS, NOT_ABOVE_CHANCE, Metric
+from altfreeze.vocabulary import METRICS, NOT_ABOVE_CHANCE, PANELS, Metric
 
 
 def answer(study: Study, comparisons: pd.DataFrame) -> str:
@@ -144,7 +144,7 @@ def left_out(runs: pd.DataFrame, comparisons: pd.DataFrame, metric: Metric = MET
         On the primary comparison and on those of every other strategy with standard training, at the ends.
     """
     cells = comparisons[
-        (comparisons["metric"] == metric.final) & (comparisons["dataset"] != "all") & (comparisons["dropped"] > 0)
+        (comparisons["metric"] == metric.final) & ~comparisons["dataset"].isin(PANELS) & (comparisons["dropped"] > 0)
     ]
     here = cells["family"] == "primary"
     others = ~here & (cells["budget"] == "own") & (cells["reference"] == "standard")
@@ -213,7 +213,7 @@ def _by_chance(comparisons: pd.DataFrame) -> list[str]:
 
 
 def _pairs(study: Study, row: Any, by_chance: list[str]) -> str:
-    grid = f"{count(len(study.datasets) - len(by_chance), 'data set')} × {count(study.seeds, 'seed')}"
+    grid = f"{count(len(study.primary_datasets) - len(by_chance), 'data set')} × {count(study.seeds, 'seed')}"
     if by_chance:
         grid += f", without {listed(by_chance)}, where standard training is not above chance"
     if row.dropped:

@@ -119,12 +119,15 @@ def write_crate(study: Study, results: Path, files: Sequence[Path], checkout: Pa
 def _made(study: Study, results: Path, files: Sequence[Path]) -> list[Path]:
     """Return all files that a study made, sorted; leftovers of another study in the same folder are none of them."""
     logs = [".csv", ".json", *([".flow.csv"] if study.gradient_flow else [])]
-    tuned = {(pack.dataset, pack.depth, pack.strategy) for pack in study.packs if pack.recipe == "tuned"}
+    tuned = [cell for cell in study.cells if study.is_tuned(cell[3])]
     expected = [
         *files,
         *(results / "data" / f"{dataset}{suffix}" for dataset in study.datasets for suffix in (".npz", ".json")),
         *(results / "runs" / f"{pack.stem}{suffix}" for pack in study.packs for suffix in logs),
-        *(results / "tuning" / dataset / f"depth{depth}" / f"{label}.json" for dataset, depth, label in tuned),
+        *(
+            results / "tuning" / dataset / f"depth{depth}" / label / f"{recipe}.json"
+            for dataset, depth, label, recipe in tuned
+        ),
     ]
     for path in expected:
         if not path.is_relative_to(results) or not path.is_file():

@@ -223,7 +223,7 @@ def drivers(study: Study, tables: Tables) -> Finding | None:
     """Take the mean of the primary comparison again without the data set that differs most."""
     _, reference, budget = study.primary
     rows = _rows(study, tables, reference=reference, budget=budget, dataset=None)
-    single, overall = rows[rows["dataset"] != "all"], rows[rows["dataset"] == "all"]
+    single, overall = rows[rows["dataset"].isin(study.primary_datasets)], rows[rows["dataset"] == "all"]
     if len(single) < 2 or overall["low"].isna().any() or single["low"].isna().any():
         return None
     overall = next(overall.itertuples())
@@ -276,29 +276,25 @@ def detectable(study: Study, tables: Tables) -> Finding | None:
     return Finding(sentence, because, rows)
 
 
-@rule("Would other learning rates change the answer?")
-def learning_rates(study: Study, tables: Tables) -> Finding | None:
-    """Compare the primary comparison at configured and at tuned learning rates."""
+@rule("Would another recipe change the answer?")
+def recipes(study: Study, tables: Tables) -> Finding | None:
+    """Compare the verdict of the primary comparison under the primary recipe with those under variations."""
     _, reference, budget = study.primary
     rows = _rows(study, tables, reference=reference, budget=budget, recipe=None).dropna(subset="low")
-    configured, tuned = (rows[rows["recipe"] == recipe] for recipe in ("configured", "tuned"))
-    if configured.empty:
+    primary, others = (rows[(rows["recipe"] == "primary") == is_it] for is_it in (True, False))
+    if primary.empty:
         return None
-    if not study.tune:
-        sentence = (
-            f"The study cannot show that: every strategy trained at the learning rate {study.learning_rate:g}, "
-            "which may suit one better than another."
-        )
-        return Finding(sentence, "tune is empty in the configuration", configured[_COMPARED])
-    if tuned.empty:
+    if not study.variations:
+        sentence = "The study cannot show that: every strategy trained under one recipe, which may suit one better "
+        sentence += "than another."
+        return Finding(sentence, "variations is empty in the configuration", primary[_COMPARED])
+    if others.empty:
         return None
-    first, second = (next(part.itertuples()) for part in (configured, tuned))
-    same = first.verdict == second.verdict
-    sentence = (
-        f"Tuning each strategy's learning rate {'leaves' if same else 'changes'} the verdict: {_shown(study, first)} "
-        f"at the configured one, {_shown(study, second)} at tuned ones."
-    )
-    because = f"verdict {'=' if same else '≠'} verdict: {first.verdict}, {second.verdict}"
+    verdict = primary["verdict"].iloc[0]
+    changed = others[others["verdict"] != verdict]
+    sentence = f"The verdict under the primary recipe, {verdict}, is another one under "
+    sentence += f"{len(changed)} of {count(len(others), 'variation')}."
+    because = f"verdict ≠ {verdict}: {listed(list(changed['recipe'])) if len(changed) else 'none'}"
     return Finding(sentence, because, rows[_COMPARED])
 
 
@@ -318,7 +314,7 @@ def _left_out(whole: int, without: int) -> str:
 def _select(study: Study, table: pd.DataFrame, **values: Any) -> pd.DataFrame:
     """Return the rows of a table of comparisons that are about the primary strategy at its depth."""
     wanted = {"metric": study.metric.final, "depth": study.primary_depth, "strategy": study.primary_strategy}
-    wanted |= {"recipe": "configured"} | values
+    wanted |= {"recipe": "primary"} | values
     for name, value in wanted.items():
         if value is not None:
             table = table[table[name] == value]
@@ -366,7 +362,7 @@ def _by_verdict(study: Study, rows: pd.DataFrame, **sentences: str) -> Finding |
 
 def _trend(study: Study, tables: Tables, over: str, at: str, levels: str, of: str) -> Finding | None:
     table = tables["trends"]
-    wanted = {"budget": study.primary_budget, "recipe": "configured", "over": over, "at": at}
+    wanted = {"budget": study.primary_budget, "recipe": "primary", "over": over, "at": at}
     rows = table[(table[list(wanted)] == list(wanted.values())).all(axis=1)].dropna(subset="p_value")
     if rows.empty:
         return None

@@ -102,6 +102,7 @@ def explorer_data(study: Study, tables: Mapping[str, pd.DataFrame], space: int =
     cells, counts = _packed_cells(study, tables, space)
     return {
         "datasets": study.datasets,
+        "panels": study.panels,
         "depths": [str(depth) for depth in study.depths],
         "strategies": [label for label in study.strategies if label != "standard"],
         "start": {"reference": "standard", "budget": study.primary_budget, "metric": study.metric.final},

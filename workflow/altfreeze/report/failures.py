@@ -36,7 +36,7 @@ def failures(runs: pd.DataFrame, calibration: pd.DataFrame, epochs: pd.DataFrame
         (of the cell, those that ended well among them) and ``logs`` (list of str, as in packs). Runs of calibration are
         cells of standard training at the seeds of calibration.
     """
-    every = pd.concat([runs, calibration.assign(strategy="standard", recipe="configured")], ignore_index=True)
+    every = pd.concat([runs, calibration.assign(strategy="standard")], ignore_index=True)
     # a cell of calibration is not that of the compared seeds
     cell = [*CELL, "calibrates"]
     every["calibrates"] = np.arange(len(every)) >= len(runs)

@@ -53,13 +53,13 @@ def headline(study: Study, provenance: dict[str, Any], runs: pd.DataFrame) -> Fa
     -------
     list of (str, str)
     """
-    recipes = f" × {len(study.recipes)} recipes" if study.tune else ""
+    variations = f", and {count(len(study.variations), 'variation')}" if study.variations else ""
     ended = (runs["status"] == OK).sum()
     return [
         (
             "Grid",
             f"{count(len(study.datasets), 'data set')} × {count(len(study.depths), 'depth')} × "
-            f"{count(len(study.strategies), 'strategy', 'strategies')} × {count(study.seeds, 'seed')}{recipes}: "
+            f"{count(len(study.strategies), 'strategy', 'strategies')} × {count(study.seeds, 'seed')}{variations}: "
             f"{count(len(runs), 'run')}, {'all' if ended == len(runs) else f'{ended:,}'} of which ended well",
         ),
         ("Budget", f"{_epochs(study)}; compared at {EQUAL_BUDGETS[study.primary_budget].words}"),
@@ -88,7 +88,7 @@ def facts(study: Study, runs: int) -> Facts:
         ("Network", f"width {study.width}, dropout {study.dropout:g}"),
         (
             "Optimizer",
-            f"{study.optimizer}, learning rate {study.learning_rate:g} ({study.learning_rate_schedule}), "
+            f"{study.optimizer}, learning rate {study.learning_rate} ({study.learning_rate_schedule}), "
             f"weight decay {study.weight_decay:g}{momentum}, batches of {study.batch_size}",
         ),
         (
@@ -187,7 +187,11 @@ def methods(study: Study, provenance: dict[str, Any], runs: int) -> dict[str, An
         "depths": listed([str(depth) for depth in study.depths], "or"),
         "optimizer": _OPTIMIZERS[study.optimizer],
         "schedule": _SCHEDULES[study.learning_rate_schedule],
-        "rates": listed([f"{rate:g}" for rate in study.tune]) if study.tune else "",
+        "rates": listed([f"{rate:g}" for rate in study.learning_rates_to_try], "or")
+        if study.learning_rates_to_try
+        else "",
+        "variations": listed(list(study.recipes)[1:]) if study.variations else "",
+        "variation_seeds": len(study.seeds_of(list(study.recipes)[-1])),
         "epochs": _epochs(study),
         "shorter": listed(shorter_trainings(study)) if shorter_trainings(study) else "",
         "ratios": listed([f"{study.strategies[label]['freeze_ratio']:g}" for label in plain], "or"),

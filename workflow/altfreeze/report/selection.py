@@ -9,7 +9,7 @@ from altfreeze.vocabulary import METRICS, Metric
 
 
 def compared_rows(
-    comparisons: pd.DataFrame, metric: str, budget: str, reference: str, recipe: str = "configured"
+    comparisons: pd.DataFrame, metric: str, budget: str, reference: str, recipe: str = "primary"
 ) -> pd.DataFrame:
     """Return the rows of a table of comparisons that have these values; all columns but these vary."""
     wanted = {"metric": metric, "budget": budget, "reference": reference, "recipe": recipe}
@@ -23,7 +23,7 @@ def comparison_rows(
     strategy: str,
     budget: str = "epochs",
     reference: str = "standard",
-    recipe: str = "configured",
+    recipe: str = "primary",
 ) -> pd.DataFrame:
     """Return the rows of one comparison, one per data set and their mean last.
 
@@ -60,7 +60,7 @@ def overall(
     strategy: str,
     budget: str = "epochs",
     reference: str = "standard",
-    recipe: str = "configured",
+    recipe: str = "primary",
 ) -> Any:
     """Return the mean over all data sets of one comparison.
 
@@ -114,9 +114,9 @@ def paired_differences(
     -------
     pandas.DataFrame
         ``dataset``, ``seed`` and ``difference``, the strategy minus its reference, or the reverse
-        where lower is better, each as it is in `runs`; under the configured recipe.
+        where lower is better, each as it is in `runs`; under the primary recipe.
     """
-    ended = runs[(runs["depth"] == depth) & (runs["status"] == "ok") & (runs["recipe"] == "configured")]
+    ended = runs[(runs["depth"] == depth) & (runs["status"] == "ok") & (runs["recipe"] == "primary")]
     ended = ended.set_index(["dataset", "seed"])
     other = ended.loc[ended["strategy"] == strategy, metric.final]
     other_side = ended.loc[ended["strategy"] == reference, metric.final]

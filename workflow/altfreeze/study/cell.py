@@ -17,9 +17,11 @@ class Cell:
         With a run's seed, the key of its random streams (`altfreeze.support.randomness`).
     strategy : dict
         Name and parameters; see `altfreeze.freezing.strategy.factors`.
+    learning_rate : float or None
+        None where it is not yet tuned.
     momentum : float or None
         None for an optimizer that does not read it, so that changing it makes no result stale.
-    epochs, width, batch_size, dropout, optimizer, learning_rate, learning_rate_schedule, weight_decay, \
+    epochs, width, batch_size, dropout, optimizer, learning_rate_schedule, weight_decay, \
 cache_activations, state_on_thaw
         As in the configuration.
     """
@@ -33,7 +35,7 @@ cache_activations, state_on_thaw
     batch_size: int
     dropout: float
     optimizer: str
-    learning_rate: float
+    learning_rate: float | None
     learning_rate_schedule: str
     weight_decay: float
     cache_activations: str
@@ -41,8 +43,12 @@ cache_activations, state_on_thaw
     momentum: float | None = None
 
     def run_key(self, seed: int) -> tuple[int, str, int, int]:
-        """Return the key of a run's random streams; the strategy is no part of it."""
+        """Return the key of what a run's network draws; strategy and recipe are no part of it."""
         return self.study_seed, self.dataset, self.depth, seed
+
+    def data_key(self, seed: int) -> tuple[int, str, int]:
+        """Return the key of a run's split and batch order, which are the same at every depth."""
+        return self.study_seed, self.dataset, seed
 
     def plan(self, workload: Workload) -> list[Epoch]:
         """Return the plan of the cell's runs; see `altfreeze.freezing.plan.plan`."""

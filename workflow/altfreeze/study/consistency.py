@@ -11,9 +11,14 @@ from typing import Any
 from altfreeze.freezing.schedules import split_index
 from altfreeze.freezing.strategy import STRATEGIES, defaults
 from altfreeze.study.entries import labelled
+from altfreeze.study.grid import Study
 from altfreeze.study.mistakes import KeyPath, Mistake, quoted
+from altfreeze.study.recipes import PRIMARY_RECIPE, TUNED, name_of, varied, what_it_sets
+from altfreeze.vocabulary import PANELS
 
 _LONGEST_FILE_NAME = 255
+# of a recipe's name, which files are named by
+_LONGEST_RECIPE = 200
 # folders of git, of environments and of Snakemake itself
 _NOT_FOR_RESULTS = (".git", ".venv", ".snakemake", ".conda", "__pycache__")
 _CHECKS: list[Callable[..., Iterator[Mistake]]] = []
@@ -45,11 +50,22 @@ def _results_are_apart(results: str) -> Iterator[Mistake]:
 @_check
 def _data_sets_have_sources(datasets: list[str], sources: dict[str, Any]) -> Iterator[Mistake]:
     for position, name in enumerate(datasets):
-        if name == "all":
-            yield ("datasets", position), '"all" means all data sets in the tables; allowed: any other name'
+        if name in PANELS:
+            yield (
+                ("datasets", position),
+                f"{quoted(name)} means several in the tables; allowed: any other name",
+            )
         elif name not in sources:
             allowed = ", ".join(sources)
             yield ("datasets", position), f"{quoted(name)} has no entry in sources; allowed: {allowed}"
+
+
+@_check
+def _primary_data_sets_are_trained(primary_datasets: str | list[str], datasets: list[str]) -> Iterator[Mistake]:
+    for position, name in enumerate(primary_datasets if isinstance(primary_datasets, list) else ()):
+        if name not in datasets:
+            allowed = ", ".join(datasets)
+            yield ("primary_datasets", position), f"{quoted(name)} is not one of datasets; allowed: {allowed}"
 
 
 @_check
@@ -107,6 +123,13 @@ def _primary_depth_is_one_of_them(primary_depth: int, depths: list[int]) -> Iter
 
 
 @_check
+def _primary_level_is_one_of_them(primary_level: float, target_levels: list[float]) -> Iterator[Mistake]:
+    if primary_level not in target_levels:
+        allowed = ", ".join(map(str, target_levels))
+        yield ("primary_level",), f"{quoted(primary_level)} is not one of target_levels; allowed: {allowed}"
+
+
+@_check
 def _family_is_trained(
     family: list[str], strategies: list[Any], freeze_ratios: list[float], primary_freeze_ratio: float
 ) -> Iterator[Mistake]:
@@ -115,6 +138,41 @@ def _family_is_trained(
         if label not in labels:
             sentence = f"is not the label of a strategy; allowed: {', '.join(labels)}"
             yield ("family", position), f"{quoted(label)} {sentence}"
+
+
+@_check
+def _variations_have_names(variations: list[dict[str, Any]]) -> Iterator[Mistake]:
+    for position, variation in enumerate(variations):
+        if len(name_of(variation)) > _LONGEST_RECIPE:
+            sentence = f"has a name of more than {_LONGEST_RECIPE} characters; allowed: fewer changes"
+            yield ("variations", position), f"{quoted(variation)} {sentence}"
+
+
+@_check
+def _rates_are_tried_where_tuned(
+    learning_rate: float | str, variations: list[dict[str, Any]], learning_rates_to_try: list[float]
+) -> Iterator[Mistake]:
+    rates: dict[KeyPath, Any] = {("learning_rate",): learning_rate}
+    for place, variation in enumerate(variations):
+        rates["variations", place, "learning_rate"] = variation.get("learning_rate")
+    tuned = [path for path, rate in rates.items() if rate == TUNED]
+    if tuned and not learning_rates_to_try:
+        yield tuned[0], '"tuned" chooses among learning_rates_to_try, which is empty; allowed: a list of some there'
+    if learning_rates_to_try and not tuned:
+        sentence = "is not read, as no learning_rate is tuned; allowed: [], or learning_rate: tuned"
+        yield ("learning_rates_to_try",), f"{quoted(learning_rates_to_try)} {sentence}"
+
+
+def _same_recipes(config: dict[str, Any]) -> Iterator[Mistake]:
+    """Yield the variations that set what the primary recipe or a variation before sets."""
+    before = {PRIMARY_RECIPE: what_it_sets(config, {})}
+    for position, variation in enumerate(config["variations"]):
+        made = what_it_sets(config, variation)
+        same = next((name for name, other in before.items() if other == made), None)
+        if same:
+            sentence = f"is the recipe {same} again; allowed: each recipe once"
+            yield ("variations", position), f"{quoted(variation)} {sentence}"
+        before.setdefault(name_of(variation), made)
 
 
 def _ratios(config: dict[str, Any]) -> Iterator[Mistake]:
@@ -146,6 +204,21 @@ def _ratios(config: dict[str, Any]) -> Iterator[Mistake]:
                 ("freeze_ratios",),
                 f"{one:g} and {other:g} {sentence}; allowed: ratios that split every depth otherwise",
             )
+
+
+def _same_splits(config: dict[str, Any]) -> Iterator[Mistake]:
+    """Yield entries that split a depth as another does and differ in nothing else; 0 and 1 are standard on purpose."""
+    grouped = [(label, given) for label, given in Study(config).strategies.items() if "freeze_ratio" in given]
+    for (label, one), (other, again) in itertools.combinations(grouped, 2):
+        ratios = one["freeze_ratio"], again["freeze_ratio"]
+        # of two of freeze_ratios it is told where they stand
+        listed = ratios[0] != ratios[1] and set(ratios) <= set(config["freeze_ratios"])
+        if listed or {0, 1} & set(ratios) or one | {"freeze_ratio": None} != again | {"freeze_ratio": None}:
+            continue
+        depth = next((d for d in config["depths"] if len({split_index(ratio, d) for ratio in ratios}) == 1), None)
+        if depth is not None:
+            sentence = f"{label} and {other} are the same training at depth {depth}; allowed: each training once"
+            yield ("strategies",), sentence
 
 
 def _phases(config: dict[str, Any]) -> Iterator[Mistake]:
@@ -182,7 +255,25 @@ def idle_schedules(config: dict[str, Any]) -> Iterator[Mistake]:
     config : dict
         Complete configuration without contradictions.
     """
-    yield from dict.fromkeys([*_ratios(config), *_phases(config)])
+    told = dict.fromkeys([*_ratios(config), *_same_splits(config), *_phases(config)])
+    yield from told
+    for position, variation in enumerate(config["variations"]):
+        for path, sentence in _phases(_of_a_variation(config, variation)):
+            # what is wrong under the primary recipe is said of it
+            if (path, sentence) not in told:
+                where = [key for key in variation if key in (path[0], "epochs")][:1]
+                yield ("variations", position, *where), sentence
+
+
+def _of_a_variation(config: dict[str, Any], variation: dict[str, Any]) -> dict[str, Any]:
+    """Return a variation's configuration, with the depth and the one entry that alternates which it trains."""
+    names = [entry if isinstance(entry, str) else entry["name"] for entry in config["strategies"]]
+    alternating = [
+        entry
+        for name, entry in zip(names, config["strategies"], strict=True)
+        if name == "alternating" and (isinstance(entry, str) or "label" not in entry)
+    ]
+    return varied(config, variation) | {"strategies": alternating, "depths": [config["primary_depth"]]}
 
 
 def contradictions(config: dict[str, Any], wrong: set[str]) -> Iterator[Mistake]:
@@ -201,3 +292,5 @@ def contradictions(config: dict[str, Any], wrong: set[str]) -> Iterator[Mistake]
             told = list(check(**{key: config[key] for key in keys}))
             yield from told
             wrong = wrong | {path[0] for path, _ in told}
+    if not wrong:
+        yield from _same_recipes(config)

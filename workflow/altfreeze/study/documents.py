@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from altfreeze.freezing.strategy import STRATEGIES, defaults
+from altfreeze.study.keel import KEEL
 from altfreeze.study.mistakes import quoted
 from altfreeze.study.reading import read
 from altfreeze.study.schema import json_schema, keys
@@ -67,6 +68,11 @@ def _table_of_strategies() -> str:
     return _head("name", "which layers learn", "parameters (default)") + "".join(rows)
 
 
+def _table_of_keel() -> str:
+    rows = [_row(name, *map(str, known)) for name, known in KEEL.items()]
+    return _head("name", "rows", "features", "classes", "origin") + "".join(rows)
+
+
 def readme(text: str, stated: dict[str, Any]) -> str:
     """Return the README of the configuration with its tables written anew.
 
@@ -83,6 +89,7 @@ def readme(text: str, stated: dict[str, Any]) -> str:
         tables = {
             "keys": lambda: _table_of_keys((names or "").split(), stated),
             "kinds": _table_of_kinds,
+            "keel": _table_of_keel,
             "strategies": _table_of_strategies,
         }
         return f"{begin}\n{tables[what]()}\n{end}"

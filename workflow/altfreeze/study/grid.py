@@ -8,6 +8,8 @@ from altfreeze.freezing.schedules import split_index
 from altfreeze.freezing.strategy import STRATEGIES, defaults
 from altfreeze.study.cell import Cell
 from altfreeze.study.entries import labelled
+from altfreeze.study.recipes import PRIMARY_RECIPE, TUNED, name_of, varied
+from altfreeze.study.sources import MADE
 from altfreeze.vocabulary import METRICS, Metric
 
 # seeds of calibration are no seeds of the comparison: these are below
@@ -17,7 +19,7 @@ MOST_SEEDS_PER_JOB = 1000
 
 
 class Pack(NamedTuple):
-    """Seeds of one cell that are trained together, under one recipe."""
+    """Seeds of one cell that are trained together."""
 
     dataset: str
     depth: int
@@ -35,6 +37,11 @@ class Pack(NamedTuple):
     def stem(self) -> str:
         """Path of the pack's files below the folder of runs, without suffix."""
         return f"{self.dataset}/depth{self.depth}/{self.strategy}/{self.recipe}/seeds{self.seeds}"
+
+    @property
+    def setting(self) -> tuple[str, int, str]:
+        """Data set, depth and recipe."""
+        return self.dataset, self.depth, self.recipe
 
     @property
     def calibrates(self) -> bool:
@@ -58,7 +65,8 @@ _GENERAL = {"period": "freeze_period", "unit": "freeze_unit", "first": "first_to
 class Study:
     """A study: every key of its configuration is an attribute, but ``study``, which is its `name`.
 
-    The key ``strategies`` is its `strategies` by label, each parameter written out, and ``metric`` its `metric`.
+    The key ``strategies`` is its `strategies` by label, each parameter written out, ``metric`` its `metric`, and
+    ``primary_datasets`` a list.
 
     Attributes
     ----------
@@ -82,6 +90,21 @@ class Study:
     def metric(self) -> Metric:
         """What a run is scored by."""
         return METRICS[self.config["metric"]]
+
+    @cached_property
+    def primary_datasets(self) -> list[str]:
+        """Names of the data sets that the primary comparison, and each mean and test over data sets, is about."""
+        named = self.config["primary_datasets"]
+        if named == "real":
+            named = [name for name in self.datasets if self.sources[name]["kind"] not in MADE]
+            return named if len(named) > 1 else self.datasets
+        return self.datasets if named == "all" else [name for name in self.datasets if name in named]
+
+    @cached_property
+    def panels(self) -> dict[str, list[str]]:
+        """Data sets that are compared together: ``all`` are the primary ones, ``others`` the rest, if there is one."""
+        others = [name for name in self.datasets if name not in self.primary_datasets]
+        return {"all": self.primary_datasets} | ({"others": others} if others else {})
 
     @cached_property
     def strategies(self) -> dict[str, dict[str, Any]]:
@@ -108,34 +131,45 @@ class Study:
         """Label of the strategy that the primary comparison is about."""
         return f"alternating-{self.primary_freeze_ratio:g}"
 
+    def _matched(self, strategy: str) -> dict[str, str]:
+        """Return the label of the standard training that stops when a strategy has spent as much, by budget."""
+        return {"flops": f"standard_matched_flops-{self.alternating[strategy]:g}", "updates": "standard_half_updates"}
+
     @cached_property
     def primary(self) -> Primary:
-        """The primary comparison.
+        """The primary comparison; see `at_equal_budget`."""
+        return self.at_equal_budget(self.primary_strategy, self.primary_budget)
+
+    def at_equal_budget(self, strategy: str, budget: str) -> Primary:
+        """Return what an alternating strategy is compared with at an equal budget.
 
         At equal operations the reference is the control that stops at alternating's, at equal
-        updates the one of half the steps, each read at its end: its learning rate has then
-        decayed. Where that control is not trained, or for other budgets, it is standard
+        updates the one of half the steps, each read at its end: where the learning rate decays, it
+        has done so there. Where that control is not trained, or for other budgets, it is standard
         training, read when it has spent as much.
+
+        Parameters
+        ----------
+        strategy, budget : str
+            Label of the strategy, and a key of `altfreeze.vocabulary.EQUAL_BUDGETS`.
         """
-        strategy = self.primary_strategy
-        controls = {
-            "flops": f"standard_matched_flops-{self.primary_freeze_ratio:g}",
-            "updates": "standard_half_updates",
-        }
-        control = controls.get(self.primary_budget)
-        freezes = 0 < split_index(self.primary_freeze_ratio, self.primary_depth) < self.primary_depth
+        ratio = self.alternating[strategy]
+        control = self._matched(strategy).get(budget)
+        freezes = 0 < split_index(ratio, self.primary_depth) < self.primary_depth
         if (
             freezes
             and control in self.strategies
             and share_parameters(self.strategies[strategy], self.strategies[control])
         ):
             return Primary(strategy, control, "own")
-        return Primary(strategy, "standard", self.primary_budget)
+        return Primary(strategy, "standard", budget)
 
     @cached_property
-    def recipes(self) -> tuple[str, ...]:
-        """Names of the recipes that every strategy is trained under."""
-        return ("configured", "tuned") if self.tune else ("configured",)
+    def recipes(self) -> dict[str, "Study"]:
+        """Name of each recipe to the study whose primary recipe it is, that of this one first."""
+        return {PRIMARY_RECIPE: self} | {
+            name_of(variation): Study(varied(self.config, variation)) for variation in self.variations
+        }
 
     @cached_property
     def places(self) -> list[tuple[str, int]]:
@@ -143,49 +177,81 @@ class Study:
         return [(dataset, depth) for dataset in self.datasets for depth in self.depths]
 
     @cached_property
+    def settings(self) -> list[tuple[str, int, str]]:
+        """Data set, depth and recipe that strategies are trained at, in the order of the packs."""
+        return [
+            (*place, recipe) for place in self.places for recipe in self.recipes if place[1] in self.depths_of(recipe)
+        ]
+
+    def is_tuned(self, recipe: str) -> bool:
+        """Return whether a recipe's learning rates are tuned."""
+        return self.recipes[recipe].learning_rate == TUNED
+
+    def depths_of(self, recipe: str) -> list[int]:
+        """Return the depths that are trained under a recipe: for a variation, the primary one."""
+        return self.depths if recipe == PRIMARY_RECIPE else [self.primary_depth]
+
+    def labels_of(self, recipe: str) -> list[str]:
+        """Return the strategies that are trained under a recipe.
+
+        For a variation these are standard training, the primary strategy and its controls of equal operations and
+        of half the updates, where the study has them.
+        """
+        matched = {"standard", self.primary_strategy, *self._matched(self.primary_strategy).values()}
+        return [label for label in self.strategies if recipe == PRIMARY_RECIPE or label in matched]
+
+    def seeds_of(self, recipe: str) -> range:
+        """Return the seeds that are compared under a recipe: for a variation, the first of the primary recipe's."""
+        return range(self.seeds if recipe == PRIMARY_RECIPE else min(self.seeds, self.variation_seeds))
+
+    def calibration_seeds_of(self, recipe: str) -> range:
+        """Return the seeds of calibration under a recipe: for a variation, the first of the primary recipe's."""
+        most = self.calibration_seeds
+        count = most if recipe == PRIMARY_RECIPE else min(most, self.variation_seeds)
+        return range(FIRST_CALIBRATION_SEED, FIRST_CALIBRATION_SEED + count)
+
+    @cached_property
     def packs(self) -> list[Pack]:
-        """Every pack: by data set, depth, recipe, strategy and seeds; those of calibration before the others."""
+        """Every pack: by data set, depth, recipe, strategy and seeds; of each recipe, calibration first."""
 
-        def blocks(first: int, seeds: int) -> list[tuple[int, int]]:
+        def blocks(seeds: range) -> list[tuple[int, int]]:
             size = MOST_SEEDS_PER_JOB if self.seeds_per_job == "auto" else self.seeds_per_job
-            return [(start, min(start + size, first + seeds) - 1) for start in range(first, first + seeds, size)]
+            return [(start, min(start + size, seeds.stop) - 1) for start in seeds[::size]]
 
-        calibration = blocks(FIRST_CALIBRATION_SEED, self.calibration_seeds)
-        compared = blocks(0, self.seeds)
         packs = []
-        for dataset, depth in self.places:
-            packs += [Pack(dataset, depth, "standard", "configured", *block) for block in calibration]
+        for dataset, depth, recipe in self.settings:
+            calibration, compared = blocks(self.calibration_seeds_of(recipe)), blocks(self.seeds_of(recipe))
+            packs += [Pack(dataset, depth, "standard", recipe, *block) for block in calibration]
             packs += [
                 Pack(dataset, depth, strategy, recipe, *block)
-                for recipe in self.recipes
-                for strategy in self.strategies
+                for strategy in self.labels_of(recipe)
                 for block in compared
             ]
         return packs
 
     @cached_property
-    def cells(self) -> dict[tuple[str, int, str], Cell]:
-        """Data set, depth and label to the cell at the configured learning rate."""
+    def cells(self) -> dict[tuple[str, int, str, str], Cell]:
+        """Data set, depth, label and recipe to the cell; where the recipe is tuned, it has no learning rate yet."""
         return {
-            (dataset, depth, label): self._make_cell(dataset, depth, label)
-            for dataset, depth in self.places
-            for label in self.strategies
+            (dataset, depth, label, recipe): self.recipes[recipe]._make_cell(dataset, depth, label)
+            for dataset, depth, recipe in self.settings
+            for label in self.labels_of(recipe)
         }
 
-    def cell(self, dataset: str, depth: int, strategy: str) -> Cell:
-        """Return a cell at the configured learning rate.
+    def cell(self, dataset: str, depth: int, strategy: str, recipe: str = PRIMARY_RECIPE) -> Cell:
+        """Return a cell; where the recipe is tuned, it has no learning rate yet.
 
         Parameters
         ----------
-        dataset, depth, strategy : str, int, str
-            `strategy` is a label, see `strategies`.
+        dataset, depth, strategy, recipe : str, int, str, str
+            `strategy` is a label, see `strategies`; `recipe` is a name, see `recipes`.
 
         Raises
         ------
         KeyError
             If the study has no such cell.
         """
-        return self.cells[dataset, depth, strategy]
+        return self.cells[dataset, depth, strategy, recipe]
 
     def _make_cell(self, dataset: str, depth: int, label: str) -> Cell:
         strategy = self.strategies[label]
@@ -199,7 +265,7 @@ class Study:
             batch_size=self.batch_size,
             dropout=self.dropout,
             optimizer=self.optimizer,
-            learning_rate=self.learning_rate,
+            learning_rate=None if self.learning_rate == TUNED else self.learning_rate,
             learning_rate_schedule=self.learning_rate_schedule,
             weight_decay=self.weight_decay,
             cache_activations=self.cache_activations,

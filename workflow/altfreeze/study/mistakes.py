@@ -94,7 +94,8 @@ def in_words(schema: dict[str, Any]) -> str:
         fewest, most = schema["minLength"], schema["maxLength"]
         words.append(f"of {fewest} character" if fewest == most else f"of {fewest} to {most} characters")
     if "minItems" in schema:
-        words.append("that is not empty")
+        fewest = schema["minItems"]
+        words.append("that is not empty" if fewest == 1 else f"of at least {fewest}")
     if "items" in schema:
         words.append(f"with each entry {in_words(schema['items'])}")
     return " ".join(words)

@@ -2,9 +2,10 @@
 
 from functools import cache
 from pathlib import PurePath
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, with_config
+from typing_extensions import TypedDict
 
 from altfreeze.study.entries import Entry
 from altfreeze.study.sources import Source
@@ -49,10 +50,54 @@ _Switch = Annotated[bool, BeforeValidator(lambda value: {"false": False, "true":
 _SOME = Field(min_length=1)
 
 
-class Configuration(BaseModel):
-    """Configuration of a study."""
+class _Recipe(BaseModel):
+    """What all strategies have in common, and a variation may change."""
 
     model_config = ConfigDict(**STRICT, frozen=True)
+
+    width: Count = 64
+    """units in each hidden layer"""
+    batch_size: LargeCount = 32
+    """rows in a batch; the last batch of an epoch may be smaller"""
+    dropout: ShareBelowOne = 0.0
+    """probability of dropping a hidden unit, after each ReLU"""
+    optimizer: Literal["sgd", "adam", "adamw"] = "adam"
+    """`sgd` with momentum, `adam`, `adamw`, as in torch.optim"""
+    learning_rate: Positive | Literal["tuned"] = 0.001
+    """initial learning rate; `tuned`: chosen among `learning_rates_to_try`"""
+    learning_rate_schedule: Literal["constant", "cosine"] = "constant"
+    """`constant`, or `cosine` to zero over the strategy's own budget"""
+    momentum: ShareBelowOne = 0.9
+    """of sgd; adam and adamw do not use it"""
+    weight_decay: NonNegative = 0.0
+    """added to the gradient by sgd and adam, decoupled by adamw"""
+    freeze_period: LargeCount = 1
+    """length of a phase, in `freeze_unit`; fewer epochs than the training has"""
+    freeze_unit: Literal["epoch", "step"] = "epoch"
+    """what a phase is counted in: `epoch` or `step`"""
+    first_to_learn: Literal["bottom", "top"] = "top"
+    """the group that learns in the first phase: `top` or `bottom`"""
+    state_on_thaw: Literal["keep", "reset", "decay"] = "keep"
+    """a thawing layer's momenta and step count: `keep`, `reset` to none, or `decay` to what gradients of zero would \
+have made of them. Published strategies follow their own rule"""
+
+
+def _variation() -> Any:
+    """Return the type of a variation: any of the recipe's keys, and ``epochs`` for those of every strategy."""
+    fields = {name: field.rebuild_annotation() for name, field in _Recipe.model_fields.items()}
+    variation = TypedDict("Variation", {"epochs": Count} | fields, total=False)  # type: ignore[misc]
+    variation.__doc__ = "Changes of the recipe; `epochs` are those of every strategy."
+    return with_config(STRICT)(variation)
+
+
+if TYPE_CHECKING:
+    Variation = dict[str, Any]
+else:
+    Variation = _variation()
+
+
+class Configuration(_Recipe):
+    """Configuration of a study."""
 
     study: _StudyName = "default"
     """name, shown in the report"""
@@ -66,6 +111,10 @@ folder of its own"""
     """names of the data sets to train on"""
     sources: dict[Name, Source] = {name: {"kind": name} for name in ("iris", "wine", "breast_cancer", "digits")}
     """where each comes from: a name and a `kind` with that kind's keys. A later file replaces a source whole"""
+
+    primary_datasets: Literal["all", "real"] | Annotated[list[Name], Field(min_length=2), *EachOnce] = "all"
+    """the panel over which the primary comparison and each mean and test over data sets is made: `all`, `real` (those \
+that are not made; `all` where these are fewer than two) or names. The others are trained and shown by themselves"""
 
     depths: Annotated[list[_Depth], _SOME, *EachOnce] = [4, 6, 8]
     """numbers of weight layers, the output layer included"""
@@ -87,48 +136,28 @@ every depth; 0 and 1 are standard training"""
     """seeds that one job trains together, stacked; `auto`: all seeds of a cell, up to 1000. A run's numbers do not \
 depend on it"""
 
+    variations: list[Variation] = []
+    """the primary comparison again under other recipes: a list of changes to the keys of training and freezing, as \
+`{optimizer: sgd, learning_rate: 0.03}`, see below"""
+    variation_seeds: Count = 5
+    """runs of each cell of a variation, at most `seeds`; of calibration, at most `calibration_seeds`"""
+
     epochs_standard: Count = 50
     """epochs of standard training"""
     epochs_alternating: Count = 50
     """epochs of every other strategy; `standard_half_updates` and `standard_matched_flops` stop earlier"""
-    width: Count = 64
-    """units in each hidden layer"""
-    batch_size: LargeCount = 32
-    """rows in a batch; the last batch of an epoch may be smaller"""
-    dropout: ShareBelowOne = 0.0
-    """probability of dropping a hidden unit, after each ReLU"""
-    optimizer: Literal["sgd", "adam", "adamw"] = "adam"
-    """`sgd` with momentum, `adam`, `adamw`, as in torch.optim"""
-    learning_rate: Positive = 0.001
-    """initial learning rate"""
-    learning_rate_schedule: Literal["constant", "cosine"] = "constant"
-    """`constant`, or `cosine` to zero over the strategy's own budget"""
-    momentum: ShareBelowOne = 0.9
-    """of sgd; adam and adamw do not use it"""
-    weight_decay: NonNegative = 0.0
-    """added to the gradient by sgd and adam, decoupled by adamw"""
-
-    freeze_period: LargeCount = 1
-    """length of a phase, in `freeze_unit`; fewer epochs than the training has"""
-    freeze_unit: Literal["epoch", "step"] = "epoch"
-    """what a phase is counted in: `epoch` or `step`"""
-    first_to_learn: Literal["bottom", "top"] = "top"
-    """the group that learns in the first phase: `top` or `bottom`"""
-    state_on_thaw: Literal["keep", "reset", "decay"] = "keep"
-    """a thawing layer's momenta and step count: `keep`, `reset` to none, or `decay` to what gradients of zero would \
-have made of them. Published strategies follow their own rule"""
     cache_activations: Annotated[Literal["auto", "off"], _Off] = "auto"
     """`auto`: while the lowest layers stay frozen for two epochs or more, their output is computed once and read (not \
 with dropout, not above 64 MiB a run); `off`: never"""
 
     calibration_seeds: Count = 10
-    """seeds of their own, never compared, on which standard training sets the targets and `tune` chooses"""
+    """seeds of their own, never compared, on which standard training sets the targets and learning rates are tuned"""
     target_levels: Annotated[list[ShareAboveZero], _SOME, *EachOnce] = [0.9, 0.95, 0.99, 1.0]
     """targets of time-to-target: shares of the way from chance, the best that a constant prediction scores, to the \
 median of standard training, in the study's metric on validation data"""
-    tune: Annotated[list[Positive], *EachOnce] = []
-    """learning rates that every strategy tries on the calibration seeds; each strategy's best by the study's \
-metric on validation data is then trained beside the configured one. Empty: no tuning"""
+    learning_rates_to_try: Annotated[list[Positive], *EachOnce] = []
+    """where a `learning_rate` is `tuned`: learning rates that every strategy tries on the calibration seeds of each \
+data set and depth; it is trained at its best by the study's metric on validation data"""
     gradient_flow: bool = False
     """log each layer's gradient, change and age of optimizer state in every epoch"""
     timing_rounds: Annotated[int, Field(ge=6, le=100_000)] = 15
@@ -155,6 +184,8 @@ best epochs and tuning follow it; the two others are compared at the ends of tra
     primary_budget: Literal[tuple(EQUAL_BUDGETS)] = "flops"  # type: ignore[valid-type]
     """what both have spent when they are read: `epochs`, `updates` (per parameter), `flops` (operations) or `seconds` \
 (measured alone)"""
+    primary_level: ShareAboveZero = 0.9
+    """target of the other half of the answer, how much it costs to come so far; one of `target_levels`"""
     family: Annotated[list[str], *EachOnce] = []
     """labels of strategies that are tested together with the primary one, at its depth and budget: their p-values are \
 adjusted by Holm's method. All other comparisons are secondary"""

@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, with_config
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
+from altfreeze.study.keel import KEEL
 from altfreeze.study.values import STRICT, EachOnce, NonNegative, Path, Positive, Share, each_once
 
 _Samples = Annotated[int, Field(ge=20, le=10_000_000)]
@@ -163,6 +164,15 @@ class OpenML(TypedDict):
     """columns to take as they are, though refused"""
 
 
+@with_config(STRICT)
+class Keel(TypedDict):
+    """A table of the KEEL repository, see below. Downloaded once by pip to `~/.cache/altfreeze` (`XDG_CACHE_HOME`)."""
+
+    kind: Literal["keel"]
+    name: Literal[tuple(KEEL)]  # type: ignore[valid-type]
+    """one of the table below"""
+
+
 def _named_once(source: dict[str, Any]) -> dict[str, Any]:
     if source.keys() & {"id", "name", "version"} not in ({"id"}, {"name", "version"}):
         raise PydanticCustomError("either", "is not allowed; allowed: either id, or name and version")
@@ -209,6 +219,7 @@ def paths_of(source: dict[str, Any], *keys: str) -> list[str]:
 
 
 _ONE_WAY = {"allOf": [{"oneOf": [{"required": ["id"]}, {"required": ["name", "version"]}]}]}
+MADE = ("classification", "moons", "circles", "spirals", "gaussian_quantiles")
 _NOT_BOTH: dict[str, Any] = {"not": {"required": ["split", "test_path"]}}
 _BOTH = _NOT_BOTH | {"dependentRequired": {"header": ["columns"], "columns": ["header"]}}
 Source = Annotated[
@@ -220,6 +231,7 @@ Source = Annotated[
     | GaussianQuantiles
     | Annotated[Csv, AfterValidator(_written_so), AfterValidator(_split_once), Field(json_schema_extra=_BOTH)]
     | Annotated[Arrow, AfterValidator(_split_once), Field(json_schema_extra=_NOT_BOTH)]
+    | Keel
     | Annotated[OpenML, AfterValidator(_named_once), Field(json_schema_extra=_ONE_WAY)],
     Field(discriminator="kind"),
 ]

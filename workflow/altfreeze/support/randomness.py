@@ -10,8 +10,8 @@ def stream_seed(*key: int | str) -> int:
     Every random draw of a study comes from a stream of its own, so that runs
     that differ only in their strategy draw the same numbers and no draw depends
     on the size of a pack or on the order of the work. A run's streams are keyed
-    (study seed, dataset, depth, seed, purpose), with the purposes ``split``,
-    ``initial weights``, ``batch order`` and ``dropout``.
+    (study seed, dataset, seed, purpose) with the purposes ``split`` and ``batch order``, and
+    (study seed, dataset, depth, seed, purpose) with ``initial weights`` and ``dropout``.
 
     Parameters
     ----------

@@ -13,6 +13,7 @@ from altfreeze.data.dataset import read_dataset
 from altfreeze.freezing.plan import Work, Workload
 from altfreeze.study.cell import Cell
 from altfreeze.study.grid import Pack, Study
+from altfreeze.study.recipes import PRIMARY_RECIPE
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import sha256_of_file, write_json
 from altfreeze.support.parallel import in_order
@@ -21,6 +22,7 @@ from altfreeze.tables.packs import PackRows, PackTask, check_workload, missing_r
 from altfreeze.tables.reference_seconds import median_seconds, speedups
 from altfreeze.tables.schema import (
     CELL,
+    SETTING,
     columns,
     conform,
     frame_of,
@@ -73,7 +75,9 @@ def collect(study: Study, results: Path | str, tables: Path | str, threads: int 
     calibration = frame_of("runs", [rows.runs for rows in packs.rows(calibrates=True)], origin)
     calibration = calibration[list(columns("calibration"))]
     targets = calibrated_targets(study, calibration, given.classes)
-    aims = {place: list(zip(rows["level"], rows["target"], strict=True)) for place, rows in targets.groupby(CELL[:2])}
+    aims = {
+        setting: list(zip(rows["level"], rows["target"], strict=True)) for setting, rows in targets.groupby(SETTING)
+    }
     runs, times = [], []
     with contextlib.ExitStack() as written:
         add_epochs = written.enter_context(parquet_output(tables / "epochs.parquet", "epochs"))
@@ -83,7 +87,12 @@ def collect(study: Study, results: Path | str, tables: Path | str, threads: int 
             times.append(rows.times)
             add_epochs(rows.epochs)
             add_flow(rows.flow)
-        speed, untimed = _speedups(study, given.timing, packs.workloads, threads)
+        timed = {
+            (dataset, depth): workload
+            for (dataset, depth, recipe), workload in packs.workloads.items()
+            if recipe == PRIMARY_RECIPE
+        }
+        speed, untimed = _speedups(study, given.timing, timed, threads)
         alone = _read_alone(results / "tables" / "timing.json")
         # no file has its name yet: what is refused leaves none behind
         _refuse(
@@ -116,7 +125,7 @@ class _Given(NamedTuple):
 
     ``hashes`` and ``classes`` (with the split that came with them) are by data set, None where it is missing;
     ``seconds`` by data set and depth;
-    ``learning_rates`` are those chosen by tuning, by data set, depth and strategy.
+    ``learning_rates`` are those chosen by tuning, by data set, depth, strategy and recipe.
     """
 
     hashes: dict[str, str | None]
@@ -124,7 +133,7 @@ class _Given(NamedTuple):
     timing: pd.DataFrame
     seconds: dict[tuple[str, int], dict[Work, float]]
     tuning: pd.DataFrame
-    learning_rates: dict[tuple[str, int, str], float]
+    learning_rates: dict[tuple[str, int, str, str], float]
     mistakes: list[str]
 
 
@@ -170,14 +179,14 @@ def _read_alone(path: Path) -> dict[str, Any]:
 
 def _read_tuning(
     study: Study, results: Path, hashes: Mapping[str, str | None]
-) -> tuple[pd.DataFrame, dict[tuple[str, int, str], float], list[str]]:
+) -> tuple[pd.DataFrame, dict[tuple[str, int, str, str], float], list[str]]:
     """Return the table tuning, the learning rates that were chosen, and what is missing."""
     rows, learning_rates, mistakes = [], {}, []
     # what a missing data set was tuned on is another one
-    places = [place for place in study.places if hashes[place[0]] is not None] if study.tune else []
-    for where in ((*place, strategy) for place in places for strategy in study.strategies):
+    tuned_cells = [cell for cell in study.cells if study.is_tuned(cell[3]) and hashes[cell[0]] is not None]
+    for where in tuned_cells:
         try:
-            tuned, learning_rates[where] = _tuned(study, results, hashes, *where)
+            tuned, learning_rates[where] = _tuned(study, results, hashes, where)
             rows.append(tuned)
         except InputError as error:
             mistakes.append(str(error))
@@ -186,18 +195,21 @@ def _read_tuning(
 
 
 def _tuned(
-    study: Study, results: Path, hashes: Mapping[str, str | None], dataset: str, depth: int, strategy: str
+    study: Study, results: Path, hashes: Mapping[str, str | None], where: tuple[str, int, str, str]
 ) -> tuple[pd.DataFrame, float]:
-    """Return the rows of one strategy's tuning, and the learning rate that it chose."""
-    path = results / "tuning" / dataset / f"depth{depth}" / f"{strategy}.json"
+    """Return the rows of one cell's tuning, and the learning rate that it chose."""
+    dataset, depth, strategy, recipe = where
+    path = results / "tuning" / dataset / f"depth{depth}" / strategy / f"{recipe}.json"
     heal = "delete it and run snakemake again"
     if not path.is_file():
         raise InputError(f"{path}: missing; a strategy of the study was not tuned; run snakemake again")
     content = read_json(path, "a tuning", ("cell", "data_sha256", "metric", "learning_rate", "trials"), heal)
-    expected = {"cell": study.cell(dataset, depth, strategy).as_dict(), "data_sha256": hashes[dataset]}
+    expected = {"cell": study.cell(*where).as_dict(), "data_sha256": hashes[dataset]}
     check_expected(path, heal, content, expected | {"metric": study.metric.name})
-    key = {"dataset": dataset, "depth": depth, "strategy": strategy}
-    learning_rate = content["learning_rate"]
+    learning_rate, tried = content["learning_rate"], study.learning_rates_to_try
+    # a better one may lie beyond
+    edge = "yes" if learning_rate in (min(tried), max(tried)) else "no"
+    key = dict(zip(CELL, where, strict=True)) | {"edge": edge}
     try:
         table = pd.DataFrame(
             [{**key, **trial, "chosen": int(trial["learning_rate"] == learning_rate)} for trial in content["trials"]]
@@ -205,8 +217,7 @@ def _tuned(
     except (KeyError, TypeError) as error:
         raise InputError(f"{path}: not a tuning ({type(error).__name__}: {error}); {heal}") from None
     table = conform(table, "tuning", str(path))
-    tried = {"learning_rates": sorted(table["learning_rate"])}
-    check_expected(path, heal, tried, {"learning_rates": sorted(map(float, study.tune))})
+    check_expected(path, heal, {"trials": sorted(table["learning_rate"])}, {"trials": sorted(tried)})
     if table["chosen"].sum() != 1:
         raise InputError(f"{path}: its learning rate is none of its trials; {heal}")
     return table, learning_rate
@@ -220,8 +231,8 @@ class _Packs:
 
     Attributes
     ----------
-    workloads : dict of (str, int) to altfreeze.freezing.plan.Workload
-        By data set and depth.
+    workloads : dict of (str, int, str) to altfreeze.freezing.plan.Workload
+        By data set, depth and recipe.
     manifests : dict of altfreeze.study.grid.Pack to dict
         What the manifests say of the jobs; a missing pack has none.
     mistakes : list of str
@@ -230,47 +241,45 @@ class _Packs:
 
     def __init__(self, study: Study, results: Path, given: _Given, threads: int) -> None:
         self.study, self.results, self.given, self.threads = study, results, given, threads
-        self.workloads: dict[tuple[str, int], Workload] = {}
+        self.workloads: dict[tuple[str, int, str], Workload] = {}
         self.manifests: dict[Pack, dict[str, Any]] = {}
         self.mistakes: list[str] = []
         self._table: dict[Pack, dict[str, Any]] = {}
-        self._cells = {
-            (*place, label): study.cell(*place, label) for place in study.places for label in study.strategies
-        }
 
-    def _task(self, pack: Pack, targets: Mapping[tuple[str, int], Sequence[tuple[float, float]]]) -> PackTask:
+    def _task(self, pack: Pack, targets: Mapping[tuple[str, int, str], Sequence[tuple[float, float]]]) -> PackTask:
         """Return what the rows of a pack are made of."""
-        place, where = (pack.dataset, pack.depth), (pack.dataset, pack.depth, pack.strategy)
-        cell: Cell | None = self._cells[where]
-        if pack.recipe == "tuned":
+        where = (pack.dataset, pack.depth, pack.strategy, pack.recipe)
+        cell: Cell | None = self.study.cell(*where)
+        if cell and self.study.is_tuned(pack.recipe):
             learning_rate = self.given.learning_rates.get(where)
-            cell = self._cells[where].at(learning_rate) if learning_rate is not None else None
+            cell = cell.at(learning_rate) if learning_rate is not None else None
+        # the work of the primary recipe alone is timed
+        timed = self.given.seconds.get(where[:2], {}) if pack.recipe == PRIMARY_RECIPE else {}
         return PackTask(
             results=self.results,
             pack=pack,
             cell=cell,
             freeze_ratio=self.study.strategies[pack.strategy].get("freeze_ratio", np.nan),
             data_sha256=self.given.hashes[pack.dataset],
-            seconds=self.given.seconds.get(place, {}),
-            workload=self.workloads.get(place),
-            targets=targets.get(place, []),
+            seconds=timed,
+            workload=self.workloads.get(pack.setting),
+            targets=targets.get(pack.setting, []),
             flow=bool(self.study.gradient_flow),
             metric=self.study.metric,
         )
 
     def rows(
-        self, calibrates: bool, targets: Mapping[tuple[str, int], Sequence[tuple[float, float]]] | None = None
+        self, calibrates: bool, targets: Mapping[tuple[str, int, str], Sequence[tuple[float, float]]] | None = None
     ) -> Iterator[PackRows]:
         """Yield the rows of each pack that calibrates or is compared, in the order of the study.
 
-        The workload of a pack must be that of the packs before, at its data set and depth.
+        The workload of a pack must be that of the packs before, at its data set and depth under its recipe.
         """
         tasks = [self._task(pack, targets or {}) for pack in self.study.packs if pack.calibrates == calibrates]
         for task, rows in zip(tasks, in_order(pack_rows, tasks, self.threads), strict=True):
-            place = (task.pack.dataset, task.pack.depth)
             if rows.workload is not None:
                 try:
-                    check_workload(task, rows.workload, self.workloads.setdefault(place, rows.workload))
+                    check_workload(task, rows.workload, self.workloads.setdefault(task.pack.setting, rows.workload))
                 except InputError as error:
                     rows = missing_rows(task, str(error))
             self._table[task.pack] = rows.pack
@@ -306,8 +315,7 @@ class _Packs:
 
 def _levels(study: Study) -> list[tuple[Any, ...]]:
     """Return cell and level of every row of the table reached."""
-    cells = dict.fromkeys(tuple(getattr(pack, name) for name in CELL) for pack in study.packs if not pack.calibrates)
-    return [(*cell, level) for cell in cells for level in study.target_levels]
+    return [(*cell, level) for cell in study.cells for level in study.target_levels]
 
 
 def _speedups(

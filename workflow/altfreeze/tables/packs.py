@@ -36,7 +36,7 @@ class PackTask(NamedTuple):
     data_sha256 : str or None
         None where the data set is missing.
     seconds : dict of altfreeze.freezing.plan.Work to float
-        Of each kind of work at the pack's data set and depth; empty where nothing was timed.
+        Of each kind of work at the pack's data set and depth; empty where nothing was timed, as of variations.
     workload : altfreeze.freezing.plan.Workload or None
         That of calibration at the pack's data set and depth, if known.
     targets : list of (float, float)
@@ -240,7 +240,7 @@ def _last_words(task: PackTask) -> str:
     if task.data_sha256 is None:
         job = f"data/{pack.dataset}"
     elif task.cell is None:
-        job = f"tune/{pack.dataset}/depth{pack.depth}/{pack.strategy}"
+        job = f"tune/{pack.dataset}/depth{pack.depth}/{pack.strategy}/{pack.recipe}"
     try:
         log = (task.results / "logs" / f"{job}.log").read_text(encoding="utf-8", errors="replace")
     except OSError:

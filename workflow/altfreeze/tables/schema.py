@@ -20,6 +20,8 @@ from altfreeze.tables.seals import check_seal
 SCHEMA_PATH = Path(__file__).parents[2] / "schemas" / "tables.schema.yaml"
 CELL = ["dataset", "depth", "strategy", "recipe"]
 KEY = [*CELL, "seed"]
+# what all strategies of a comparison have in common
+SETTING = ["dataset", "depth", "recipe"]
 ARROW = {"int": pa.int64(), "float": pa.float64(), "str": pa.large_string()}
 # rows that are read and written at a time
 GROUP_ROWS = 2**18

@@ -11,19 +11,19 @@ from scipy import special
 from altfreeze.data.split import split_of_seed
 from altfreeze.statistics.paired import CONFIDENCE
 from altfreeze.study.grid import Study
-from altfreeze.tables.schema import CELL, arrow_rows, columns, conform
+from altfreeze.tables.schema import CELL, SETTING, arrow_rows, columns, conform
 from altfreeze.vocabulary import CLOCKS, Metric
 
 # logs hold nine digits: a share is exact to 1e-9, and a larger number to so much of itself
 ROUNDING_OF_LOGS = 1e-9
 
 
-def _chance(study: Study, dataset: str, depth: int, y: np.ndarray, part: np.ndarray | None) -> float:
+def _chance(study: Study, dataset: str, y: np.ndarray, part: np.ndarray | None) -> float:
     """Return the best that a constant prediction scores on the validation part, which is the same for every seed.
 
     The classes' shares of that part are the same for every seed.
     """
-    counts = np.bincount(y[split_of_seed(y, study.seed, dataset, depth, 0, part).validation])
+    counts = np.bincount(y[split_of_seed(y, study.seed, dataset, 0, part).validation])
     return float(study.metric.chance(counts / counts.sum()))
 
 
@@ -88,11 +88,11 @@ def calibrated_targets(
     pandas.DataFrame
         The table targets.
     """
-    places = {place: runs for place, runs in calibration.groupby(["dataset", "depth"])}
+    calibrated = {setting: runs for setting, runs in calibration.groupby(SETTING)}
     metric, rows = study.metric, []
-    for dataset, depth in study.places:
-        runs, known = places[dataset, depth], classes[dataset]
-        chance = np.nan if known is None else _chance(study, dataset, depth, *known)
+    for setting in study.settings:
+        runs, known = calibrated[setting], classes[setting[0]]
+        chance = np.nan if known is None else _chance(study, setting[0], *known)
         there = (runs["status"] != "missing").sum()
         whole = there == len(runs)
         scores = metric.sign * runs[f"final_{metric.validation}"].to_numpy()
@@ -100,7 +100,7 @@ def calibrated_targets(
         above = above_chance(scores, metric.sign * chance) if whole else "unknown"
         for level in study.target_levels:
             target = np.nan if above == "no" else chance + level * (median - chance)
-            rows.append((dataset, depth, level, there, chance, median, above, target))
+            rows.append((*setting, level, there, chance, median, above, target))
     return conform(pd.DataFrame(rows, columns=list(columns("targets"))), "targets", "targets")
 
 

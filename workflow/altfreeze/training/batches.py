@@ -15,8 +15,8 @@ from altfreeze.training.network import StackedNetwork, layer_sizes
 # layers are computed for many rows at once in parts of about this many floats
 CHUNK_FLOATS = 2**20
 
-# the key of a run's random streams: study seed, data set, depth, seed
-Key = tuple[int, str, int, int]
+# the key of a run's split and batch order: study seed, data set, seed
+Key = tuple[int, str, int]
 
 
 class Parts(NamedTuple):
@@ -59,7 +59,7 @@ def stack_parts(
         Raw features; NaN where missing.
     y : ndarray of int64, shape (rows,)
         Classes, 0 .. classes - 1.
-    keys : sequence of (int, str, int, int), length S
+    keys : sequence of (int, str, int), length S
         Key of each member's run; see `altfreeze.data.split.split_of_seed`.
     device : torch.device
     part : ndarray of int8, shape (rows,), optional
@@ -96,7 +96,7 @@ def workload_of(X: np.ndarray, y: np.ndarray, cell: Cell, part: np.ndarray | Non
     altfreeze.freezing.plan.Workload
     """
     sizes = layer_sizes(X.shape[1], cell.width, cell.depth, int(y.max()) + 1)
-    split = split_of_seed(y, cell.study_seed, cell.dataset, cell.depth, 0, part)
+    split = split_of_seed(y, *cell.data_key(0), part)
     return Workload(tuple(sizes), len(split.train), cell.batch_size)
 
 
@@ -107,7 +107,7 @@ def draw_batches(
 
     Parameters
     ----------
-    keys : sequence of (int, str, int, int), length S
+    keys : sequence of (int, str, int), length S
         Key of each member's run; see `altfreeze.data.split.batch_order`.
     epoch : int
         Counted from 0.

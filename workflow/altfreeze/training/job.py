@@ -218,7 +218,7 @@ def run_tuning(
     data_path : path
         The npz of the data set; see `altfreeze.data.dataset.save_dataset`.
     cell : altfreeze.study.cell.Cell
-        Its learning rate is the configured one.
+        Without a learning rate.
     learning_rates : sequence of float
     seeds : sequence of int
         Seeds of calibration.

@@ -5,10 +5,12 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import nn
 
 from altfreeze.freezing.switch import LayeredNetwork
+from altfreeze.training import compiled
 
 
 class StackedNetwork(LayeredNetwork, Protocol):
@@ -164,6 +166,9 @@ class StackedMLP(nn.Module):
         for layer in zip(*members, strict=True):
             self.weights.append(torch.stack([weight for weight, _ in layer]))
             self.biases.append(torch.stack([bias for _, bias in layer]).unsqueeze(1))
+        # a ParameterList looks each of them up by its name
+        self.layers = list(zip(self.weights, self.biases, strict=True))
+        self.sizes = np.array(sizes)
 
     @property
     def depth(self) -> int:
@@ -177,7 +182,7 @@ class StackedMLP(nn.Module):
 
     def layer(self, index: int) -> tuple[nn.Parameter, nn.Parameter]:
         """Return the parameters of one layer as (weight, bias)."""
-        return self.weights[index], self.biases[index]
+        return self.layers[index]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits, without dropout.
@@ -259,7 +264,10 @@ class StackedMLP(nn.Module):
         Tensor, shape (S, batch)
             Cross-entropy of each row.
         """
-        layers = list(zip(self.weights, self.biases, strict=True))
+        parameters = [parameter for layer in self.layers for parameter in layer]
+        if compiled.serves(self.layers[0]):
+            return self._compute_compiled(parameters, x, targets, keep, start)
+        layers = self.layers
         lowest = next(index for index, (weight, _) in enumerate(layers) if weight.requires_grad)
         scale = 1 / (1 - self.dropout)
         inputs = {}
@@ -286,6 +294,39 @@ class StackedMLP(nn.Module):
                 gradient = torch.ops.aten.threshold_backward(gradient, inputs[index], 0)
                 if keep is not None:
                     gradient.mul_(scale)
+        return losses
+
+    def _compute_compiled(
+        self,
+        parameters: Sequence[nn.Parameter],
+        x: torch.Tensor,
+        targets: torch.Tensor,
+        keep: torch.Tensor | None,
+        start: int,
+    ) -> torch.Tensor:
+        """Do what `compute_gradients` does, with its parameters, in one call."""
+        for parameter in parameters:
+            if parameter.requires_grad and parameter.grad is None:
+                parameter.grad = torch.empty_like(parameter)
+        # each member's rows as they lie in memory
+        if x.stride()[1:] != (x.shape[2], 1):
+            x = x.contiguous()
+        if targets.stride(1) != 1:
+            targets = targets.contiguous()
+        masks = None if keep is None else keep.contiguous()
+        losses = torch.empty(targets.shape)
+        compiled.compute_gradients(
+            compiled.addresses(parameters),
+            self.sizes,
+            start,
+            x.data_ptr(),
+            x.stride(0),
+            targets.data_ptr(),
+            targets.stride(0),
+            0 if masks is None else masks.data_ptr(),
+            1.0 if masks is None else 1 / (1 - self.dropout),
+            losses.numpy(),
+        )
         return losses
 
     def set_active(self, active: Sequence[bool]) -> None:

@@ -3,13 +3,15 @@
 import functools
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from altfreeze.freezing.strategy import STRATEGIES
 from altfreeze.study.cell import Cell
+from altfreeze.training import compiled
 from altfreeze.training.network import StackedNetwork
 
 # the decorators of torch's optimizers would load its compiler, which is not used and as slow to import as torch
@@ -60,13 +62,15 @@ def learning_rate(cell: Cell, progress: float) -> float:
     -------
     float
     """
+    # who trains has chosen it
+    assert cell.learning_rate is not None
     if cell.learning_rate_schedule == "constant" or STRATEGIES[cell.strategy["name"]].anneals:
         return cell.learning_rate
     return cell.learning_rate * (1 + math.cos(math.pi * progress)) / 2
 
 
 def update_of(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
-    """Return the optimizer's step without hooks and a profiler's marks, which take as long as a small update.
+    """Return the optimizer's step, compiled where that serves.
 
     Parameters
     ----------
@@ -77,5 +81,31 @@ def update_of(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
     callable
         Makes one step with the gradients that are there.
     """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    if compiled.serves(parameters):
+        counts = np.array([parameter.numel() for parameter in parameters])
+        return functools.partial(_update, optimizer, parameters, counts)
+    # without hooks and a profiler's marks
     step = torch.no_grad()(inspect.unwrap(type(optimizer).step))
     return functools.partial(step, optimizer)
+
+
+def _update(optimizer: torch.optim.Optimizer, parameters: Sequence[torch.Tensor], counts: np.ndarray) -> None:
+    """Make the step of an optimizer of `make_optimizer`, whose state stays its own."""
+    rates = np.array([group["lr"] for group in optimizer.param_groups for _ in group["params"]])
+    options = optimizer.param_groups[0]
+    names = (
+        ("exp_avg", "exp_avg_sq", "step") if "betas" in options else ("momentum_buffer",) * bool(options["momentum"])
+    )
+    nothing: dict[str, torch.Tensor] = {}
+    states = [nothing if each.grad is None else optimizer.state[each] for each in parameters]
+    for parameter, state in zip(parameters, states, strict=True):
+        if state is not nothing and names and not state:
+            # as torch begins it
+            state.update((name, torch.zeros(()) if name == "step" else torch.zeros_like(parameter)) for name in names)
+    tensors = compiled.addresses(parameters, *([state.get(name) for state in states] for name in names))
+    if "betas" in options:
+        decoupled = isinstance(optimizer, torch.optim.AdamW)
+        compiled.adam(tensors, counts, rates, *options["betas"], options["eps"], options["weight_decay"], decoupled)
+    else:
+        compiled.sgd(tensors, counts, rates, options["momentum"], options["weight_decay"])

@@ -178,7 +178,9 @@ def measure(
     for (dataset, depth), workload in workloads.items():
         cells = [study.cell(dataset, depth, strategy) for strategy in study.strategies]
         kinds = sorted({work for cell in cells for work in plan_work(cell.plan(workload), workload)})
-        timer = make_timer(cells[0], workload, torch.device(device))
+        # a step takes as long at any learning rate
+        cell = cells[0].at(study.learning_rates_to_try[0]) if cells[0].learning_rate is None else cells[0]
+        timer = make_timer(cell, workload, torch.device(device))
         repetitions = {work: _repetitions(timer, work) for work in kinds}
         order = np.random.default_rng(stream_seed(study.seed, dataset, depth, "timing order"))
         for number in range(1, rounds + 1):

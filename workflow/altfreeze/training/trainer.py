@@ -108,9 +108,9 @@ class Trainer:
     ) -> None:
         self.network, self.cell, self.plan, self.workload = network, cell, plan, workload
         self.seeds, self.parts, self.flow = seeds, parts, flow
-        self.keys = [cell.run_key(seed) for seed in seeds]
+        self.data_keys = [cell.data_key(seed) for seed in seeds]
         self.device = parts.train[0].device
-        self.generators = [torch.Generator().manual_seed(stream_seed(*key, "dropout")) for key in self.keys]
+        self.generators = [torch.Generator().manual_seed(stream_seed(*cell.run_key(seed), "dropout")) for seed in seeds]
         self.optimizer = make_optimizer(network, cell, plan[0].by_layer)
         self.update = update_of(self.optimizer)
         self.switch = PhaseSwitch(network, self.optimizer, cell.state_on_thaw)
@@ -133,7 +133,7 @@ class Trainer:
         if epoch.fill:
             self.fill(*epoch.fill)
         x, targets = self.parts.train
-        self.x, self.targets = draw_batches(self.keys, self.epochs, self.cache if epoch.cached else x, targets)
+        self.x, self.targets = draw_batches(self.data_keys, self.epochs, self.cache if epoch.cached else x, targets)
         self.epoch = epoch
         # rows that the epoch's steps have visited, and the sum of their losses
         self.rows, self.loss_sum = 0, torch.zeros(len(self.seeds), device=self.device)
@@ -362,11 +362,10 @@ def train_pack(
         If a frozen layer changed (a defect of this program or of its libraries).
     """
     # data, plan and the initial weights of each seed
-    keys = [cell.run_key(seed) for seed in seeds]
-    parts = stack_parts(X, y, keys, torch.device(device), part)
+    parts = stack_parts(X, y, [cell.data_key(seed) for seed in seeds], torch.device(device), part)
     workload = workload_of(X, y, cell, part)
     plan = cell.plan(workload)
-    weight_seeds = [stream_seed(*key, "initial weights") for key in keys]
+    weight_seeds = [stream_seed(*cell.run_key(seed), "initial weights") for seed in seeds]
     network = StackedMLP(workload.sizes, weight_seeds, cell.dropout).to(device)
     trainer = Trainer(network, cell, plan, workload, seeds, parts, flow)
     if state is not None:

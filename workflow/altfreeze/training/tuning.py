@@ -86,7 +86,7 @@ def read_learning_rate(path: str | Path, cell: Cell) -> float:
     path : path
         What `altfreeze.training.job.run_tuning` wrote.
     cell : altfreeze.study.cell.Cell
-        At the configured learning rate.
+        Without a learning rate.
 
     Returns
     -------

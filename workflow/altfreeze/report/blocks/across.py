@@ -15,15 +15,15 @@ _OVER = {"freeze_ratio": "freeze ratio", "depth": "depth"}
 def against_standard(study: Study, across_datasets: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the table across_datasets that compare whole trainings with standard training.
 
-    At the primary depth, under the configured recipe; none where the study has one data set.
+    At the primary depth, under the primary recipe; none where the study has one data set.
     """
     rows = across_datasets[
         (across_datasets["depth"] == study.primary_depth)
         & (across_datasets["reference"] == "standard")
-        & (across_datasets["recipe"] == "configured")
+        & (across_datasets["recipe"] == "primary")
         & across_datasets["strategy"].isin(whole_trainings(study))
     ]
-    return rows if len(study.datasets) > 1 else rows.iloc[:0]
+    return rows if len(study.primary_datasets) > 1 else rows.iloc[:0]
 
 
 def _at_primary_budget(study: Study, across_datasets: pd.DataFrame) -> pd.DataFrame:
@@ -38,7 +38,7 @@ def can_be_drawn(study: Study, across_datasets: pd.DataFrame) -> bool:
 
 def on_others_like_these(study: Study, comparisons: pd.DataFrame, across_datasets: pd.DataFrame) -> str:
     """Return how many strategies get which verdict at each budget, and whether both questions get the same one."""
-    if len(study.datasets) == 1:
+    if len(study.primary_datasets) == 1:
         return "One data set says nothing of others."
     labels, clock = whole_trainings(study), study.primary_budget
     seen = compared_rows(comparisons, study.metric.final, clock, "standard")
@@ -85,7 +85,7 @@ def on_others_like_these_table(study: Study, across_datasets: pd.DataFrame) -> p
 
 
 def _tested_trends(trends: pd.DataFrame) -> pd.DataFrame:
-    return trends[(trends["recipe"] == "configured") & trends["p_value"].notna()]
+    return trends[(trends["recipe"] == "primary") & trends["p_value"].notna()]
 
 
 def trend(trends: pd.DataFrame) -> str:
@@ -116,7 +116,7 @@ def trend_table(trends: pd.DataFrame) -> pd.DataFrame:
 
 def matrix_cells(study: Study, matrix: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the table matrix to draw: at the primary depth, none where no two strategies share a seed."""
-    rows = matrix[(matrix["depth"] == study.primary_depth) & (matrix["recipe"] == "configured")]
+    rows = matrix[(matrix["depth"] == study.primary_depth) & (matrix["recipe"] == "primary")]
     return rows if rows["mean_difference"].notna().any() else rows.iloc[:0]
 
 

@@ -1,4 +1,4 @@
-"""What the page on budgets says of comparisons: with the controls, at equal budgets, and at tuned learning rates."""
+"""What the page on budgets says of comparisons: with the controls, at equal budgets, and under other recipes."""
 
 import math
 from typing import Any
@@ -108,7 +108,7 @@ def questions(study: Study, comparisons: pd.DataFrame) -> str:
 def against_controls(study: Study, comparisons: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Return what alternating training gained against standard training and each control, and the share it spent."""
     primary = study.primary_strategy
-    spent = runs[(runs["depth"] == study.primary_depth) & (runs["recipe"] == "configured")]
+    spent = runs[(runs["depth"] == study.primary_depth) & (runs["recipe"] == "primary")]
     updates = spent.groupby(["strategy", "dataset"])["updates_mean"].mean()
     rows = []
     for label in ["standard", *(label for labels in controls(study, comparisons).values() for label in labels)]:
@@ -206,60 +206,60 @@ def tuned_rates(study: Study, tuning: pd.DataFrame) -> str:
     """Return which learning rates were tried, and how many choices lie at an edge of them."""
     if tuning.empty:
         return (
-            f"No tuning: every strategy trains at the configured learning rate ({study.learning_rate:g}), "
-            "chosen for none of them."
+            f"No tuning: every strategy trains at the learning rate of its recipe ({study.learning_rate:g} under the "
+            "primary one), chosen for none of them."
         )
-    tried = ", ".join(f"{rate:g}" for rate in sorted(tuning["learning_rate"].unique()))
-    sentence = f"Tried: {tried} (configured: {study.learning_rate:g})."
-    picked, at_edge = _picked_rates(study, tuning)
-    if at_edge.any():
+    sentence = f"Tried: {', '.join(f'{rate:g}' for rate in sorted(study.learning_rates_to_try))}."
+    picked = _picked_rates(study, tuning)
+    at_edge = (picked["edge"] == "yes").sum()
+    if at_edge:
         sentence += (
-            f" {at_edge.sum()} of {count(len(picked), 'choice')} at depth {study.primary_depth} lie at an edge of "
+            f" {at_edge} of {count(len(picked), 'choice')} at depth {study.primary_depth} lie at an edge of "
             "these (marked *): a rate beyond it may be better still."
         )
     return sentence
 
 
-def _picked_rates(study: Study, tuning: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
-    """Return the chosen learning rates at the primary depth, and which lie at an edge of what was tried."""
-    picked = tuning[(tuning["chosen"] == 1) & (tuning["depth"] == study.primary_depth)]
-    return picked, picked["learning_rate"].isin([tuning["learning_rate"].min(), tuning["learning_rate"].max()])
+def _picked_rates(study: Study, tuning: pd.DataFrame) -> pd.DataFrame:
+    """Return the chosen learning rates at the primary depth."""
+    return tuning[(tuning["chosen"] == 1) & (tuning["depth"] == study.primary_depth)]
 
 
 def tuned_rates_table(study: Study, tuning: pd.DataFrame) -> pd.DataFrame:
-    """Return the learning rate that each strategy chose on each data set."""
-    picked, at_edge = _picked_rates(study, tuning)
+    """Return the learning rate that each strategy chose on each data set, under each recipe that is tuned."""
+    picked = _picked_rates(study, tuning)
     if picked.empty:
         return pd.DataFrame()
-    texts = picked["learning_rate"].map("{:g}".format) + at_edge.map({True: " *", False: ""})
-    table = picked.assign(text=texts).pivot(index="strategy", columns="dataset", values="text")
-    return table.reindex(index=list(study.strategies), columns=study.datasets).rename_axis("Strategy").reset_index()
+    texts = picked["learning_rate"].map("{:g}".format) + picked["edge"].map({"yes": " *", "no": ""})
+    table = picked.assign(text=texts).pivot(index=["recipe", "strategy"], columns="dataset", values="text")
+    rows = [(recipe, label) for recipe in study.recipes if study.is_tuned(recipe) for label in study.labels_of(recipe)]
+    table = table.reindex(index=pd.MultiIndex.from_tuples(rows, names=["Recipe", "Strategy"]), columns=study.datasets)
+    return table.reset_index()
 
 
-def _at_both_rates(study: Study, comparisons: pd.DataFrame) -> dict[str, list[Any]]:
-    """Return each strategy's comparison with standard training at equal epochs: configured, and tuned."""
-    where = {"metric": study.metric.final, "depth": study.primary_depth, "budget": "epochs"}
-    return {
-        label: [overall(comparisons, strategy=label, recipe=recipe, **where) for recipe in ("configured", "tuned")]
-        for label in whole_trainings(study)
-    }
+def _under_each_recipe(study: Study, comparisons: pd.DataFrame) -> dict[str, Any]:
+    """Return the primary comparison by recipe; none where nothing varies, or where seconds are not measured."""
+    strategy, reference, budget = study.primary
+    if not study.variations or budget == "seconds":
+        return {}
+    where = {"metric": study.metric.final, "depth": study.primary_depth, "budget": budget, "reference": reference}
+    return {recipe: overall(comparisons, strategy=strategy, recipe=recipe, **where) for recipe in study.recipes}
 
 
-def tuned_verdicts(study: Study, comparisons: pd.DataFrame) -> str:
-    """Return for how many strategies tuning changes the verdict; empty where the study does not tune."""
-    if not study.tune:
+def recipe_verdicts(study: Study, comparisons: pd.DataFrame) -> str:
+    """Return under how many variations the verdict of the primary comparison is another; empty where nothing varies."""
+    rows = _under_each_recipe(study, comparisons)
+    if not rows:
         return ""
-    rows = _at_both_rates(study, comparisons).values()
-    changed = sum(verdict_or_none(configured) != verdict_or_none(tuned) for configured, tuned in rows)
+    first, *others = map(verdict_or_none, rows.values())
     return (
-        f"Strategy minus standard training {at('epochs')}, both at the configured rate and both at their tuned "
-        f"rates: the verdict changes for {changed} of {count(len(rows), 'strategy', 'strategies')}."
+        "The primary comparison under each recipe: its verdict is another one under "
+        f"{sum(other != first for other in others)} of {count(len(others), 'variation')}."
     )
 
 
-def tuned_verdicts_table(study: Study, comparisons: pd.DataFrame) -> pd.DataFrame:
-    """Return each strategy minus standard training at the configured rate, and at the tuned ones."""
-    if not study.tune:
-        return pd.DataFrame()
-    rows = [[label, *map(described, rows)] for label, rows in _at_both_rates(study, comparisons).items()]
-    return pd.DataFrame(rows, columns=["Strategy minus standard", "At the configured rate", "At the tuned rates"])
+def recipe_verdicts_table(study: Study, comparisons: pd.DataFrame) -> pd.DataFrame:
+    """Return the primary comparison under each recipe."""
+    rows = [[recipe, described(row)] for recipe, row in _under_each_recipe(study, comparisons).items()]
+    strategy, reference, _ = study.primary
+    return pd.DataFrame(rows, columns=["Recipe", f"{strategy} minus {reference}"])

@@ -1,6 +1,6 @@
 """What the page on training dynamics says of one data set.
 
-All take the rows of its data set in the tables epochs or gradient_flow, under the configured recipe.
+All take the rows of its data set in the tables epochs or gradient_flow, under the primary recipe.
 """
 
 import html
@@ -32,7 +32,7 @@ def read_dynamics(folder: Path | str, study: Study, dataset: str) -> tuple[pd.Da
     epochs, flow : pandas.DataFrame
         Without rows of `flow` where gradient flow was not observed.
     """
-    wanted = [("dataset", "==", dataset), ("recipe", "==", "configured")]
+    wanted = [("dataset", "==", dataset), ("recipe", "==", "primary")]
     for name in ("epochs", "gradient_flow"):
         check_seal(Path(folder) / f"{name}.parquet")
     epochs = pd.read_parquet(Path(folder) / "epochs.parquet", filters=wanted)

@@ -8,14 +8,14 @@ import pandas as pd
 from altfreeze.report.blocks.cells import NO_PAIR, at, tally
 from altfreeze.report.words import count, interval, margin_in_words, number, percent, points
 from altfreeze.study.grid import Study
-from altfreeze.vocabulary import MEASURES
+from altfreeze.vocabulary import MEASURES, PANELS
 
 SIGNIFICANCE = 0.05
 
 
 def named(dataset: str) -> str:
     """Return the name of a data set, or of all together."""
-    return "mean of all" if dataset == "all" else dataset
+    return f"mean of {dataset}" if dataset in PANELS else dataset
 
 
 def primary_in_words(study: Study) -> str:
@@ -44,7 +44,7 @@ def on_these_data_sets(study: Study, comparisons: pd.DataFrame) -> str:
     rows = primary_rows(comparisons)
     row = next(rows[rows["dataset"] == "all"].itertuples())
     subject = f"Final test {study.metric.words} at depth {study.primary_depth}, {primary_in_words(study)}"
-    grid = f"{count(len(study.datasets), 'data set')} × {count(study.seeds, 'seed')}"
+    grid = f"{count(len(study.primary_datasets), 'data set')} × {count(study.seeds, 'seed')}"
     pairs = f"{count(row.pairs, 'pair')}, {grid}" + (f", {row.dropped} left out" if row.dropped else "")
     if math.isnan(row.difference):
         return f"**On these data sets: undecided.** {subject}: a data set has no pair of runs ({pairs})."
@@ -93,12 +93,12 @@ def too_few_data_sets(across_datasets: pd.DataFrame) -> str:
 def secondary_comparisons(across_datasets: pd.DataFrame) -> str:
     """Return how many comparisons are secondary, and how many small p-values are to be expected among them."""
     secondary = (across_datasets["family"] == "secondary").sum()
-    tuned = (across_datasets["recipe"] == "tuned").any()
+    varied = (across_datasets["recipe"] != "primary").any()
     return (
         f"This is the one comparison that the configuration named before it was seen. All {secondary} others in "
         f"the table of data sets are *secondary*: their p-values are not adjusted for their number, and with no "
         f"difference anywhere up to {SIGNIFICANCE * secondary:.1f} of them would be expected below {SIGNIFICANCE:g}."
-        + (" Learning rates here are the configured ones; the tables hold the same for tuned rates." if tuned else "")
+        + (" They are those under the primary recipe; the tables hold the variations, too." if varied else "")
     )
 
 

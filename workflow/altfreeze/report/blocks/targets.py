@@ -14,7 +14,7 @@ from altfreeze.vocabulary import CLOCKS
 
 def targets_table(study: Study, targets: pd.DataFrame) -> pd.DataFrame:
     """Return chance, what standard training scores on validation data and the target of each level."""
-    goals = targets[targets["depth"] == study.primary_depth]
+    goals = targets[(targets["depth"] == study.primary_depth) & (targets["recipe"] == "primary")]
     levels = goals.pivot(index="dataset", columns="level", values="target").reindex(study.datasets)
     levels.columns = [f"{100 * level:g} %" for level in levels.columns]
     first = goals.groupby("dataset")[["chance", "calibration_median"]].first().reindex(study.datasets)
@@ -28,7 +28,7 @@ def targets_table(study: Study, targets: pd.DataFrame) -> pd.DataFrame:
 
 
 def _here(study: Study, reached: pd.DataFrame) -> pd.DataFrame:
-    return reached[(reached["depth"] == study.primary_depth) & (reached["recipe"] == "configured")]
+    return reached[(reached["depth"] == study.primary_depth) & (reached["recipe"] == "primary")]
 
 
 def reached_table(study: Study, reached: pd.DataFrame) -> pd.DataFrame:

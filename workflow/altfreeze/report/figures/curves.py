@@ -174,14 +174,14 @@ def reached_figure(
     -------
     matplotlib.figure.Figure
         One panel per level, one line per strategy, which ends where its training did or all
-        runs have reached the target; under the configured recipe.
+        runs have reached the target; under the primary recipe.
 
     Raises
     ------
     InputError
         If `times` has no such row.
     """
-    rows = times[(times["dataset"] == dataset) & (times["depth"] == depth) & (times["recipe"] == "configured")]
+    rows = times[(times["dataset"] == dataset) & (times["depth"] == depth) & (times["recipe"] == "primary")]
     if rows.empty:
         raise InputError(f"times_to_target: no row of data set {dataset!r} at depth {depth}")
     levels, looks = sorted(rows["level"].unique()), looks_of(rows, strategies)

@@ -14,7 +14,7 @@ from altfreeze.report.figures.style import COLORS, GREY, few_ticks, row_label, s
 from altfreeze.report.selection import compared_rows, comparison_rows, paired_differences
 from altfreeze.report.words import margin_in_words, signed_points
 from altfreeze.support.errors import InputError
-from altfreeze.vocabulary import EQUAL_BUDGETS, METRICS, Metric
+from altfreeze.vocabulary import EQUAL_BUDGETS, METRICS, PANELS, Metric
 
 
 def main_figure(
@@ -55,14 +55,14 @@ def main_figure(
         axes = figure.subplots()
         axes.axvline(0, color="#999999", linewidth=1.2)
         for position, row in enumerate(rows.itertuples()):
-            overall = row.dataset == "all"
+            overall = row.dataset in PANELS
             color = "black" if overall else COLORS[0]
             _draw_seeds(axes, position, seeds.loc[seeds["dataset"] == row.dataset, "difference"])
             axes.plot([100 * row.low, 100 * row.high], [position, position], color=color, linewidth=2.4)
             axes.plot(
                 100 * row.difference, position, "D" if overall else "o", color=color, markersize=5.5 if overall else 7
             )
-        axes.axhline(len(rows) - 1.5, color=GREY, linewidth=0.8)
+        axes.axhline(len(rows) - 0.5 - rows["dataset"].isin(PANELS).sum(), color=GREY, linewidth=0.8)
         axes.set_yticks(range(len(rows)), [row_label(name) for name in rows["dataset"]])
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_xlabel(f"Final test {metric.words} ({_points(metric)}),\n{_minus(metric, strategy, reference)}")
@@ -115,7 +115,7 @@ def budgets_figure(
     ----------
     comparisons : pandas.DataFrame
         The table comparisons; drawn are its rows 'all' of the final test accuracy under the
-        configured recipe.
+        primary recipe.
     depth : int
     margin : float
         Half width of the band in which a difference counts as none, a share.
@@ -144,7 +144,7 @@ def across_figure(across: pd.DataFrame, depth: int, margin: float, metric: Metri
     Parameters
     ----------
     across : pandas.DataFrame
-        The table across_datasets; drawn are its rows under the configured recipe.
+        The table across_datasets; drawn are its rows under the primary recipe.
     depth : int
     margin : float
         Half width of the band in which a difference counts as none, a share.
@@ -171,7 +171,7 @@ def across_figure(across: pd.DataFrame, depth: int, margin: float, metric: Metri
 
 def _at_each_budget(table: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     """Return the rows of the final test accuracy against standard training, budget by budget."""
-    return pd.concat(compared_rows(table, metric.final, budget, "standard", "configured") for budget in EQUAL_BUDGETS)
+    return pd.concat(compared_rows(table, metric.final, budget, "standard", "primary") for budget in EQUAL_BUDGETS)
 
 
 def _budget_panels(

@@ -41,14 +41,14 @@ def gradient_flow_figure(flow: pd.DataFrame, dataset: str, depth: int, strategie
     -------
     matplotlib.figure.Figure
         One row of panels per quantity of `altfreeze.freezing.flow.GradientFlow`; means over
-        seeds, of norms geometric, under the configured recipe.
+        seeds, of norms geometric, under the primary recipe.
 
     Raises
     ------
     InputError
         If `flow` lacks one of the strategies.
     """
-    rows = flow[(flow["dataset"] == dataset) & (flow["depth"] == depth) & (flow["recipe"] == "configured")]
+    rows = flow[(flow["dataset"] == dataset) & (flow["depth"] == depth) & (flow["recipe"] == "primary")]
     for label in strategies:
         if label not in rows["strategy"].to_numpy():
             raise InputError(f"gradient_flow: no row of {label} on data set {dataset!r} at depth {depth}")

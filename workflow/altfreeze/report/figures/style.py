@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from altfreeze.vocabulary import CLOCKS, QUANTITIES
+from altfreeze.vocabulary import CLOCKS, PANELS, QUANTITIES
 
 # titles of axes: columns of the table epochs, and clocks by name and by column
 LABELS = QUANTITIES
@@ -152,9 +152,9 @@ def label_clock(figure: Figure, panels: Iterable[Axes], clock: str) -> None:
 
 
 def row_label(dataset: str) -> str:
-    """Return the label of a data set's row, or of the row 'all'."""
-    if dataset == "all":
-        return "mean of all"
+    """Return the label of a data set's row, or of the row of several."""
+    if dataset in PANELS:
+        return f"mean of {dataset}"
     return dataset if len(dataset) <= 24 else dataset[:23] + "…"
 
 

@@ -61,7 +61,7 @@
   const isRatio = (row) => data.ratios.includes(row.metric);
   const isLoss = (row) => data.losses.includes(row.metric);
   const unit = (row) => (isRatio(row) ? "%" : isLoss(row) ? "hundredths of a nat" : "points");
-  const nameOf = (dataset) => (dataset === "all" ? "Mean of all data sets" : dataset);
+  const nameOf = (dataset) => (dataset in data.panels ? `Mean of ${dataset === "all" ? "all" : "the other"} data sets` : dataset);
   // whether a row is about the same as another, but for some columns
   const sameAs = (row, ...but) => {
     const names = ["dataset", "depth", "recipe", "strategy", "reference", "budget", "metric"];
@@ -140,11 +140,11 @@
     const first = element("th", { scope: "col", rowspan: 2 }, "Data set");
     const head = element("thead", {}, element("tr", {}, first, ...heads), element("tr", {}, ...names));
     const body = element("tbody");
-    for (const dataset of [...data.datasets, "all"]) {
+    for (const dataset of [...data.datasets, ...Object.keys(data.panels)]) {
       if (view.dataset && dataset !== view.dataset) continue;
       const cells = shown.flatMap(([depth, labels]) =>
         labels.map((label) => matrixCell(view, found, [dataset, depth, label])));
-      const name = element("th", { scope: "row" }, dataset === "all" ? "mean of all" : dataset);
+      const name = element("th", { scope: "row" }, dataset in data.panels ? `mean of ${dataset}` : dataset);
       body.append(element("tr", {}, name, ...cells));
     }
     const focused = document.activeElement?.dataset?.cell;
@@ -245,7 +245,7 @@
   const drawCell = async (view, rows) => {
     const turn = ++drawn;
     const [dataset, depth, strategy] = view.cell ?? [];
-    const overall = dataset === "all";
+    const overall = dataset in data.panels;
     // in the order of the study
     const both = ["standard", ...data.strategies].filter((label) => [view.reference, strategy].includes(label));
     const parts = view.cell ? await Promise.all(both.map((label) => tablesOf(dataset, depth, label))) : [];
@@ -273,7 +273,7 @@
     };
     drawTable(row);
     if (overall) {
-      const each = comparisons.rows.filter((other) => sameAs(row, "dataset")(other) && other.dataset !== "all");
+      const each = comparisons.rows.filter((other) => sameAs(row, "dataset")(other) && data.panels[dataset].includes(other.dataset));
       drawFailures(row, `Diverged: ${reference} ${row.diverged_reference}; ${strategy} ${row.diverged_strategy}`);
       drawDatasets(each);
       await drawPairs(row, comparisons.header, each, (other) => other.dataset, words, what);

@@ -1,0 +1,48 @@
+"""Recipes: what a variation changes of the configuration, how it is named, and which it may not be."""
+
+from typing import Any
+
+# the recipe that the configuration's own keys make
+PRIMARY_RECIPE = "primary"
+# a learning rate that calibration chooses for each data set, depth and strategy
+TUNED = "tuned"
+
+
+def name_of(variation: dict[str, Any]) -> str:
+    """Return the name of a variation's recipe: its changes, as ``optimizer=sgd+learning_rate=0.03``.
+
+    Parameters
+    ----------
+    variation : dict
+        Entry of the key variations.
+    """
+    return "+".join(f"{key}={str(value).removesuffix('.0')}" for key, value in variation.items())
+
+
+def varied(config: dict[str, Any], variation: dict[str, Any]) -> dict[str, Any]:
+    """Return the configuration whose primary recipe a variation is: ``epochs`` are those of every strategy.
+
+    Parameters
+    ----------
+    config : dict
+        Complete configuration.
+    variation : dict
+        Entry of its key variations.
+    """
+    changes = dict(variation)
+    epochs = changes.pop("epochs", None)
+    if epochs is not None:
+        changes |= {"epochs_standard": epochs, "epochs_alternating": epochs}
+    return config | {"variations": []} | changes
+
+
+def what_it_sets(config: dict[str, Any], variation: dict[str, Any]) -> dict[str, Any]:
+    """Return what a variation's recipe sets: two that set the same are one recipe.
+
+    Parameters
+    ----------
+    config, variation
+        See `varied`.
+    """
+    unread = {"variations", *(["momentum"] if varied(config, variation)["optimizer"] != "sgd" else [])}
+    return {key: value for key, value in varied(config, variation).items() if key not in unread}
