@@ -171,7 +171,8 @@ a time; a job too many waits). Changing it trains again"""
 goes on from it to the same numbers; it is removed when the pack is whole. `0`: never. Changing it reruns nothing"""
     fork: _Switch = True
     """fork the jobs of this machine from one process that has imported what they need, instead of starting each by \
-itself; not those on a GPU. Changing it reruns nothing"""
+itself; not the timing, those that may use a GPU and those of a cluster, where a group of jobs starts each too. Their \
+memory counts what they share with that process. `false`: never. Changing it reruns nothing"""
 
     primary_depth: Annotated[int, Field(ge=2)] = 6
     """depth of the comparison that the report's first sentence is about; one of `depths`"""
