@@ -103,12 +103,10 @@ def _hand_over(folder: str, arguments: list[str]) -> None:
         job = keeper.recv(NUMBER.size)
     if not job:
         keeper.close()
+        # which a server removes as its call ends: nobody waits for this job, and the next call may start it too
+        if not Path(folder).exists():
+            sys.exit("altfreeze: the call of Snakemake that this job is of has ended")
         return
-    # what is measured of this process is that job's
-    link = Path(folder, str(os.getpid()))
-    with contextlib.suppress(OSError):
-        link.unlink(missing_ok=True)
-        link.symlink_to(str(NUMBER.unpack(job)[0]))
 
     def pass_on(number: int, _: object = None) -> None:
         # once the keeper is gone, the job is too
@@ -124,6 +122,11 @@ def _hand_over(folder: str, arguments: list[str]) -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, pass_on)
     signal.signal(signal.SIGTSTP, stop)
+    # what is measured of this process is that job's
+    link = Path(folder, str(os.getpid()))
+    with contextlib.suppress(OSError):
+        link.unlink(missing_ok=True)
+        link.symlink_to(str(NUMBER.unpack(job)[0]))
     status = _status(keeper)
     with contextlib.suppress(OSError):
         link.unlink()
