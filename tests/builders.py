@@ -80,9 +80,14 @@ def need(programs: list[str], script: str, path: str | None = None) -> list[str]
 # ---- studies and cells
 
 
+# of studies whose numbers tests know, whatever the defaults are
+RECIPE = {"seeds": 10, "calibration_seeds": 10, "epochs_standard": 50, "epochs_alternating": 50, "batch_size": 32}
+RECIPE |= {"learning_rate": 0.001, "learning_rate_schedule": "constant", "learning_rates_to_try": []}
+
+
 def make_study(**keys: Any) -> Study:
-    """Return a study of the default configuration with some keys changed."""
-    return study_of(keys)
+    """Return a study of one plain recipe with some keys changed."""
+    return study_of(RECIPE | keys)
 
 
 def make_wine_study(**keys: Any) -> Study:
@@ -115,10 +120,12 @@ def make_small_study(**keys: Any) -> Study:
 
 
 def make_default_study(**keys: Any) -> Study:
-    """Return the study of config/config.yaml on the bundled data sets, with some keys changed."""
+    """Return the grid of config/config.yaml on the bundled data sets, with some keys changed."""
     texts = [(ROOT / "config" / name).read_text(encoding="utf-8") for name in ("config.yaml", "studies/bundled.yaml")]
     config, bundled = map(yaml.safe_load, texts)
-    return study_of(config | {name: bundled[name] for name in ("datasets", "primary_datasets")} | keys)
+    config["sources"] |= bundled["sources"]
+    config |= {name: bundled[name] for name in ("datasets", "primary_datasets")} | {"variations": []}
+    return study_of(config | RECIPE | keys)
 
 
 def make_unchecked_study(base: Study, **keys: Any) -> Study:
@@ -596,7 +603,7 @@ def collect_tables(results: Path, study: Study = RESULTS_STUDY) -> dict[str, pd.
 
 # what is compared, but for the table pairs
 COMPARED = ["comparisons", "across_datasets", "trends", "times", "profiles", "matrix"]
-COMPARED += ["self_comparison", "variance", "seeds_needed"]
+COMPARED += ["self_comparison", "variance", "seeds_needed", "endpoints", "sensitivity", "variations"]
 
 
 def compare_tables(results: Path, study: Study = RESULTS_STUDY) -> dict[str, pd.DataFrame]:

@@ -279,7 +279,7 @@ def test_a_panel_is_compared_as_if_there_were_no_other_data_sets(tmp_path):
         rows = comparisons[comparisons["dataset"] == panel].drop(columns=["dataset", "family"])
         pd.testing.assert_frame_equal(rows.reset_index(drop=True), mean.reset_index(drop=True))
         if panel == "all":
-            for name in set(COMPARED) - {"comparisons", "times", "self_comparison"}:
+            for name in set(COMPARED) - {"comparisons", "times", "self_comparison", "endpoints", "sensitivity"}:
                 pd.testing.assert_frame_equal(found[name], expected[name])
     assert set(comparisons.loc[comparisons["family"] == "primary", "dataset"]) == {"iris", "digits", "all"}
 
@@ -567,6 +567,8 @@ def sizes(study):
         for _, _, chosen in comparisons_of(study, recipe)
         for reading in chosen
     ]
+    settings = [(depth, recipe) for recipe in study.recipes for depth in study.depths_of(recipe)]
+    alternating = sum(label in study.labels_of(recipe) for _, recipe in settings for label in study.alternating)
     beside_standard = sum(label != "standard" for _, _, label, _ in study.cells)
     return {
         "comparisons": (len(study.datasets) + 1) * len(readings),
@@ -578,6 +580,10 @@ def sizes(study):
         "self_comparison": (len(study.datasets) + 1) * depths,
         "variance": 5 * depths,
         "seeds_needed": 11 * depths,
+        "endpoints": (len(study.datasets) + 1) * 3 * alternating,
+        # two endpoints, half and three quarters of the budget lost
+        "sensitivity": (len(study.datasets) + 1) * 4 * len(settings),
+        "variations": len(study.recipes),
     }
 
 
@@ -802,9 +808,9 @@ def rename(table):
 @pytest.mark.parametrize(
     ("name", "change", "words"),
     [
-        ("runs", lambda runs: runs[runs["strategy"] != "random_half"], "no run of iris 4 random_half configured"),
+        ("runs", lambda runs: runs[runs["strategy"] != "random_half"], "no run of iris 4 random_half primary"),
         ("runs", shorten, "are not 0 to 5"),
-        ("epochs", lambda rows: rows[rows["strategy"] != "random_half"], "no run of iris 4 random_half configured"),
+        ("epochs", lambda rows: rows[rows["strategy"] != "random_half"], "no run of iris 4 random_half primary"),
         # a run without its last epoch, and one without its first
         ("epochs", shorten, "are not 0 to 5"),
         ("epochs", lambda epochs: epochs[1:], "are not 0 to 5"),

@@ -90,7 +90,7 @@ def test_methods_say_how_the_study_was_done():
         ),
         ({"family": ["random_half"]}, "with Holm's adjustment for random_half beside the primary strategy"),
         ({"equivalence_margin": 0.02, "cost_margin": 0.1}, "within 2 accuracy points of zero (10 % of a cost)"),
-        ({"target_levels": [0.5]}, "had come 50 % of the way"),
+        ({"target_levels": [0.5], "primary_level": 0.5}, "had come 50 % of the way"),
         ({"primary_budget": "seconds"}, "alternating-0.5 with standard training at equal seconds, measured alone at"),
         ({"strategies": ["alternating", {"name": "lisa", "layers": 2}]}, "layers 2"),
         ({"timing_rounds": 30, "calibration_seeds": 7}, "timed in 30 rounds"),

@@ -16,7 +16,7 @@ def test_every_pack_says_where_its_runs_come_from(whole, tables):
     assert packs.index.is_unique
     pack = packs.loc[("wine", "alternating-0.5", "3-5")]
     assert json.loads(pack["cell"]) == RESULTS_STUDY.cell("wine", 4, "alternating-0.5").as_dict()
-    assert pack["log"] == "logs/train/wine/depth4/alternating-0.5/configured/seeds3-5.log"
+    assert pack["log"] == "logs/train/wine/depth4/alternating-0.5/primary/seeds3-5.log"
     assert pack["data_sha256"] == sha256_of_file(whole / "data" / "wine.npz")
     assert (pack["code"], pack["device"], pack["threads"], pack["training_seconds"]) == ("same", "cpu", 1, 1.0)
     first = FIRST_CALIBRATION_SEED
@@ -55,11 +55,11 @@ def test_gradient_flow_is_a_table_of_the_compared_runs(tmp_path):
     ("log", "reason"),
     [
         ("epoch 1 of 3\n\naltfreeze: out of  memory\n\n", "altfreeze: out of memory"),
-        ("", "the job was stopped: logs/train/wine/depth4/standard/configured/seeds3-5.log is empty"),
+        ("", "the job was stopped: logs/train/wine/depth4/standard/primary/seeds3-5.log is empty"),
     ],
 )
 def test_the_reason_of_a_missing_pack_is_the_last_line_of_its_log(results, log, reason):
-    stem = "wine/depth4/standard/configured/seeds3-5"
+    stem = "wine/depth4/standard/primary/seeds3-5"
     remove_pack(results, next(pack for pack in RESULTS_STUDY.packs if pack.stem == stem))
     path = results / "logs" / "train" / f"{stem}.log"
     path.parent.mkdir(parents=True)

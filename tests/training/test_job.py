@@ -48,7 +48,7 @@ import sys, os
 from altfreeze.cli import main
 main({list(map(str, arguments))})
 import torch
-heavy = {{"sklearn", "pandas", "scipy", "matplotlib", "sympy", "torch._dynamo", "torch._inductor"}} & set(sys.modules)
+heavy = {{"sklearn", "pandas", "scipy.stats", "sympy", "torch._dynamo", "torch._inductor"}} & set(sys.modules)
 print(heavy or "light", os.environ["OMP_NUM_THREADS"], torch.get_num_threads())
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

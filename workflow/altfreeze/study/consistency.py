@@ -13,7 +13,7 @@ from altfreeze.freezing.strategy import STRATEGIES, defaults
 from altfreeze.study.entries import labelled
 from altfreeze.study.grid import Study
 from altfreeze.study.mistakes import KeyPath, Mistake, quoted
-from altfreeze.study.recipes import PRIMARY_RECIPE, TUNED, name_of, varied, what_it_sets
+from altfreeze.study.recipes import TUNED, name_of, varied
 from altfreeze.vocabulary import PANELS
 
 _LONGEST_FILE_NAME = 255
@@ -158,21 +158,6 @@ def _rates_are_tried_where_tuned(
     tuned = [path for path, rate in rates.items() if rate == TUNED]
     if tuned and not learning_rates_to_try:
         yield tuned[0], '"tuned" chooses among learning_rates_to_try, which is empty; allowed: a list of some there'
-    if learning_rates_to_try and not tuned:
-        sentence = "is not read, as no learning_rate is tuned; allowed: [], or learning_rate: tuned"
-        yield ("learning_rates_to_try",), f"{quoted(learning_rates_to_try)} {sentence}"
-
-
-def _same_recipes(config: dict[str, Any]) -> Iterator[Mistake]:
-    """Yield the variations that set what the primary recipe or a variation before sets."""
-    before = {PRIMARY_RECIPE: what_it_sets(config, {})}
-    for position, variation in enumerate(config["variations"]):
-        made = what_it_sets(config, variation)
-        same = next((name for name, other in before.items() if other == made), None)
-        if same:
-            sentence = f"is the recipe {same} again; allowed: each recipe once"
-            yield ("variations", position), f"{quoted(variation)} {sentence}"
-        before.setdefault(name_of(variation), made)
 
 
 def _ratios(config: dict[str, Any]) -> Iterator[Mistake]:
@@ -292,5 +277,3 @@ def contradictions(config: dict[str, Any], wrong: set[str]) -> Iterator[Mistake]
             told = list(check(**{key: config[key] for key in keys}))
             yield from told
             wrong = wrong | {path[0] for path, _ in told}
-    if not wrong:
-        yield from _same_recipes(config)

@@ -8,7 +8,7 @@ from altfreeze.freezing.schedules import split_index
 from altfreeze.freezing.strategy import STRATEGIES, defaults
 from altfreeze.study.cell import Cell
 from altfreeze.study.entries import labelled
-from altfreeze.study.recipes import PRIMARY_RECIPE, TUNED, name_of, varied
+from altfreeze.study.recipes import PRIMARY_RECIPE, TUNED, name_of, varied, what_it_sets
 from altfreeze.study.sources import MADE
 from altfreeze.vocabulary import METRICS, Metric
 
@@ -166,10 +166,17 @@ class Study:
 
     @cached_property
     def recipes(self) -> dict[str, "Study"]:
-        """Name of each recipe to the study whose primary recipe it is, that of this one first."""
-        return {PRIMARY_RECIPE: self} | {
-            name_of(variation): Study(varied(self.config, variation)) for variation in self.variations
-        }
+        """Name of each recipe to the study whose primary recipe it is, that of this one first.
+
+        A variation that changes nothing, or what another one does, is no recipe of its own.
+        """
+        made = {PRIMARY_RECIPE: self}
+        known = [what_it_sets(self.config, {})]
+        for variation in self.variations:
+            if (sets := what_it_sets(self.config, variation)) not in known:
+                made[name_of(variation)] = Study(varied(self.config, variation))
+                known.append(sets)
+        return made
 
     @cached_property
     def places(self) -> list[tuple[str, int]]:

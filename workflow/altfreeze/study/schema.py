@@ -57,15 +57,15 @@ class _Recipe(BaseModel):
 
     width: Count = 64
     """units in each hidden layer"""
-    batch_size: LargeCount = 32
+    batch_size: LargeCount = 64
     """rows in a batch; the last batch of an epoch may be smaller"""
     dropout: ShareBelowOne = 0.0
     """probability of dropping a hidden unit, after each ReLU"""
     optimizer: Literal["sgd", "adam", "adamw"] = "adam"
     """`sgd` with momentum, `adam`, `adamw`, as in torch.optim"""
-    learning_rate: Positive | Literal["tuned"] = 0.001
+    learning_rate: Positive | Literal["tuned"] = 0.003
     """initial learning rate; `tuned`: chosen among `learning_rates_to_try`"""
-    learning_rate_schedule: Literal["constant", "cosine"] = "constant"
+    learning_rate_schedule: Literal["constant", "cosine"] = "cosine"
     """`constant`, or `cosine` to zero over the strategy's own budget"""
     momentum: ShareBelowOne = 0.9
     """of sgd; adam and adamw do not use it"""
@@ -130,7 +130,7 @@ every depth; 0 and 1 are standard training"""
         "random_half",
     ]
     """what is trained beside standard training, see below"""
-    seeds: Count = 10
+    seeds: Count = 5
     """runs of each cell"""
     seeds_per_job: Literal["auto"] | Count = 10
     """seeds that one job trains together, stacked; `auto`: all seeds of a cell, up to 1000. A run's numbers do not \
@@ -142,20 +142,20 @@ depend on it"""
     variation_seeds: Count = 5
     """runs of each cell of a variation, at most `seeds`; of calibration, at most `calibration_seeds`"""
 
-    epochs_standard: Count = 50
+    epochs_standard: Count = 20
     """epochs of standard training"""
-    epochs_alternating: Count = 50
+    epochs_alternating: Count = 20
     """epochs of every other strategy; `standard_half_updates` and `standard_matched_flops` stop earlier"""
     cache_activations: Annotated[Literal["auto", "off"], _Off] = "auto"
     """`auto`: while the lowest layers stay frozen for two epochs or more, their output is computed once and read (not \
 with dropout, not above 64 MiB a run); `off`: never"""
 
-    calibration_seeds: Count = 10
+    calibration_seeds: Count = 5
     """seeds of their own, never compared, on which standard training sets the targets and learning rates are tuned"""
     target_levels: Annotated[list[ShareAboveZero], _SOME, *EachOnce] = [0.9, 0.95, 0.99, 1.0]
     """targets of time-to-target: shares of the way from chance, the best that a constant prediction scores, to the \
 median of standard training, in the study's metric on validation data"""
-    learning_rates_to_try: Annotated[list[Positive], *EachOnce] = []
+    learning_rates_to_try: Annotated[list[Positive], *EachOnce] = [0.001, 0.003, 0.01]
     """where a `learning_rate` is `tuned`: learning rates that every strategy tries on the calibration seeds of each \
 data set and depth; it is trained at its best by the study's metric on validation data"""
     gradient_flow: bool = False

@@ -19,8 +19,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatt
 from altfreeze.vocabulary import CLOCKS, PANELS, QUANTITIES
 
 # titles of axes: columns of the table epochs, and clocks by name and by column
-LABELS = QUANTITIES
-LABELS |= {name: clock.label for clock in CLOCKS.values() for name in (clock.name, clock.column)}
+LABELS = QUANTITIES | {name: clock.label for clock in CLOCKS.values() for name in (clock.name, clock.column)}
 DASHES = ["--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
 # seaborn's colour-blind safe palette, with one dark brown for its faint colours and its second orange
 COLORS = [color for place, color in enumerate(sns.color_palette("colorblind").as_hex()) if place not in (5, 6, 8)]
