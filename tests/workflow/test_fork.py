@@ -28,6 +28,7 @@ STUDY = {
     # so wide that no step is compiled, which would be anew in a clone
     "width": 129,
     "seeds": 3,
+    "variations": [],
     "epochs_standard": 2,
     "epochs_alternating": 2,
     "calibration_seeds": 1,
@@ -278,18 +279,18 @@ def test_two_studies_at_once_give_the_same_forked_or_not(clone, temporary):
 
 def test_a_call_that_is_stopped_leaves_nothing_and_the_next_one_heals(clone, temporary):
     long = ("epochs_alternating=20000", "checkpoint_seconds=0")
-    for stop in ("interrupt", "kill", "kill all"):
-        process = snakemake(clone, temporary, "stopped", *long)
+    for stop in ("interrupt", "kill", "kill-all"):
+        process = snakemake(clone, temporary, stop, *long)
         wait_until(lambda: [path for path in temporary.glob("altfreeze-fork-*/*") if path.is_symlink()])
-        wait_until(lambda: list((clone / "stopped/logs/train").rglob("*alternating*")))
+        wait_until(lambda stop=stop: list((clone / stop / "logs/train").rglob("*alternating*")))
         if stop == "kill":
             process.kill()
         else:
             os.killpg(process.pid, signal.SIGINT if stop == "interrupt" else signal.SIGKILL)
         process.communicate(timeout=60)
         wait_until(lambda: not alive(clone))
-        if stop != "kill all":
+        if stop != "kill-all":
             wait_until(lambda: not left(temporary))
     assert left(temporary)
-    done(snakemake(clone, temporary, "stopped", targets=["tables/runs.csv"]))
+    done(snakemake(clone, temporary, stop, targets=["tables/runs.csv"]))
     assert left(temporary) == [] and alive(clone) == set()
