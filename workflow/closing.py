@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 # of the configuration, what changes no result
-_UNDECIDING = ("checkpoint_seconds",)
+_UNDECIDING = ("checkpoint_seconds", "fork")
 # of a disk, where it counts as full: a job may have needed them
 _FEW_BYTES = 64 * 2**20
 # by which clocks of several machines may differ

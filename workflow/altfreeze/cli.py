@@ -140,6 +140,12 @@ def _notebook(arguments: Namespace) -> None:
     execute(arguments.notebook, parameters, arguments.executed)
 
 
+def _kernel(arguments: Namespace) -> None:
+    from altfreeze.report.kernels import run_kernel
+
+    run_kernel(arguments.connection)
+
+
 def _page(arguments: Namespace) -> None:
     from altfreeze.report.notebook_pages import write_page
 
@@ -273,6 +279,9 @@ def _add_tables_and_report(commands: Any) -> None:
     notebook.option("--parameters", help="JSON: values of the names in that cell")
     notebook.threads("threads")
     notebook.option("--executed", type=_output_file, help="executed copy to write; up to the failure, if a cell fails")
+
+    kernel = _Command(commands, "kernel", _kernel, "run the kernel of a notebook, as the command notebook starts it")
+    kernel.option("--connection", help="connection file of Jupyter")
 
     page = _Command(commands, "page", _page, "turn an executed notebook into a page that needs no network")
     page.option("--notebook", type=Path, help="executed notebook; stored again without times and paths")

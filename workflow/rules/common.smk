@@ -59,6 +59,7 @@ configfile: "config/config.yaml" if Path("config", "config.yaml").exists() else 
 
 
 from snakemake.settings.types import DeploymentMethod, SharedFSUsage
+from forked import FEWEST_JOBS, remove_leftovers, start_server
 from surroundings import BeforeJobs, refuse_missing_packages, shell_prefix
 
 # jobs run the package of this workflow, installed or not, with what runs Snakemake or else an environment of their own
@@ -93,7 +94,10 @@ if workflow.is_main_process and not workflow.output_settings.dryrun:
     from closing import clock_advice, last_lines, wrapped
     from progress import Progress
 
-    BeforeJobs(workflow.logger_manager.logger, lambda: (ask_slurm(), write_study()))
+    BeforeJobs(
+        workflow.logger_manager.logger,
+        lambda: (ask_slurm(), write_study(), fork_jobs(len([*workflow.dag.needrun_jobs()]))),
+    )
     progress = Progress(
         workflow.logger_manager.logger,
         workflow.output_settings,
@@ -118,8 +122,8 @@ STUDY_FILE = f"{config['results']}/study.json"
 if workflow.remote_exec and SharedFSUsage.INPUT_OUTPUT not in workflow.storage_settings.shared_fs_usage:
     # on a machine that does not have the main process's
     write_json(STUDY_FILE, config)
-# how often a job keeps its state changes no result, so that is left out
-STUDY = as_json({key: value for key, value in config.items() if key != "checkpoint_seconds"})
+# how often a job keeps its state and how it starts change no result, so that is left out
+STUDY = as_json({key: value for key, value in config.items() if key not in ("checkpoint_seconds", "fork")})
 
 
 # what a training job writes beside its log
@@ -165,6 +169,17 @@ def write_study():
         sys.exit(f"altfreeze: {error}")
     except OSError as error:
         sys.exit(f"altfreeze: {error.filename}: {error.strerror}")
+
+
+def fork_jobs(count):
+    """Let jobs that run here be forked from a server, where there are enough of them."""
+    remove_leftovers()
+    if count < FEWEST_JOBS or workflow.non_local_exec or workflow.touch or not OWN_INTERPRETER:
+        return
+    if not config["fork"]:
+        workflow.logger_manager.logger.warning("altfreeze: fork is false: each job starts by itself")
+        return
+    start_server(shell_prefix(REPOSITORY / "workflow", True).format(), workflow.logger_manager.logger.warning)
 
 
 def source_files(wildcards):

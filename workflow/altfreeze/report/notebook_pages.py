@@ -19,6 +19,7 @@ from nbconvert import HTMLExporter
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from pygments.formatters import HtmlFormatter
 
+from altfreeze.report.kernels import ForkedKernelManager
 from altfreeze.report.templates import TEMPLATES, style_sheet
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import atomic_output
@@ -52,6 +53,7 @@ def execute(notebook: Path, parameters: dict[str, Any], executed: Path) -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     executed.parent.mkdir(parents=True, exist_ok=True)
     options = {"kernel_name": KERNEL, "log_output": True, "progress_bar": False}
+    options["kernel_manager_class"] = ForkedKernelManager
     for start in range(1, STARTS + 1):
         try:
             papermill.execute_notebook(notebook, executed, parameters, **options)

@@ -45,6 +45,8 @@ _Results = Annotated[
 _Depth = Annotated[int, Field(ge=2, le=1000)]
 # YAML reads the word off as false
 _Off = BeforeValidator(lambda value: "off" if value is False else value)
+# Snakemake takes --config fork=false for a word
+_Switch = Annotated[bool, BeforeValidator(lambda value: {"false": False, "true": True}.get(str(value), value))]
 _SOME = Field(min_length=1)
 
 
@@ -167,6 +169,10 @@ a time; a job too many waits). Changing it trains again"""
     checkpoint_seconds: NonNegative = 30.0
     """seconds of training after which a job keeps its state in the folder `checkpoints` of the results. A killed job \
 goes on from it to the same numbers; it is removed when the pack is whole. `0`: never. Changing it reruns nothing"""
+    fork: _Switch = True
+    """fork the jobs of this machine from one process that has imported what they need, instead of starting each by \
+itself; not the timing, those that may use a GPU and those of a cluster, where a group of jobs starts each too. Their \
+memory counts what they share with that process. `false`: never. Changing it reruns nothing"""
 
     primary_depth: Annotated[int, Field(ge=2)] = 6
     """depth of the comparison that the report's first sentence is about; one of `depths`"""
