@@ -933,6 +933,7 @@ def test_a_study_with_hostile_columns_and_paths_runs(clone):
         },
         "depths": [4],
         "primary_depth": 4,
+        "variations": [],
         "seeds": 1,
         "epochs_standard": 1,
         "strategies": [{"name": "alternating", "freeze_ratio": "primary"}],

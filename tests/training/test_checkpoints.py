@@ -466,7 +466,7 @@ def test_a_job_that_is_killed_under_snakemake_goes_on_when_it_is_done_again(stor
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
         copy(ROOT / name, tmp_path / name)
     (tmp_path / "long.yaml").write_text(
-        "results: results/long\ndatasets: [iris]\ndepths: [4]\nprimary_depth: 4\nseeds: 3\n"
+        "results: results/long\ndatasets: [iris]\ndepths: [4]\nprimary_depth: 4\nseeds: 3\nvariations: []\n"
         "epochs_alternating: 600\ncheckpoint_seconds: 0.01\n"
     )
     stem = tmp_path / "results/long/runs/iris/depth4/alternating-0.5/primary/seeds0-2"

@@ -20,7 +20,7 @@ SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 TINY = {
     **{"study": "tiny", "results": "results/tiny", "datasets": ["iris"], "depths": [2], "freeze_ratios": [0.5]},
     **{"strategies": ["alternating"], "primary_depth": 2, "seeds": 6, "seeds_per_job": 6, "epochs_standard": 2},
-    **{"epochs_alternating": 2, "calibration_seeds": 3, "timing_rounds": 6},
+    **{"epochs_alternating": 2, "calibration_seeds": 3, "timing_rounds": 6, "variations": []},
 }
 # what snakedeploy deploy-workflow writes
 MODULE = """
@@ -104,7 +104,7 @@ def test_a_module_runs_a_study_to_its_end_beside_its_caller(deployed, clone):
     results = deployed / "results/tiny"
     record = json.loads((results / "study.json").read_text(encoding="utf-8"))
     # what the caller's configuration leaves out
-    assert record["batch_size"] == 32
+    assert record["batch_size"] == 64
     assert record["datasets"] == ["trees"]
     assert (results / "answer.txt").read_text(encoding="utf-8").strip()
     assert len(list(results.glob("notebooks/*.html"))) == 5

@@ -35,6 +35,7 @@ GIVEN = {
     "epochs_standard": 2,
     "epochs_alternating": 2,
     "primary_depth": 4,
+    "variations": [],
     "calibration_seeds": 1,
     "timing_rounds": 6,
     "device": "cpu",

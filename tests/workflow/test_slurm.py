@@ -27,6 +27,7 @@ STUDY = {
     "epochs_standard": 4,
     "epochs_alternating": 4,
     "primary_depth": 4,
+    "variations": [],
     "calibration_seeds": 2,
     "timing_rounds": 6,
 }

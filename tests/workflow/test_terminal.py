@@ -41,6 +41,7 @@ STUDY = {
     "epochs_standard": 3,
     "epochs_alternating": 3,
     "primary_depth": 4,
+    "variations": [],
     "calibration_seeds": 3,
     "timing_rounds": 6,
 }
