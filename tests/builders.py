@@ -354,6 +354,7 @@ def make_endpoints(study, names=None, end=(-0.02, -0.03, -0.01), time=(1.2, 1.1,
             row |= {"recipe": "primary", "strategy": study.primary_strategy, "endpoint": endpoint, "clock": clock}
             row |= {"reference": against, "effect": effect, "low": low, "high": high, "verdict": said}
             row |= {"datasets": len(study.primary_datasets), "sensitive": 1, "across_verdict": "undecided"}
+            row["pairs"] = study.seeds * len(study.panels.get(name, [name]))
             row |= {"sign_p": 0.5, "wilcoxon_p": 0.25, "adjusted_p": 0.5, "across_low": low, "across_high": high}
             row["family"] = "secondary" if clock == "seconds" else "primary"
             own = {name.removeprefix(f"{endpoint}_"): value for name, value in changes.items()}

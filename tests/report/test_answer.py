@@ -137,6 +137,12 @@ def test_what_has_no_pair_claims_nothing():
     assert answer(study, no_interval).count("no interval") == 2
 
 
+def test_pairs_that_are_left_out_are_said_in_the_first_words():
+    study = make_small_study()
+    sentence = answer(study, make_endpoints(study, pairs=4))
+    assert sentence.startswith("6-layer MLPs, 2 data sets, 3 seeds each (4 of 6 pairs, the others left out): ")
+
+
 def test_the_table_must_have_the_primary_rows():
     study = make_small_study()
     table = make_endpoints(study)
@@ -233,7 +239,7 @@ def test_the_rule_on_the_way_says_how_much_later():
     finding = sooner.gets_there_sooner(study, {"endpoints": make_endpoints(study, time_above=2)})
     assert finding.sentence == (
         "No, later: to come 90 % of the way alternating-0.5 takes 20 % more operations than standard training (95 % "
-        "interval 10 to 30 % more; 0 pairs), and 32 % more seconds, measured alone. It is later on 2 and sooner on "
+        "interval 10 to 30 % more; 6 pairs), and 32 % more seconds, measured alone. It is later on 2 and sooner on "
         "0 of 2 "
         "data sets."
     )

@@ -52,12 +52,12 @@ def answer(study: Study, endpoints: pd.DataFrame) -> str:
         where = f"any of the {len(chance)} data sets" if len(chance) > 1 else chance[0]
         constant = "the classes' shares" if study.metric.lower_is_better else "the largest class"
         return (
-            f"{_scope(study, chance)}: no verdict on alternating freezing. Standard training is not above chance on "
+            f"{_scope(study, chance, end)}: no verdict on alternating freezing. Standard training is not above chance on "
             f"{where}, no better than to always name {constant}, so there is nothing to compare."
         )
     subject = f"{_frozen(study.primary_depth, study.primary_freeze_ratio)}, on the mean of the data sets,"
     halves = f"{_time_in_words(study, endpoints, time)}; {_end_in_words(study, end)}"
-    return f"{_scope(study, chance)}: {word(study, endpoints)}. {subject} {halves}."
+    return f"{_scope(study, chance, end)}: {word(study, endpoints)}. {subject} {halves}."
 
 
 def word(study: Study, endpoints: pd.DataFrame) -> str:
@@ -164,13 +164,15 @@ def _conflict(verdicts: pd.Series) -> bool:
     return bool(verdicts.isin(FAVOURABLE).any() and verdicts.isin(UNFAVOURABLE).any())
 
 
-def _scope(study: Study, by_chance: list[str]) -> str:
+def _scope(study: Study, by_chance: list[str], end: Any) -> str:
     judged = len(study.primary_datasets) - len(by_chance)
     without = ""
     if judged and by_chance:
         without = f" (without {names_of(by_chance)}, where standard training is not above chance)"
     sets = count(judged or len(by_chance), "data set")
-    return f"{study.primary_depth}-layer MLPs, {sets}{without}, {count(study.seeds, 'seed')} each"
+    pairs = (judged or len(by_chance)) * study.seeds
+    left_out = f" ({end.pairs:,} of {count(pairs, 'pair')}, the others left out)" if end.pairs < pairs else ""
+    return f"{study.primary_depth}-layer MLPs, {sets}{without}, {count(study.seeds, 'seed')} each{left_out}"
 
 
 def _time_in_words(study: Study, endpoints: pd.DataFrame, row: Any) -> str:
