@@ -52,8 +52,8 @@ def answer(study: Study, endpoints: pd.DataFrame) -> str:
         where = f"any of the {len(chance)} data sets" if len(chance) > 1 else chance[0]
         constant = "the classes' shares" if study.metric.lower_is_better else "the largest class"
         return (
-            f"{_scope(study, chance, end)}: no verdict on alternating freezing. Standard training is not above chance on "
-            f"{where}, no better than to always name {constant}, so there is nothing to compare."
+            f"{_scope(study, chance, end)}: no verdict on alternating freezing. Standard training is not above chance "
+            f"on {where}, no better than to always name {constant}, so there is nothing to compare."
         )
     subject = f"{_frozen(study.primary_depth, study.primary_freeze_ratio)}, on the mean of the data sets,"
     halves = f"{_time_in_words(study, endpoints, time)}; {_end_in_words(study, end)}"
