@@ -456,7 +456,7 @@ def test_packs_that_are_killed_at_random_moments_end_with_the_bytes_of_undisturb
         assert manifests[0]["diverged"] == manifests[1]["diverged"]
         resumed += len(manifests[1]["resumed_at_epochs"])
         assert "refused" not in Path(f"{killed}.log").read_text()
-    assert resumed, "none of these jobs went on from a checkpoint"
+    assert resumed >= len(jobs), "hardly any of these jobs went on from a checkpoint"
     assert not (tmp_path / "kept").exists()
     assert not list(tmp_path.rglob("*.tmp"))
 
