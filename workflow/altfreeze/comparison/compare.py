@@ -234,7 +234,7 @@ def _tasks(
             {name for name in (*study.datasets, *study.panels) if (name, depth, recipe) in sensitive},
             {name: error_of_pair(errors, name, depth, strategy, reference) for name in study.datasets},
         )
-        for depth, recipe in dict.fromkeys(setting[1:] for setting in study.settings)
+        for depth, recipe in by_chance
         for strategy, reference, readings in comparisons_of(study, recipe)
     ]
 

@@ -90,7 +90,7 @@ def sensitivity(
         See `altfreeze.comparison.readings.read_cells`.
     spent : Spent
     by_chance : dict of (int, str) to collection of str
-        By depth and recipe the data sets on which standard training is not above chance.
+        By every depth and recipe that is trained, the data sets on which standard training is not above chance.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def sensitivity(
         One row for each place, recipe, endpoint and share lost, and one for each panel of data sets together.
     """
     rows = []
-    for depth, recipe in _trained_places(study, cells):
+    for (depth, recipe), chance in by_chance.items():
         for endpoint, lost in itertools.product(ENDPOINTS, LOST):
             samples, read = {}, {}
             for name in study.datasets:
@@ -109,7 +109,7 @@ def sensitivity(
                     read[name] = "own run" if half else "curve"
                 else:
                     samples[name], read[name] = _slower(spent, standard, lost), "slower"
-            for name, members in _together(study, by_chance[depth, recipe]).items():
+            for name, members in _together(study, chance).items():
                 chosen = {member: samples[member] for member in members}
                 effect = _effect(study, endpoint, chosen)
                 # times that are stretched are computed, not drawn
@@ -159,7 +159,7 @@ def endpoints(
     """
     noticed = {endpoint: sensitive_places(sensitivities, endpoint) for endpoint in ENDPOINTS}
     rows = []
-    for depth, recipe in _trained_places(study, cells):
+    for (depth, recipe), chance in by_chance.items():
         for label, ratio in study.alternating.items():
             if not all((name, depth, label, recipe) in cells for name in study.datasets):
                 continue
@@ -173,11 +173,11 @@ def endpoints(
                     for name in study.datasets
                 }
                 key["family"] = "primary" if primary and (endpoint == "end" or clock == PRIMARY_CLOCK) else "secondary"
-                for name, members in _together(study, by_chance[depth, recipe]).items():
+                for name, members in _together(study, chance).items():
                     chosen = {member: samples[member] for member in members}
                     sensitive = [member for member in members if (member, depth, recipe) in noticed[endpoint]]
                     row = _row(study, endpoint, chosen, (name, depth, recipe) in noticed[endpoint], errors)
-                    if not members or (name in study.datasets and name in by_chance[depth, recipe]):
+                    if not members or (name in study.datasets and name in chance):
                         row["verdict"] = NOT_ABOVE_CHANCE
                     rows.append({"dataset": name, **key, "sensitive": len(sensitive), **row})
     table = pd.DataFrame(rows)
@@ -229,12 +229,6 @@ def variations(study: Study, cells: Mapping[tuple, CellRuns], endpoints: pd.Data
             | {f"time_{name}": time[name] for name in columns}
         )
     return rows
-
-
-def _trained_places(study: Study, cells: Mapping[tuple, CellRuns]) -> list[tuple[int, str]]:
-    """Return depth and recipe of every part of the study in which standard training was trained."""
-    places = itertools.product(study.depths, study.recipes)
-    return [place for place in places if (study.datasets[0], place[0], "standard", place[1]) in cells]
 
 
 def _together(study: Study, by_chance: Collection[str]) -> dict[str, list[str]]:
@@ -313,7 +307,7 @@ def _row(
     effect = widened_log_ratio(effect, [errors[name] for name in usable])
     differing = sum(np.count_nonzero(reference != strategy) for reference, strategy in usable.values())
     said = _verdict(study, endpoint, effect) if differing >= FEWEST_PAIRS else "undecided"
-    units = [_effect(study, endpoint, {name: sample}).estimate for name, sample in usable.items()]
+    units = [_estimate(endpoint, sample) for sample in usable.values()]
     means = [[side.mean() for side in sample] for sample in usable.values()]
     # over data sets a mean of operations says nothing
     known = means and (endpoint == "end" or len(samples) == 1)
@@ -353,6 +347,12 @@ def _effect(study: Study, endpoint: str, samples: Mapping[str, Sample]) -> Inter
     if endpoint == "end":
         return mean_difference([one - other for one, other in zip(strategies, references, strict=True)], seeds)
     return log_ratio_of_means(references, strategies, seeds)
+
+
+def _estimate(endpoint: str, sample: Sample) -> float:
+    """Return the effect on one data set, without its interval."""
+    reference, strategy = (side.mean() for side in sample)
+    return float(strategy - reference if endpoint == "end" else np.log(strategy / reference))
 
 
 def _verdict(study: Study, endpoint: str, effect: Interval, exact: bool = False) -> str:
