@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 # of the configuration, what changes no result
-_UNDECIDING = ("checkpoint_seconds", "fork")
+UNDECIDING = ("checkpoint_seconds", "fork")
 # of a disk, where it counts as full: a job may have needed them
 _FEW_BYTES = 64 * 2**20
 # by which clocks of several machines may differ
@@ -62,10 +62,10 @@ def _is_of(record: Path, config: Mapping[str, Any]) -> bool:
         recorded = json.loads(record.read_text(encoding="utf-8"))["config"]
     except (OSError, ValueError, LookupError, TypeError):
         return False
-    decides = {key: value for key, value in config.items() if key not in _UNDECIDING}
+    decides = {key: value for key, value in config.items() if key not in UNDECIDING}
     # as the record was written, so that tuples are lists and keys are texts
     decides = json.loads(json.dumps(decides))
-    return {key: value for key, value in recorded.items() if key not in _UNDECIDING} == decides
+    return {key: value for key, value in recorded.items() if key not in UNDECIDING} == decides
 
 
 def _is_newest(results: Path, report: Path, packs: Iterable[str]) -> bool:

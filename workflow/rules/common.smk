@@ -59,6 +59,7 @@ configfile: "config/config.yaml" if Path("config", "config.yaml").exists() else 
 
 
 from snakemake.settings.types import DeploymentMethod, SharedFSUsage
+from closing import UNDECIDING
 from forked import FEWEST_JOBS, remove_leftovers, start_server
 from surroundings import BeforeJobs, refuse_missing_packages, shell_prefix
 
@@ -122,8 +123,7 @@ STUDY_FILE = f"{config['results']}/study.json"
 if workflow.remote_exec and SharedFSUsage.INPUT_OUTPUT not in workflow.storage_settings.shared_fs_usage:
     # on a machine that does not have the main process's
     write_json(STUDY_FILE, config)
-# how often a job keeps its state and how it starts change no result, so that is left out
-STUDY = as_json({key: value for key, value in config.items() if key not in ("checkpoint_seconds", "fork")})
+STUDY = as_json({key: value for key, value in config.items() if key not in UNDECIDING})
 
 
 # what a training job writes beside its log

@@ -17,6 +17,7 @@ from altfreeze.freezing.schedules import split_index
 from altfreeze.report.words import CONTROLS, count, interval, listed, margin_in_words, points, side
 from altfreeze.statistics import mean_difference
 from altfreeze.study.grid import Study
+from altfreeze.study.recipes import PRIMARY_RECIPE
 from altfreeze.vocabulary import EQUAL_BUDGETS, NOT_ABOVE_CHANCE, SATURATED
 
 Tables = Mapping[str, pd.DataFrame]
@@ -282,7 +283,7 @@ def recipes(study: Study, tables: Tables) -> Finding | None:
     """Compare the verdict of the primary comparison under the primary recipe with those under variations."""
     _, reference, budget = study.primary
     rows = _rows(study, tables, reference=reference, budget=budget, recipe=None).dropna(subset="low")
-    primary, others = (rows[(rows["recipe"] == "primary") == is_it] for is_it in (True, False))
+    primary, others = (rows[(rows["recipe"] == PRIMARY_RECIPE) == is_it] for is_it in (True, False))
     if primary.empty:
         return None
     if not study.variations:
@@ -315,7 +316,7 @@ def _left_out(whole: int, without: int) -> str:
 def _select(study: Study, table: pd.DataFrame, **values: Any) -> pd.DataFrame:
     """Return the rows of a table of comparisons that are about the primary strategy at its depth."""
     wanted = {"metric": study.metric.final, "depth": study.primary_depth, "strategy": study.primary_strategy}
-    wanted |= {"recipe": "primary"} | values
+    wanted |= {"recipe": PRIMARY_RECIPE} | values
     for name, value in wanted.items():
         if value is not None:
             table = table[table[name] == value]
@@ -365,7 +366,7 @@ def _by_verdict(study: Study, rows: pd.DataFrame, **sentences: str) -> Finding |
 
 def _trend(study: Study, tables: Tables, over: str, at: str, levels: str, of: str) -> Finding | None:
     table = tables["trends"]
-    wanted = {"budget": study.primary_budget, "recipe": "primary", "over": over, "at": at}
+    wanted = {"budget": study.primary_budget, "recipe": PRIMARY_RECIPE, "over": over, "at": at}
     rows = table[(table[list(wanted)] == list(wanted.values())).all(axis=1)].dropna(subset="p_value")
     if rows.empty:
         return None

@@ -4,12 +4,13 @@ from typing import Any
 
 import pandas as pd
 
+from altfreeze.study.recipes import PRIMARY_RECIPE
 from altfreeze.support.errors import InputError
 from altfreeze.vocabulary import METRICS, Metric
 
 
 def compared_rows(
-    comparisons: pd.DataFrame, metric: str, budget: str, reference: str, recipe: str = "primary"
+    comparisons: pd.DataFrame, metric: str, budget: str, reference: str, recipe: str = PRIMARY_RECIPE
 ) -> pd.DataFrame:
     """Return the rows of a table of comparisons that have these values; all columns but these vary."""
     wanted = {"metric": metric, "budget": budget, "reference": reference, "recipe": recipe}
@@ -23,7 +24,7 @@ def comparison_rows(
     strategy: str,
     budget: str = "epochs",
     reference: str = "standard",
-    recipe: str = "primary",
+    recipe: str = PRIMARY_RECIPE,
 ) -> pd.DataFrame:
     """Return the rows of one comparison, one per data set and their mean last.
 
@@ -60,7 +61,7 @@ def overall(
     strategy: str,
     budget: str = "epochs",
     reference: str = "standard",
-    recipe: str = "primary",
+    recipe: str = PRIMARY_RECIPE,
 ) -> Any:
     """Return the mean over all data sets of one comparison.
 
@@ -116,7 +117,7 @@ def paired_differences(
         ``dataset``, ``seed`` and ``difference``, the strategy minus its reference, or the reverse
         where lower is better, each as it is in `runs`; under the primary recipe.
     """
-    ended = runs[(runs["depth"] == depth) & (runs["status"] == "ok") & (runs["recipe"] == "primary")]
+    ended = runs[(runs["depth"] == depth) & (runs["status"] == "ok") & (runs["recipe"] == PRIMARY_RECIPE)]
     ended = ended.set_index(["dataset", "seed"])
     other = ended.loc[ended["strategy"] == strategy, metric.final]
     other_side = ended.loc[ended["strategy"] == reference, metric.final]

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from altfreeze.comparison.endpoints import PRIMARY_CLOCK
 from altfreeze.freezing.schedules import split_index
 from altfreeze.report.words import (
     count,
@@ -90,7 +91,7 @@ def word(study: Study, endpoints: pd.DataFrame) -> str:
 
 
 def primary_row(
-    study: Study, endpoints: pd.DataFrame, endpoint: str, dataset: str = "all", clock: str = "flops"
+    study: Study, endpoints: pd.DataFrame, endpoint: str, dataset: str = "all", clock: str = PRIMARY_CLOCK
 ) -> Any:
     """Return the row of an endpoint for the primary strategy at its depth, under the primary recipe.
 
@@ -139,7 +140,7 @@ def cells_of_the_grid(study: Study, endpoints: pd.DataFrame) -> pd.DataFrame:
     return endpoints[
         (endpoints["dataset"] == "all")
         & (endpoints["recipe"] == PRIMARY_RECIPE)
-        & ((endpoints["endpoint"] == "end") | (endpoints["clock"] == "flops"))
+        & ((endpoints["endpoint"] == "end") | (endpoints["clock"] == PRIMARY_CLOCK))
     ]
 
 

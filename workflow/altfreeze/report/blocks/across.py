@@ -7,6 +7,7 @@ from altfreeze.report.blocks.statistics import SIGNIFICANCE
 from altfreeze.report.selection import compared_rows
 from altfreeze.report.words import count, interval, number, points
 from altfreeze.study.grid import Study
+from altfreeze.study.recipes import PRIMARY_RECIPE
 from altfreeze.vocabulary import BUDGETS, EQUAL_BUDGETS
 
 _OVER = {"freeze_ratio": "freeze ratio", "depth": "depth"}
@@ -20,7 +21,7 @@ def against_standard(study: Study, across_datasets: pd.DataFrame) -> pd.DataFram
     rows = across_datasets[
         (across_datasets["depth"] == study.primary_depth)
         & (across_datasets["reference"] == "standard")
-        & (across_datasets["recipe"] == "primary")
+        & (across_datasets["recipe"] == PRIMARY_RECIPE)
         & across_datasets["strategy"].isin(whole_trainings(study))
     ]
     return rows if len(study.primary_datasets) > 1 else rows.iloc[:0]
@@ -82,7 +83,7 @@ def on_others_like_these_table(study: Study, across_datasets: pd.DataFrame) -> p
 
 
 def _tested_trends(trends: pd.DataFrame) -> pd.DataFrame:
-    return trends[(trends["recipe"] == "primary") & trends["p_value"].notna()]
+    return trends[(trends["recipe"] == PRIMARY_RECIPE) & trends["p_value"].notna()]
 
 
 def trend(trends: pd.DataFrame) -> str:
@@ -113,7 +114,7 @@ def trend_table(trends: pd.DataFrame) -> pd.DataFrame:
 
 def matrix_cells(study: Study, matrix: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the table matrix to draw: at the primary depth, none where no two strategies share a seed."""
-    rows = matrix[(matrix["depth"] == study.primary_depth) & (matrix["recipe"] == "primary")]
+    rows = matrix[(matrix["depth"] == study.primary_depth) & (matrix["recipe"] == PRIMARY_RECIPE)]
     return rows if rows["mean_difference"].notna().any() else rows.iloc[:0]
 
 

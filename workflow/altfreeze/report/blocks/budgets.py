@@ -19,6 +19,7 @@ from altfreeze.report.blocks.cells import (
 from altfreeze.report.selection import compared_rows, overall
 from altfreeze.report.words import count, interval, margin_in_words, percent, points
 from altfreeze.study.grid import Study
+from altfreeze.study.recipes import PRIMARY_RECIPE
 from altfreeze.vocabulary import CLOCKS, EQUAL_BUDGETS, NOT_ABOVE_CHANCE
 
 # what each control of alternating training asks, by the name of its strategy
@@ -108,7 +109,7 @@ def questions(study: Study, comparisons: pd.DataFrame) -> str:
 def against_controls(study: Study, comparisons: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Return what alternating training gained against standard training and each control, and the share it spent."""
     primary = study.primary_strategy
-    spent = runs[(runs["depth"] == study.primary_depth) & (runs["recipe"] == "primary")]
+    spent = runs[(runs["depth"] == study.primary_depth) & (runs["recipe"] == PRIMARY_RECIPE)]
     updates = spent.groupby(["strategy", "dataset"])["updates_mean"].mean()
     rows = []
     for label in ["standard", *(label for labels in controls(study, comparisons).values() for label in labels)]:

@@ -14,6 +14,7 @@ from altfreeze.report.blocks.budgets import QUESTIONS
 from altfreeze.report.figures.curves import SMALLEST_LOSS
 from altfreeze.report.words import count
 from altfreeze.study.grid import Study
+from altfreeze.study.recipes import PRIMARY_RECIPE
 from altfreeze.tables.seals import check_seal
 
 
@@ -32,7 +33,7 @@ def read_dynamics(folder: Path | str, study: Study, dataset: str) -> tuple[pd.Da
     epochs, flow : pandas.DataFrame
         Without rows of `flow` where gradient flow was not observed.
     """
-    wanted = [("dataset", "==", dataset), ("recipe", "==", "primary")]
+    wanted = [("dataset", "==", dataset), ("recipe", "==", PRIMARY_RECIPE)]
     for name in ("epochs", "gradient_flow"):
         check_seal(Path(folder) / f"{name}.parquet")
     epochs = pd.read_parquet(Path(folder) / "epochs.parquet", filters=wanted)

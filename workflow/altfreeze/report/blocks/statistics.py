@@ -9,6 +9,7 @@ from altfreeze.comparison.compare import TEST_OVER_TRAIN
 from altfreeze.report.blocks.cells import NO_PAIR, at, tally, verdict_in_words
 from altfreeze.report.words import count, interval, margin_in_words, number, percent, points
 from altfreeze.study.grid import Study
+from altfreeze.study.recipes import PRIMARY_RECIPE
 from altfreeze.vocabulary import MEASURES, PANELS
 
 SIGNIFICANCE = 0.05
@@ -92,7 +93,7 @@ def too_few_data_sets(across_datasets: pd.DataFrame) -> str:
 def secondary_comparisons(across_datasets: pd.DataFrame) -> str:
     """Return how many comparisons are secondary, and how many small p-values are to be expected among them."""
     secondary = (across_datasets["family"] == "secondary").sum()
-    varied = (across_datasets["recipe"] != "primary").any()
+    varied = (across_datasets["recipe"] != PRIMARY_RECIPE).any()
     return (
         f"This is the one comparison that the configuration named before it was seen. All {secondary} others in "
         f"the table of data sets are *secondary*: their p-values are not adjusted for their number, and with no "

@@ -9,12 +9,13 @@ from altfreeze.report.blocks.budgets import controls
 from altfreeze.report.blocks.cells import heading
 from altfreeze.report.words import percent
 from altfreeze.study.grid import Study
+from altfreeze.study.recipes import PRIMARY_RECIPE
 from altfreeze.vocabulary import CLOCKS
 
 
 def targets_table(study: Study, targets: pd.DataFrame) -> pd.DataFrame:
     """Return chance, what standard training scores on validation data and the target of each level."""
-    goals = targets[(targets["depth"] == study.primary_depth) & (targets["recipe"] == "primary")]
+    goals = targets[(targets["depth"] == study.primary_depth) & (targets["recipe"] == PRIMARY_RECIPE)]
     levels = goals.pivot(index="dataset", columns="level", values="target").reindex(study.datasets)
     levels.columns = [f"{100 * level:g} %" for level in levels.columns]
     first = goals.groupby("dataset")[["chance", "calibration_median"]].first().reindex(study.datasets)
@@ -28,7 +29,7 @@ def targets_table(study: Study, targets: pd.DataFrame) -> pd.DataFrame:
 
 
 def _here(study: Study, reached: pd.DataFrame) -> pd.DataFrame:
-    return reached[(reached["depth"] == study.primary_depth) & (reached["recipe"] == "primary")]
+    return reached[(reached["depth"] == study.primary_depth) & (reached["recipe"] == PRIMARY_RECIPE)]
 
 
 def reached_table(study: Study, reached: pd.DataFrame) -> pd.DataFrame:

@@ -7,13 +7,14 @@ import pandas as pd
 from altfreeze.report.blocks.cells import heading
 from altfreeze.report.words import count, interval, number, percent
 from altfreeze.study.grid import Study
+from altfreeze.study.recipes import PRIMARY_RECIPE
 from altfreeze.vocabulary import CLOCKS
 
 
 def _times_of_primary(study: Study, times: pd.DataFrame) -> pd.DataFrame:
     return times[
         (times["depth"] == study.primary_depth)
-        & (times["recipe"] == "primary")
+        & (times["recipe"] == PRIMARY_RECIPE)
         & (times["strategy"] == study.primary_strategy)
     ]
 
@@ -93,7 +94,7 @@ def sooner_or_later_table(study: Study, times: pd.DataFrame, clock: str) -> pd.D
 def _scores(study: Study, times: pd.DataFrame, profiles: pd.DataFrame, column: str) -> pd.DataFrame:
     """Return a column of the table profiles at the shown level, strategies by clocks."""
     level, _ = shown_level(study, times)
-    rows = profiles[(profiles["depth"] == study.primary_depth) & (profiles["recipe"] == "primary")]
+    rows = profiles[(profiles["depth"] == study.primary_depth) & (profiles["recipe"] == PRIMARY_RECIPE)]
     table = rows[rows["level"] == level].pivot(index="strategy", columns="clock", values=column)
     return table.reindex(index=list(study.strategies), columns=list(CLOCKS)) if len(table) else table
 

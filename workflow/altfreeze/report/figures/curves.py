@@ -20,6 +20,7 @@ from altfreeze.report.figures.style import (
     style,
 )
 from altfreeze.statistics.paired import CONFIDENCE
+from altfreeze.study.recipes import PRIMARY_RECIPE
 from altfreeze.support.errors import InputError
 from altfreeze.vocabulary import METRICS
 
@@ -181,7 +182,7 @@ def reached_figure(
     InputError
         If `times` has no such row.
     """
-    rows = times[(times["dataset"] == dataset) & (times["depth"] == depth) & (times["recipe"] == "primary")]
+    rows = times[(times["dataset"] == dataset) & (times["depth"] == depth) & (times["recipe"] == PRIMARY_RECIPE)]
     if rows.empty:
         raise InputError(f"times_to_target: no row of data set {dataset!r} at depth {depth}")
     levels, looks = sorted(rows["level"].unique()), looks_of(rows, strategies)

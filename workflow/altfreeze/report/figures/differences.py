@@ -13,6 +13,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from altfreeze.report.figures.style import COLORS, GREY, few_ticks, row_label, style
 from altfreeze.report.selection import compared_rows, comparison_rows, paired_differences
 from altfreeze.report.words import margin_in_words, signed_points
+from altfreeze.study.recipes import PRIMARY_RECIPE
 from altfreeze.support.errors import InputError
 from altfreeze.vocabulary import EQUAL_BUDGETS, METRICS, PANELS, Metric
 
@@ -171,7 +172,7 @@ def across_figure(across: pd.DataFrame, depth: int, margin: float, metric: Metri
 
 def _at_each_budget(table: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     """Return the rows of the final test accuracy against standard training, budget by budget."""
-    return pd.concat(compared_rows(table, metric.final, budget, "standard", "primary") for budget in EQUAL_BUDGETS)
+    return pd.concat(compared_rows(table, metric.final, budget, "standard", PRIMARY_RECIPE) for budget in EQUAL_BUDGETS)
 
 
 def _budget_panels(

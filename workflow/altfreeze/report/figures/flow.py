@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from altfreeze.report.figures.style import GREY, LIGHT_GREY, add_legend, layer_ticks, style, whole_ticks
+from altfreeze.study.recipes import PRIMARY_RECIPE
 from altfreeze.support.errors import InputError
 from altfreeze.vocabulary import CLOCKS
 
@@ -48,7 +49,7 @@ def gradient_flow_figure(flow: pd.DataFrame, dataset: str, depth: int, strategie
     InputError
         If `flow` lacks one of the strategies.
     """
-    rows = flow[(flow["dataset"] == dataset) & (flow["depth"] == depth) & (flow["recipe"] == "primary")]
+    rows = flow[(flow["dataset"] == dataset) & (flow["depth"] == depth) & (flow["recipe"] == PRIMARY_RECIPE)]
     for label in strategies:
         if label not in rows["strategy"].to_numpy():
             raise InputError(f"gradient_flow: no row of {label} on data set {dataset!r} at depth {depth}")
