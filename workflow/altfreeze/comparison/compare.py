@@ -45,7 +45,7 @@ from altfreeze.tables.schema import (
     write_table,
 )
 from altfreeze.tables.seals import seals
-from altfreeze.vocabulary import EQUAL_BUDGETS, MEASURES, METRICS, NOT_ABOVE_CHANCE, SATURATED
+from altfreeze.vocabulary import EQUAL_BUDGETS, MEASURES, METRICS, NOT_ABOVE_CHANCE
 
 # of a run's rows, where each seed draws its own split
 TEST_OVER_TRAIN = TEST_SHARE / (1 - VALIDATION_SHARE - TEST_SHARE)
@@ -266,7 +266,7 @@ def _compare_two(task: _Task) -> _Result:
             if sample[0] in by_chance:
                 row |= {"equivalence_p": np.nan, "verdict": NOT_ABOVE_CHANCE}
             elif not MEASURES[metric].is_ratio:
-                row["verdict"] = _where_sensitive(task, name, row["verdict"])
+                row["verdict"] = endpoints.where_sensitive(row["verdict"], name in task.sensitive)
             family = {} if name in ("all", *study.primary_datasets) else {"family": "secondary"}
             result.comparisons.append({"dataset": name} | both | family | row | chance)
         for name, reading in readings.items():
@@ -275,16 +275,11 @@ def _compare_two(task: _Task) -> _Result:
         if metric == study.metric.final:
             chance = {"not_above_chance": len(study.primary_datasets) - len(usable)}
             units = _across(study, usable)
-            units["verdict"] = _where_sensitive(task, "all", units["verdict"])
+            units["verdict"] = endpoints.where_sensitive(units["verdict"], "all" in task.sensitive)
             result.across.append(both | units | chance)
         if _is_primary(task, budget, metric):
             result.primary_differences[task.depth] = [reading.differences for reading in usable] or [np.empty(0)]
     return result
-
-
-def _where_sensitive(task: _Task, name: str, said: str) -> str:
-    """Return a verdict on accuracies: where the end notices nothing, being equivalent says nothing."""
-    return SATURATED if said == "equivalent" and name not in task.sensitive else said
 
 
 def _figures(

@@ -132,6 +132,11 @@ def sensitive_places(rows: list[dict[str, Any]], endpoint: str) -> set[tuple[str
     }
 
 
+def where_sensitive(said: str, sensitive: bool) -> str:
+    """Return a verdict: being equivalent says nothing where half of a budget is not noticed."""
+    return SATURATED if said == "equivalent" and not sensitive else said
+
+
 def endpoints(
     study: Study,
     cells: Mapping[tuple, CellRuns],
@@ -320,12 +325,12 @@ def _row(
         "reference_value": values[0],
         "strategy_value": values[1],
         **_as_stated(endpoint, effect),
-        "verdict": SATURATED if said == "equivalent" and not sensitive else said,
-        **_with_the_data_set_as_unit(study, endpoint, np.round(units, DIGITS)),
+        "verdict": where_sensitive(said, sensitive),
+        **_with_the_data_set_as_unit(study, endpoint, np.round(units, DIGITS), sensitive),
     }
 
 
-def _with_the_data_set_as_unit(study: Study, endpoint: str, values: np.ndarray) -> dict[str, Any]:
+def _with_the_data_set_as_unit(study: Study, endpoint: str, values: np.ndarray, sensitive: bool) -> dict[str, Any]:
     """Return what the effects of data sets, one number each, say of data sets like these."""
     names = ("across_low", "across_high", "sign_p", "wilcoxon_p")
     counts = {"above": int((values > 0).sum()), "below": int((values < 0).sum())}
@@ -335,7 +340,8 @@ def _with_the_data_set_as_unit(study: Study, endpoint: str, values: np.ndarray) 
     interval = Interval(result.mean, result.low, result.high)
     stated = _as_stated(endpoint, interval)
     numbers = (stated["low"], stated["high"], sign_test_p_value(values), result.wilcoxon_p)
-    return counts | dict(zip(names, numbers, strict=True)) | {"across_verdict": _verdict(study, endpoint, interval)}
+    said = where_sensitive(_verdict(study, endpoint, interval), sensitive)
+    return counts | dict(zip(names, numbers, strict=True)) | {"across_verdict": said}
 
 
 def _effect(study: Study, endpoint: str, samples: Mapping[str, Sample]) -> Interval:
