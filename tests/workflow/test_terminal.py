@@ -286,7 +286,11 @@ def test_two_studies_run_beside_each_other_in_one_clone(clone):
 
 
 def test_a_second_interruption_is_a_line(clone):
-    process = start(clone.folder, "--forcerun", "train", "--until", "train")
+    # trainings that outlast the presses
+    long = STUDY | {"results": "results/long", "epochs_standard": 1000, "epochs_alternating": 1000}
+    (clone.folder / "long.yaml").write_text(yaml.safe_dump(long))
+    given = ("--configfile", "long.yaml", "--until", "train")
+    process = start(clone.folder, *given)
     printed = ""
     while "runs to train" not in printed:
         printed += process.stdout.readline()
@@ -301,6 +305,7 @@ def test_a_second_interruption_is_a_line(clone):
     assert "{" not in printed
     assert "failed" not in printed
     assert "Give the same command again: what is done stays done." in printed
+    assert call(clone.folder, *given).returncode == 0
     assert call(clone.folder).returncode == 0
 
 
