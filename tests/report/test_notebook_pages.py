@@ -6,7 +6,7 @@ import re
 import nbformat
 import papermill
 import pytest
-from altfreeze.report.notebook_pages import write_page
+from altfreeze.report.notebook_pages import without_traces, write_page
 from altfreeze.support.errors import InputError
 from builders import ROOT, assert_loads_nothing, open_page
 from selenium.webdriver.common.by import By
@@ -76,6 +76,16 @@ def test_a_notebook_that_is_executed_again_gives_the_same_bytes(tmp_path):
 
 # a code cell imports, names and calls: it holds no function and no sum
 COMPUTING = (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.BinOp, ast.comprehension, ast.AugAssign)
+
+
+def test_what_is_printed_is_one_text_in_however_many_pieces_a_kernel_sends_it():
+    def printed(*pieces):
+        cell = nbformat.v4.new_code_cell(
+            id="a", outputs=[nbformat.v4.new_output("stream", text=text) for text in pieces]
+        )
+        return nbformat.writes(without_traces(nbformat.v4.new_notebook(cells=[cell])))
+
+    assert printed("one\ntwo\n") == printed("one", "\n", "two\n")
 
 
 @pytest.mark.parametrize("name", ["budgets", "statistics", "dynamics", "schedules"])

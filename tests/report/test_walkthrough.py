@@ -25,6 +25,7 @@ from altfreeze.support.errors import InputError
 from altfreeze.training.trainer import train_pack
 from builders import ROOT
 from IPython.core.inputtransformer2 import TransformerManager
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
 NOTEBOOK = ROOT / "workflow" / "notebooks" / "walkthrough.ipynb"
 DEFAULTS = {
@@ -56,7 +57,9 @@ def execute(output, notebook=NOTEBOOK, **parameters):
         package = str(Path(altfreeze.__file__).parents[1])
         patch.setenv("PYTHONPATH", os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])]))
         patch.delenv("MPLBACKEND", raising=False)
-        return papermill.execute_notebook(notebook, output, parameters, kernel_name="python3", progress_bar=False)
+        node = papermill.execute_notebook(notebook, output, parameters, kernel_name="python3", progress_bar=False)
+    # a kernel flushes what is printed when it likes
+    return CoalesceStreamsPreprocessor().preprocess(node, {})[0]
 
 
 @pytest.fixture(scope="module")

@@ -112,8 +112,6 @@ def write_page(notebook: Path, output: Path) -> None:
         exclude_input_prompt=True,
         exclude_output_prompt=True,
     )
-    # of a progress bar only the last state stays
-    exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)
     light, dark = (HtmlFormatter(style=name).get_style_defs(".highlight") for name in ("xcode", "github-dark"))
     style = f"{style_sheet()}\n{light}\n@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}"
     html, _ = exporter.from_notebook_node(
@@ -132,7 +130,8 @@ def without_traces(node: nbformat.NotebookNode) -> nbformat.NotebookNode:
     ----------
     node : nbformat.NotebookNode
         As papermill left it: with times of its start and end, paths, a random id of the cell
-        that it injected, and warnings, which its log has too.
+        that it injected, what is printed in as many pieces as its kernel made of it, and
+        warnings, which its log has too.
 
     Returns
     -------
@@ -148,6 +147,8 @@ def without_traces(node: nbformat.NotebookNode) -> nbformat.NotebookNode:
             cell.id = "injected-parameters"
         if "outputs" in cell:
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    # a kernel flushes what is printed when it likes; of a progress bar only the last state stays
+    node, _ = CoalesceStreamsPreprocessor().preprocess(node, {})
     return node
 
 
