@@ -467,7 +467,7 @@ def test_a_study_does_not_change_and_travels_to_other_processes():
     packs, cell = study.packs, study.cell("iris", 4, "standard")
     with pytest.raises(dataclasses.FrozenInstanceError):
         study.width = 3
-    assert study.packs is packs and study.cell("iris", 4, "standard") is cell
+    assert study.packs is packs and study.cell("iris", 4, "standard") == cell
     other = pickle.loads(pickle.dumps(study))
     assert other == study
     assert (other.packs, other.primary, other.cells) == (packs, study.primary, study.cells)

@@ -51,12 +51,13 @@ def _prepare(arguments: Namespace) -> tuple[Study, Cell]:
     study = read_study(arguments.study)
     _refuse_foreign(study, arguments)
     claim_gpu(arguments.device)
-    where = (arguments.dataset, arguments.depth, arguments.strategy, arguments.recipe)
-    if where not in study.cells:
+    try:
+        return study, study.cell(arguments.dataset, arguments.depth, arguments.strategy, arguments.recipe)
+    except KeyError:
         depths, labels = study.depths_of(arguments.recipe), study.labels_of(arguments.recipe)
         allowed = f"depth {', '.join(map(str, depths))} and {', '.join(labels)}"
-        raise InputError(f"--recipe: {quoted(arguments.recipe)} trains not all of the study; allowed: {allowed}")
-    return study, study.cell(*where)
+        message = f"--recipe: {quoted(arguments.recipe)} trains not all of the study; allowed: {allowed}"
+        raise InputError(message) from None
 
 
 def _limit_threads(count: int) -> None:

@@ -240,7 +240,7 @@ class Study:
     def cells(self) -> dict[tuple[str, int, str, str], Cell]:
         """Data set, depth, label and recipe to the cell; where the recipe is tuned, it has no learning rate yet."""
         return {
-            (dataset, depth, label, recipe): self.recipes[recipe]._make_cell(dataset, depth, label)
+            (dataset, depth, label, recipe): self.cell(dataset, depth, label, recipe)
             for dataset, depth, recipe in self.settings
             for label in self.labels_of(recipe)
         }
@@ -258,7 +258,9 @@ class Study:
         KeyError
             If the study has no such cell.
         """
-        return self.cells[dataset, depth, strategy, recipe]
+        if (dataset, depth, recipe) not in self.settings or strategy not in self.labels_of(recipe):
+            raise KeyError((dataset, depth, strategy, recipe))
+        return self.recipes[recipe]._make_cell(dataset, depth, strategy)
 
     def _make_cell(self, dataset: str, depth: int, label: str) -> Cell:
         strategy = self.strategies[label]

@@ -79,14 +79,15 @@ def _serve(listener: socket.socket, folder: str) -> None:
 
 
 def _import(command: str) -> None:
-    """Import what a command does, once one comes, and refuse what a fork would leave in the middle of something."""
+    """Import and load what a command needs, once one comes; refuse what a fork would leave unfinished."""
     modules = [f"altfreeze.{name}" for name in ("cli", *IMPORTED[command])]
     if all(module in sys.modules for module in modules):
         return
     # of Arrow's allocators the one that is not used has a thread
     os.environ["JE_ARROW_MALLOC_CONF"] = "background_thread:false"
     for module in modules:
-        importlib.import_module(module)
+        # what it does at its first use and not when it is imported
+        getattr(importlib.import_module(module), "load", int)()
     if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208
         raise RuntimeError(f"what {command} imports has started threads, which no fork survives")
     # a collection in a job would copy every page

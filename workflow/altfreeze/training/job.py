@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ from altfreeze.training.stacks import Progress, TrainedSeeds, limit_memory, peak
 from altfreeze.training.timing import Alone, measure, read_workloads, timing_text
 from altfreeze.training.tuning import choose, trial_of
 from altfreeze.vocabulary import Metric
+
+# the modules that decide the numbers of a training
+_DECIDING = ("altfreeze.training.trainer", "altfreeze.training.log")
 
 
 def choose_device(device: str) -> str:
@@ -72,6 +76,16 @@ def prepare(device: str, threads: int, memory: int | None = None) -> str:
     if memory and device == "cpu":
         limit_memory(memory * 2**20)
     return device
+
+
+def load() -> None:
+    """Do what a process does at its first training, so that those forked from it need not: load what is compiled."""
+    fingerprint(*_DECIDING)
+    use_repeatable_kernels("cpu")
+    X, y, part = np.eye(8, dtype=np.float32), np.arange(8) % 2, np.arange(8, dtype=np.int8) // 3
+    cell = Cell(0, "", 2, {"name": "standard"}, 1, 2, 2, 0.0, "adam", 0.1, "constant", 0.0, "auto", "keep")
+    for optimizer, momentum in (("adam", None), ("sgd", 0.9)):
+        train_seeds(X, y, replace(cell, optimizer=optimizer, momentum=momentum), [0], part=part)
 
 
 def _show_progress(cell: Cell, seeds: Sequence[int]) -> Progress:
@@ -170,7 +184,7 @@ def run(
         "seeds": list(seeds),
         "gradient_flow": flow is not None,
         "data_sha256": sha256_of_file(data_path),
-        "code": fingerprint("altfreeze.training.trainer", "altfreeze.training.log"),
+        "code": fingerprint(*_DECIDING),
         "versions": versions("torch", "numpy"),
         "device": device,
         "device_name": torch.cuda.get_device_name() if device == "cuda" else os.uname().machine,
