@@ -84,7 +84,8 @@ def state(one_thread: bool = False) -> str:
     files = []
     for top in (_PACKAGE, _PACKAGE.parent / "schemas"):
         for path in sorted(top.rglob("*")):
-            if "__pycache__" not in path.parts:
+            # a folder changes as its files are compiled
+            if "__pycache__" not in path.parts and not path.is_dir():
                 found = path.stat()
                 files.append((str(path), found.st_mtime_ns, found.st_size))
     text = repr((sorted(environment.items()), str(Path.cwd()), sys.executable, tuple(sys.flags), sys.path, files))
