@@ -140,7 +140,8 @@ def test_a_job_of_another_environment_or_code_starts_by_itself(server):
     for changed in ({"OMP_NUM_THREADS": "3"}, {"PYTHONUTF8": "0"}, {"ANY": "1"}):
         assert not server.forks(**changed)
     # what is compiled beside the code is no other code
-    shutil.rmtree(server.cli.parent / "__pycache__")
+    (server.cli.parent / "training" / "__pycache__").mkdir(exist_ok=True)
+    shutil.rmtree(server.cli.parent / "training" / "__pycache__")
     assert server.forks()
     server.cli.write_text(CLI.replace("exec(", "print('new'); exec("))
     assert server.call("pass") == (0, "new\n", "")
