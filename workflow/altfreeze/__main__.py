@@ -3,8 +3,9 @@
 from altfreeze.support.forkclient import enter
 
 # a job that a server forks for this one goes on here, and this one ends
-enter()
+leave = enter()
 
 from altfreeze.cli import main  # noqa: E402 it imports more than a client needs
 
 main()
+leave()

@@ -17,6 +17,7 @@ import signal
 import socket
 import struct
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -50,15 +51,23 @@ SECONDS_BETWEEN_LOOKS = 1.0
 _PACKAGE = Path(__file__).parents[1]
 
 
-def enter() -> None:
-    """Have a server fork this job, if there is one for it, and end as that ends; else return, as in a forked job."""
+def enter() -> Callable[[], None]:
+    """Have a server fork this job, if there is one for it, and end as that ends; else return, as in a forked job.
+
+    Returns
+    -------
+    callable
+        To be called where the job has done all that it does.
+    """
     arguments = sys.argv[1:]
     if arguments[:1] == [COMMAND]:
-        from altfreeze.support.forkserver import serve
+        from altfreeze.support.forkserver import leave, serve
 
         serve(int(arguments[1]), arguments[2])
-    elif VARIABLE in os.environ and arguments and arguments[0] in IMPORTED and not _may_use_gpu(arguments):
+        return leave
+    if VARIABLE in os.environ and arguments and arguments[0] in IMPORTED and not _may_use_gpu(arguments):
         _hand_over(os.environ[VARIABLE], arguments)
+    return lambda: None
 
 
 def _may_use_gpu(arguments: list[str]) -> bool:
