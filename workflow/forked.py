@@ -44,13 +44,16 @@ class _Timer(snakemake.benchmark.BenchmarkTimer):
         super().__init__(pid, *arguments)
         self.main = _Process(pid)
 
-    def _schedule(self) -> None:
-        # a forked job may be over before Snakemake would look a second time, after half a second
-        if self._times_called > 10:
-            super()._schedule()
-            return
-        self._timer = snakemake.benchmark.DaemonTimer(0.1, self._action)
-        self._timer.start()
+    def cancel(self) -> None:
+        super().cancel()
+        # a forked job may be over before Snakemake looks a second time, after half a second
+        with contextlib.suppress(KeyError, OSError):
+            file = Path(os.environ[VARIABLE], f"{self.pid}.used")
+            memory, seconds = map(float, file.read_text().split())
+            file.unlink()
+            record = self.bench_record
+            record.max_rss = max(record.max_rss or 0, memory / 1024)
+            record.cpu_time = max(record.cpu_time or 0, seconds)
 
 
 def start_server(prefix: str, tell: Callable[[str], None]) -> None:

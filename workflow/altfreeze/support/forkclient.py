@@ -47,6 +47,8 @@ _FREE = {VARIABLE, "_", "SHLVL", "PWD", "OLDPWD", "JPY_PARENT_PID", "JPY_SESSION
 # passed on to the job; some may be sent by a terminal
 PASSED_ON = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 NUMBER = struct.Struct("i")
+# a job's status, the most memory that it had, in KiB, and the seconds of a core that it took
+ENDED = struct.Struct("=iqd")
 SECONDS_BETWEEN_LOOKS = 1.0
 _PACKAGE = Path(__file__).parents[1]
 
@@ -137,28 +139,29 @@ def _hand_over(folder: str, arguments: list[str]) -> None:
     with contextlib.suppress(OSError):
         link.unlink(missing_ok=True)
         link.symlink_to(str(NUMBER.unpack(job)[0]))
-    status = _status(keeper)
+    status, *used = _end_of_job(keeper)
     with contextlib.suppress(OSError):
         link.unlink()
+        Path(folder, f"{os.getppid()}.used").write_text("{} {}".format(*used))
     _end_as(status)
 
 
-def _status(keeper: socket.socket) -> int:
-    """Wait for the end of a job and return its status, that of a killed one if the server was killed."""
+def _end_of_job(keeper: socket.socket) -> tuple[int, int, float]:
+    """Wait for the end of a job and return what `ENDED` holds, the status of a killed one if the server was killed."""
     parent = os.getppid()
     keeper.settimeout(SECONDS_BETWEEN_LOOKS)
     # a kernel outlives whoever asked for it, unless this process, by its end, ends it
     while os.getppid() == parent:
         try:
-            if status := keeper.recv(NUMBER.size):
-                return int(NUMBER.unpack(status)[0])
+            if ended := keeper.recv(ENDED.size):
+                return ENDED.unpack(ended)
         except TimeoutError:
             continue
         except ConnectionError:
             pass
         print("altfreeze: the fork server was killed, and with it this job", file=sys.stderr, flush=True)
         break
-    return int(signal.SIGKILL)
+    return int(signal.SIGKILL), 0, 0.0
 
 
 def _end_as(status: int) -> NoReturn:

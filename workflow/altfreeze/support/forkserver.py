@@ -19,7 +19,7 @@ import sys
 import threading
 from typing import Any
 
-from altfreeze.support.forkclient import IMPORTED, NUMBER, PASSED_ON, SECONDS_BETWEEN_LOOKS, state
+from altfreeze.support.forkclient import ENDED, IMPORTED, NUMBER, PASSED_ON, SECONDS_BETWEEN_LOOKS, state
 
 # of prctl: the signal that a process gets when its parent dies
 _PR_SET_PDEATHSIG = 1
@@ -45,7 +45,7 @@ def serve(listener: int, folder: str) -> None:
 
 
 def leave() -> None:
-    """End a job as `multiprocessing` ends one: taking apart all that the server imported takes longer than most jobs."""
+    """End a job as `multiprocessing` ends one: to take apart what was imported takes longer than most jobs."""
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     sys.stdout.flush()
@@ -126,7 +126,8 @@ def _keep(client: socket.socket, server: int, handlers: _Handlers) -> None:
         while True:
             ready = select.select([client.fileno(), server, ended], [], [])[0]
             if ended in ready:
-                client.send(NUMBER.pack(os.waitpid(job, 0)[1]))
+                _, status, used = os.wait4(job, 0)
+                client.send(ENDED.pack(status, used.ru_maxrss, used.ru_utime + used.ru_stime))
                 os._exit(0)
             passed_on = b"" if server in ready else client.recv(1)
             if not passed_on:
