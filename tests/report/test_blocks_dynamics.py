@@ -150,5 +150,5 @@ def test_a_page_reads_the_rows_of_its_data_set_under_the_configured_recipe(tmp_p
     assert set(flow_read["depth"]) == {4}
 
 
-def test_the_heading_is_text():
-    assert dynamics.title("<b>") == "# Training dynamics: &lt;b&gt;"
+def test_every_data_set_is_linked():
+    assert dynamics.contents(make_study(datasets=["iris", "wine"])) == "[iris](#iris) · [wine](#wine)"

@@ -46,7 +46,7 @@ def test_learning_curves_draw_few_seeds_and_epochs_but_average_all():
     study = make_small_study(seeds=12)
     epochs = make_epochs(study, make_comparisons(study), epochs=60)
     iris = epochs[(epochs["dataset"] == "iris") & (epochs["strategy"] == "standard")]
-    figure = curves.learning_curves(epochs, "iris", metrics=["validation_accuracy"], strategies=["standard"])
+    figure = curves.learning_curves(epochs, "iris", 6, ["validation_accuracy"], ["epoch"], ["standard"])
     thin, mean = figure.axes[0].lines
     drawn = pd.DataFrame({"epoch": thin.get_xdata(), "value": thin.get_ydata()})
     # a gap ends each line
@@ -58,9 +58,15 @@ def test_learning_curves_draw_few_seeds_and_epochs_but_average_all():
     pd.testing.assert_series_equal(drawn, table.loc[drawn.index], check_names=False)
     np.testing.assert_allclose(mean.get_ydata(), table.groupby("epoch").mean())
     assert "Thin: seeds, the first 10, at 25 epochs each." in figure.legends[0].get_title().get_text()
-    few = curves.learning_curves(epochs[(epochs["seed"] < 2) & (epochs["epoch"] < 9)], "iris")
+    few = curves.learning_curves(epochs[(epochs["seed"] < 2) & (epochs["epoch"] < 9)], "iris", 6)
     assert few.legends[0].get_title().get_text().endswith("Thin: seeds.")
     assert np.isfinite(few.axes[0].lines[0].get_xdata()).sum() == 2 * 8
+    assert [panel.get_xlabel() for panel in few.axes[2:]] == [
+        "Epochs",
+        style.LABELS["flops"].replace(")", ";\nk: 10³, M: 10⁶, G: 10⁹, T: 10¹²)"),
+    ]
+    none = curves.learning_curves(epochs, "iris", 6, ["validation_accuracy"], ["epoch"], ["standard"], seed_lines=0)
+    assert "Thin" not in none.legends[0].get_title().get_text()
 
 
 def test_recipes_are_sorted_by_the_end_above_what_each_changes():

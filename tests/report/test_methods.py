@@ -53,7 +53,7 @@ def test_methods_say_how_the_study_was_done():
         "9,999 resamples",
         "within 1 accuracy point of zero (5 % of a cost)",
         "90, 95, 99 or 100 % of the way",
-        "timed in 15 rounds",
+        "timed in at most 15 rounds",
         "Software: python 3.11.0, torch 2.0.0; commit: " + "0123456789" * 4,
     ):
         assert words in text
@@ -93,7 +93,12 @@ def test_methods_say_how_the_study_was_done():
         ({"target_levels": [0.5], "primary_level": 0.5}, "had come 50 % of the way"),
         ({"primary_budget": "seconds"}, "alternating-0.5 with standard training at equal seconds, measured alone at"),
         ({"strategies": ["alternating", {"name": "lisa", "layers": 2}]}, "layers 2"),
-        ({"timing_rounds": 30, "calibration_seeds": 7}, "timed in 30 rounds"),
+        ({"timing_rounds": 30, "timing_width": 0}, "timed in 30 rounds by a job"),
+        (
+            {"timing_rounds": 30, "timing_width": 0.02},
+            "timed in at most 30 rounds, 6 at least, until the 95 % interval of",
+        ),
+        ({"timing_rounds": 30, "timing_width": 0.02}, "speed-up was narrower than 2 % of it, by a job"),
         ({"timing_rounds": 30, "calibration_seeds": 7}, "on 7 calibration seeds"),
     ],
 )

@@ -121,6 +121,38 @@ def test_each_round_times_each_kind_of_work_once_in_an_order_of_its_own():
     assert all(row[-1] == pytest.approx(true_seconds(Work(*row[2:-2])), rel=1e-12) for row in rows)
 
 
+@pytest.mark.parametrize(("spread", "width", "rounds"), [(0, 0.05, 6), (0, 0, 15), (0.3, 0.05, 15)])
+def test_rounds_end_when_the_primary_speedup_is_known_well_enough(spread, width, rounds):
+    study, generator = make_timed(strategies=["alternating", "random_half"]), np.random.default_rng(1)
+    primary = set(plan_work(planned(study, "alternating-0.5"), WORKLOAD)) - set(
+        plan_work(planned(study, "standard"), WORKLOAD)
+    )
+
+    def make_timer(cell, workload, device):
+        # what the control alone does may be as noisy as it likes
+        noise = {work: spread if work in primary else 0.5 for work in kinds_of(study)}
+        noise |= dict.fromkeys(plan_work(planned(study, "standard"), WORKLOAD), 0)
+        return lambda work, repetitions: true_seconds(work) * repetitions * generator.lognormal(0, noise[work])
+
+    rows = timing.measure(study, WORKLOADS, 15, make_timer=make_timer, width=width)
+    assert rows[-1][-2] == rounds
+    assert len(rows) == rounds * len(kinds_of(study))
+
+
+def test_rounds_end_at_the_first_that_is_narrow():
+    study, generator = make_timed(), np.random.default_rng(3)
+    machine = NoisyMachine(len(kinds_of(study)), generator, drift=0, ramp=0, noise=0.03, stalls=0)
+    found = frame(timing.measure(study, WORKLOADS, 50, make_timer=lambda *_: machine, width=0.05))
+    ends = found["round"].max()
+    assert 6 < ends < 50
+
+    def is_narrow(last):
+        row = speedups(study, found[found["round"] <= last], WORKLOADS).set_index("strategy").loc["alternating-0.5"]
+        return row["high"] - row["low"] < 0.05 * row["measured"]
+
+    assert [last for last in range(6, ends + 1) if is_narrow(last)] == [ends]
+
+
 def test_the_clock_runs_long_enough_and_over_some_repetitions():
     repeated = {}
 
@@ -128,14 +160,14 @@ def test_the_clock_runs_long_enough_and_over_some_repetitions():
         def timer(work, repetitions):
             repeated.setdefault(work, []).append(repetitions)
             # the first repetitions of a kind of work are slow
-            return repetitions * (1 if len(repeated[work]) == 1 else true_seconds(work) * work.rows**2)
+            return repetitions * (1 if len(repeated[work]) == 1 else true_seconds(work) * work.rows**2 / 2)
 
         return timer
 
     timing.measure(make_timed(), WORKLOADS, 2, make_timer=make_timer)
     for work, (*warm_up, first, second) in repeated.items():
         assert len(warm_up) > 1
-        assert first == second == max(3, round(0.004 / (true_seconds(work) * work.rows**2)))
+        assert first == second == max(3, round(0.002 / (true_seconds(work) * work.rows**2 / 2)))
     assert {3} < {counts[-1] for counts in repeated.values()}
 
 

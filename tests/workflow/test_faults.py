@@ -481,7 +481,6 @@ def test_a_study_whose_runs_all_diverge_ends_with_a_report_that_says_so(tmp_path
     assert "diverged" in report
     pages = {"study_file": str(tmp_path / "study.json"), "tables": str(tmp_path / "tables")}
     with contextlib.redirect_stdout(io.StringIO()):
-        for name in ("budgets", "statistics"):
+        for name in ("budgets", "statistics", "dynamics"):
             run_notebook(name, **pages)
-        run_notebook("dynamics", **pages, dataset="iris")
     plt.close("all")

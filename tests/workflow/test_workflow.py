@@ -24,8 +24,7 @@ OF_PRIMARY = sum(pack.recipe == "primary" for pack in STUDY.packs)
 COMPARED = sum(pack.recipe == "primary" and not pack.calibrates for pack in STUDY.packs)
 # of the variation: standard training, the primary strategy and its two controls, on each data set
 VARIED = 4 * len(STUDY.datasets)
-DYNAMICS = [f"dynamics-{dataset}" for dataset in STUDY.datasets]
-PAGES = sorted([*DYNAMICS, "budgets", "schedules", "statistics", "walkthrough"])
+PAGES = sorted(["budgets", "dynamics", "schedules", "statistics", "walkthrough"])
 
 
 def snakemake(folder, *arguments):
@@ -150,8 +149,7 @@ def study_with(clone, **keys):
 
 
 # what reads the tables
-after_tables = {name: 1 for name in ("collect", "compare", "budgets", "statistics", "report", "linked")}
-dynamics = {name: 1 for name in DYNAMICS}
+after_tables = {name: 1 for name in ("collect", "compare", "budgets", "dynamics", "statistics", "report", "linked")}
 # what is made of the configuration alone
 configured = {"schedules": 1}
 
@@ -162,7 +160,7 @@ configured = {"schedules": 1}
         ({"seeds": 9}, {"train": 14}),
         (
             {"datasets": ["iris", "moons", "wine"]},
-            {"data": 1, "train": PACKS // 2, "tune": 4, "timing": 1, "dynamics-wine": 1},
+            {"data": 1, "train": PACKS // 2, "tune": 4, "timing": 1},
         ),
         ({"freeze_ratios": [0.5, 0.3]}, {"train": 4, "timing": 1}),
         ({"strategies": ["alternating", "lisa"]}, {"train": 4, "timing": 1}),
@@ -182,13 +180,13 @@ configured = {"schedules": 1}
     ids=lambda value: next(iter(value), "nothing"),
 )
 def test_a_change_of_the_study_trains_only_what_it_affects(clone, keys, expected):
-    assert stale(clone, study=study_with(clone, **keys)) == dynamics | after_tables | configured | expected
+    assert stale(clone, study=study_with(clone, **keys)) == after_tables | configured | expected
 
 
 def test_a_change_of_a_training_key_trains_everything_and_makes_no_data(clone):
     jobs = stale(clone, study=study_with(clone, learning_rate=0.01))
     # but what is tuned is not read off it
-    assert jobs == {"train": OF_PRIMARY, "timing": 1, **after_tables, **dynamics, **configured, "walkthrough": 1}
+    assert jobs == {"train": OF_PRIMARY, "timing": 1, **after_tables, **configured, "walkthrough": 1}
 
 
 def test_a_change_of_the_study_seed_draws_all_anew(clone):
@@ -230,8 +228,8 @@ def test_comments_and_docstrings_of_the_whole_package_rerun_nothing(clone, edite
 @pytest.mark.parametrize(
     ("module", "expected"),
     [
-        ("training/network", {"train": PACKS, "timing": 1, **after_tables, **dynamics}),
-        ("statistics/paired", {**after_tables, **dynamics}),
+        ("training/network", {"train": PACKS, "timing": 1, **after_tables}),
+        ("statistics/paired", {**after_tables}),
     ],
 )
 def test_a_change_of_code_that_decides_numbers_makes_them_anew(clone, edited, module, expected):

@@ -23,14 +23,10 @@ PAGES = {
             *("endpoints.csv", "sensitivity.csv"),
         ],
     },
-    **{
-        f"dynamics-{dataset}": {
-            "notebook": "dynamics",
-            "study": STUDY,
-            "tables": ["epochs.parquet", "gradient_flow.parquet", "study.json"],
-            "values": {"dataset": dataset},
-        }
-        for dataset in config["datasets"]
+    "dynamics": {
+        "notebook": "dynamics",
+        "study": STUDY,
+        "tables": ["epochs.parquet", "gradient_flow.parquet", "study.json"],
     },
     "schedules": {
         "notebook": "schedules",

@@ -232,6 +232,7 @@ def methods(study: Study, provenance: dict[str, Any], runs: int) -> dict[str, An
         "fewest_pairs": FEWEST_PAIRS,
         "margin": margin_in_words(study.equivalence_margin, study.metric),
         "cost_margin": f"{100 * study.cost_margin:g} %",
+        "timing_width": f"{100 * study.timing_width:g} %",
         "levels": listed([f"{100 * level:g}" for level in study.target_levels], "or"),
         "not_alone": not_alone(provenance),
         "machine": _machine(provenance),

@@ -288,7 +288,7 @@ class Study:
         names += ["width", "batch_size", "dropout", "optimizer", "learning_rate", "learning_rate_schedule"]
         names += ["weight_decay", "cache_activations", *_GENERAL.values(), "state_on_thaw", "primary_freeze_ratio"]
         names += ["momentum"] if self.optimizer == "sgd" else []
-        return {name: self.config[name] for name in (*names, "timing_rounds")}
+        return {name: self.config[name] for name in (*names, "timing_rounds", "timing_width")}
 
 
 def share_parameters(strategy: dict[str, Any], control: dict[str, Any]) -> bool:

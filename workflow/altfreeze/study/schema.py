@@ -161,7 +161,10 @@ data set and depth; it is trained at its best by the study's metric on validatio
     gradient_flow: bool = False
     """log each layer's gradient, change and age of optimizer state in every epoch"""
     timing_rounds: Annotated[int, Field(ge=6, le=100_000)] = 15
-    """rounds of the timing study, at least 6; in each, every kind of work is timed once"""
+    """rounds of the timing study, the most, at least 6; in each, every kind of work is timed once"""
+    timing_width: Share = 0.05
+    """a data set and depth is timed in fewer rounds, 6 at least, once the 95 % interval of the primary strategy's \
+speed-up is narrower than this share of it. `0`: never"""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`cpu`, `cuda`, or `auto`: a CUDA GPU where there is one, of its own for each job (`--resources gpu=N` runs N at \

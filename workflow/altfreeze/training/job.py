@@ -309,9 +309,10 @@ def run_timing(
     rows: list[tuple] = []
     alone = Alone()
     for (dataset, depth), workload in workloads.items():
-        began, rounds = time.perf_counter(), study.timing_rounds
-        measured = measure(study, {(dataset, depth): workload}, rounds, device)
+        began = time.perf_counter()
+        measured = measure(study, {(dataset, depth): workload}, study.timing_rounds, device, width=study.timing_width)
         rows += measured
+        rounds = measured[-1][-2]
         print(
             f"timing {dataset} depth {depth}: {len(measured) // rounds} kinds of work x {rounds} rounds, "
             f"{time.perf_counter() - began:.1f} s",

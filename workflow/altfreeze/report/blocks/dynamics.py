@@ -1,6 +1,7 @@
-"""What the page on training dynamics says of one data set.
+"""What the page on training dynamics shows of each data set.
 
-All take the rows of its data set in the tables epochs or gradient_flow, under the primary recipe.
+All but `contents` and `show_dynamics` take the rows of a data set in the tables epochs or gradient_flow, under the
+primary recipe.
 """
 
 import html
@@ -11,11 +12,17 @@ import pandas as pd
 
 from altfreeze.freezing.schedules import split_index
 from altfreeze.report.blocks.budgets import QUESTIONS
-from altfreeze.report.figures.curves import SMALLEST_LOSS
+from altfreeze.report.blocks.display import say, show_table
+from altfreeze.report.figures.curves import SEED_LINES, SMALLEST_LOSS, learning_curves
+from altfreeze.report.figures.flow import gradient_flow_figure
+from altfreeze.report.figures.style import show
 from altfreeze.report.words import count
 from altfreeze.study.grid import Study
 from altfreeze.study.recipes import PRIMARY_RECIPE
 from altfreeze.tables.seals import check_seal
+
+# lines of seeds are most of a figure's text: a page of more data sets leaves them out
+_MOST_WITH_SEEDS = 12
 
 
 def read_dynamics(folder: Path | str, study: Study, dataset: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -41,9 +48,42 @@ def read_dynamics(folder: Path | str, study: Study, dataset: str) -> tuple[pd.Da
     return epochs, pd.read_parquet(Path(folder) / "gradient_flow.parquet", filters=at_depth)
 
 
-def title(dataset: str) -> str:
-    """Return the heading of the page."""
-    return f"# Training dynamics: {html.escape(dataset)}"
+def contents(study: Study) -> str:
+    """Return links to the data sets of the page."""
+    return " · ".join(f"[{html.escape(dataset)}](#{dataset})" for dataset in study.datasets)
+
+
+def show_dynamics(study: Study, folder: Path | str, dataset: str) -> None:
+    """Show a data set's learning curves at the primary depth, and what they say at all depths.
+
+    Parameters
+    ----------
+    study : altfreeze.study.grid.Study
+    folder : path
+        The tables of a finished study.
+    dataset : str
+    """
+    epochs, flow = read_dynamics(folder, study, dataset)
+    depth = study.primary_depth
+    say(f'<h2 id="{dataset}">{html.escape(dataset)}</h2>')
+    say(how_runs_ended(epochs))
+    seed_lines = SEED_LINES if len(study.datasets) <= _MOST_WITH_SEEDS else 0
+    for what, strategies in drawn_together(study, epochs).items():
+        show(
+            learning_curves(epochs, dataset, depth, strategies=strategies, seed_lines=seed_lines),
+            f"Training loss and validation accuracy on {dataset} at depth {depth}, by epochs and by operations: "
+            f"standard training against {what}",
+        )
+    show_table(losses_table(epochs))
+    say(for_its_operations(study, epochs))
+    show_table(for_its_operations_table(study, epochs))
+    show_table(ends_table(epochs))
+    if len(flow):
+        show(
+            gradient_flow_figure(flow, dataset, depth, ["standard", study.primary_strategy]),
+            f"Gradient flow on {dataset} by layer and epoch at depth {depth}: standard and {study.primary_strategy}",
+        )
+        say(seen_at_thaws(study, flow))
 
 
 def _last_epochs(epochs: pd.DataFrame) -> pd.DataFrame:

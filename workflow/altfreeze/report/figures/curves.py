@@ -25,8 +25,8 @@ from altfreeze.support.errors import InputError
 from altfreeze.vocabulary import METRICS
 
 _SCALES = {name: each.scale for each in METRICS.values() for name in (each.validation, each.test)}
-# of a panel's seed lines, so that a page of many strategies stays small
-_SEED_LINES = 10
+# of a panel's lines of seeds, so that a page of many strategies stays small
+SEED_LINES = 10
 _SEED_POINTS = 25
 # a float32 loss can be zero, which has no logarithm
 SMALLEST_LOSS = 1e-9
@@ -54,13 +54,15 @@ def mean_interval(values: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series
 def learning_curves(
     epochs: pd.DataFrame,
     dataset: str,
+    depth: int,
     metrics: Sequence[str] = ("train_loss", "validation_accuracy"),
-    x: str = "epoch",
+    clocks: Sequence[str] = ("epoch", "flops"),
     strategies: Collection[str] | None = None,
+    seed_lines: int = SEED_LINES,
 ) -> Figure:
-    """Draw the course of training on one data set, one column of axes per depth.
+    """Draw the course of training on one data set at one depth, one column of axes per clock.
 
-    Thin lines are seeds, the first ten of them and each at 25 of its epochs at most; the bold
+    Thin lines are seeds, the first ones and each at 25 of its epochs at most; the bold
     line is the mean of all, the band the 95 % t interval of that mean. Losses are drawn on
     a logarithmic axis, with mean and interval of their logarithms (a geometric mean).
 
@@ -69,12 +71,15 @@ def learning_curves(
     epochs : pandas.DataFrame
         The table epochs, of one recipe.
     dataset : str
+    depth : int
     metrics : sequence of str
         Columns of `epochs`, one row of axes each.
-    x : {'epoch', 'updates_mean', 'flops', 'reference_seconds'}
-        The clock of the horizontal axis, by its column.
+    clocks : sequence of {'epoch', 'updates_mean', 'flops', 'reference_seconds'}
+        The horizontal axes, by their columns.
     strategies : collection of str, optional
         Labels of those to draw; all look as they do in a figure of all strategies.
+    seed_lines : int
+        How many seeds to draw.
 
     Returns
     -------
@@ -83,28 +88,29 @@ def learning_curves(
     Raises
     ------
     InputError
-        If the table has no row of the data set.
+        If the table has no row of the data set at this depth.
     """
-    rows = epochs[epochs["dataset"] == dataset]
+    rows = epochs[(epochs["dataset"] == dataset) & (epochs["depth"] == depth)]
     if rows.empty:
-        raise InputError(f"epochs: no row of data set {dataset!r}")
-    depths = sorted(rows["depth"].unique())
+        raise InputError(f"epochs: no row of data set {dataset!r} at depth {depth}")
     looks = looks_of(rows, strategies)
     with style():
-        figure = Figure(figsize=(max(2.9 * len(depths), 6), 2.5 * len(metrics) + 0.9), layout="constrained")
-        axes = figure.subplots(len(metrics), len(depths), sharex="col", sharey="row", squeeze=False)
+        figure = Figure(figsize=(max(4 * len(clocks), 6), 2.5 * len(metrics) + 0.9), layout="constrained")
+        axes = figure.subplots(len(metrics), len(clocks), sharex="col", sharey="row", squeeze=False)
         for panels, metric in zip(axes, metrics, strict=True):
-            for panel, depth in zip(panels, depths, strict=True):
-                _draw_curves(panel, rows[rows["depth"] == depth], metric, x, looks)
+            for panel, clock in zip(panels, clocks, strict=True):
+                _draw_curves(panel, rows, metric, clock, looks, seed_lines)
             ended = np.isfinite(rows.loc[rows["strategy"].isin(looks), metric]).any()
             _label_metric(panels, metric, ended)
-        for panel, depth in zip(axes[0], depths, strict=True):
-            panel.set_title(f"Depth {depth}")
-        label_clock(figure, axes.ravel(), x)
-        words = "Bold: mean over seeds (of a loss: geometric). Band: its 95 % t interval. Thin: seeds"
-        words += f", the first {_SEED_LINES}" if rows["seed"].nunique() > _SEED_LINES else ""
-        words += f", at {_SEED_POINTS} epochs each" if rows["epoch"].nunique() > _SEED_POINTS else ""
-        add_legend(figure, handles_of(looks), f"{words}.")
+        for panel, clock in zip(axes[-1], clocks, strict=True):
+            label_clock(figure, [panel], clock, below=panel)
+        words = "Bold: mean over seeds (of a loss: geometric). Band: its 95 % t interval."
+        if seed_lines:
+            words += " Thin: seeds"
+            words += f", the first {seed_lines}" if rows["seed"].nunique() > seed_lines else ""
+            words += f", at {_SEED_POINTS} epochs each" if rows["epoch"].nunique() > _SEED_POINTS else ""
+            words += "."
+        add_legend(figure, handles_of(looks), words)
     return figure
 
 
@@ -125,8 +131,10 @@ def _label_metric(panels: np.ndarray, metric: str, ended: bool) -> None:
         first.set_ylim(max(low, -2), min(high, 102))
 
 
-def _draw_curves(axes: Axes, rows: pd.DataFrame, metric: str, x: str, looks: dict[str, dict[str, Any]]) -> None:
-    """Draw one metric of each strategy at one depth: seeds, mean and interval."""
+def _draw_curves(
+    axes: Axes, rows: pd.DataFrame, metric: str, x: str, looks: dict[str, dict[str, Any]], seed_lines: int
+) -> None:
+    """Draw one metric of each strategy on one clock: some seeds, mean and interval."""
     logarithmic = metric.endswith("loss")
     for label, look in looks.items():
         cell = rows[rows["strategy"] == label]
@@ -141,7 +149,7 @@ def _draw_curves(axes: Axes, rows: pd.DataFrame, metric: str, x: str, looks: dic
         else:
             mean, low, high = mean_interval(values)
         few = np.linspace(0, len(values) - 1, min(len(values), _SEED_POINTS)).round().astype(int)
-        seeds = values.iloc[few, :_SEED_LINES].to_numpy()
+        seeds = values.iloc[few, :seed_lines].to_numpy()
         times = np.broadcast_to(np.asarray(position, dtype=float)[few, None], seeds.shape)
         # one path of all lines, with a gap after each
         lines = [np.pad(part, ((0, 1), (0, 0)), constant_values=np.nan).ravel("F") for part in (times, seeds)]

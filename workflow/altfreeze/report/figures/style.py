@@ -140,14 +140,18 @@ def label_plainly(axis: Axis, limits: tuple[float, float]) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def label_clock(figure: Figure, panels: Iterable[Axes], clock: str) -> None:
-    """Name a clock, given by name or column, below panels whose horizontal axis it is."""
+def label_clock(figure: Figure, panels: Iterable[Axes], clock: str, below: Axes | None = None) -> None:
+    """Name a clock, given by name or column, below panels whose horizontal axis it is, or below one of them."""
     label = LABELS[clock]
     if clock == "flops":
         for panel in panels:
             panel.xaxis.set_major_formatter(EngFormatter(sep=""))
         label = label.replace(")", f"; {_PREFIXES})")
-    figure.supxlabel(label, fontsize="medium")
+    if below is None:
+        figure.supxlabel(label, fontsize="medium")
+    else:
+        # a panel is narrower than a figure
+        below.set_xlabel(label.replace("; ", ";\n"))
 
 
 def row_label(dataset: str) -> str:
