@@ -265,8 +265,7 @@ class Steps:
         """Make the steps as a training does; return all seconds and the optimizer's."""
         start, self.optimizer_seconds = time.perf_counter(), 0.0
         self.trainer.begin_epoch(self.epoch)
-        for step in self.epoch.steps:
-            self.trainer.step(step)
+        self.trainer.make_steps(self.epoch.steps)
         return time.perf_counter() - start, self.optimizer_seconds
 
     def parts(self):

@@ -1,5 +1,7 @@
 """The plan of a training: budgets, the activation cache and the cost of both, to the last operation."""
 
+from collections import Counter
+
 import pytest
 from altfreeze.freezing.cost import fill_flops, step_flops
 from altfreeze.freezing.plan import Work, Workload, horizon, layer_ranges
@@ -99,8 +101,10 @@ def test_the_parts_of_a_plan_add_up(workload, label, epochs):
             step_flops(workload.sizes, step.rows, step.active, epoch.cached) for step in epoch.steps
         )
         work = epoch.work(workload)
-        assert sum(count for kind, count in work.items() if kind.kind == "step") == len(epoch.steps)
-        assert sum(count for kind, count in work.items() if kind.kind == "fill") == (epoch.fill is not None)
+        # steps that are alike may be made at once
+        alike = len({step.active for step in epoch.steps}) == 1
+        kinds = Counter({"step" if alike else "single": len(epoch.steps), "epoch": 1, "fill": epoch.fill is not None})
+        assert sum((Counter({kind.kind: count}) for kind, count in work.items()), Counter()) == kinds
         learning = sum((kind.first + kind.inner + kind.last) * count for kind, count in work.items())
         assert learning == sum(epoch.updates()) == sum(sum(step.active) for step in epoch.steps)
 

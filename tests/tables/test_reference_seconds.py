@@ -33,9 +33,9 @@ def test_reference_seconds_add_up():
         Epoch([Step(BY_LAYER, 0.0, 8)] * 3, 2, None, True),
     ]
     seconds = {
-        Work("step", 1, 1, 1, 0, 0, 8): 1.0,
-        Work("step", 1, 1, 1, 0, 0, 4): 2.0,
-        Work("step", 3, 0, 1, 1, 0, 8): 4.0,
+        Work("single", 1, 1, 1, 0, 0, 8): 1.0,
+        Work("single", 1, 1, 1, 0, 0, 4): 2.0,
+        Work("single", 3, 0, 1, 1, 0, 8): 4.0,
         Work("step", 3, 0, 1, 1, 2, 8): 8.0,
         Work("step", 3, 0, 1, 1, 2, 4): 16.0,
         Work("fill", 1, 0, 0, 0, 2, 20): 32.0,

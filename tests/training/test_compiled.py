@@ -60,3 +60,22 @@ def test_a_gradient_is_not_read_from_rows_that_lie_elsewhere():
     apart = x.transpose(1, 2).contiguous().transpose(1, 2), targets.t().contiguous().t()
     assert torch.equal(network.compute_gradients(*apart), expected)
     assert all(map(torch.equal, (parameter.grad for parameter in network.parameters()), gradients))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("strategy", ["standard", "alternating-0.5", "freezeout"])
+def test_steps_that_are_made_at_once_give_the_bits_of_single_ones(wine, strategy, optimizer, monkeypatch):
+    recipe = {"optimizer": optimizer, "weight_decay": 0.01, "learning_rate_schedule": "cosine"}
+    cell = make_cell(strategy, strategies=["alternating", "freezeout"], **recipe)
+    at_once = train_pack(*wine, cell, range(3))
+    calls = []
+    original = StackedMLP.compute_gradients
+    monkeypatch.setattr("altfreeze.training.trainer.are_made_at_once", lambda network: False)
+    monkeypatch.setattr(StackedMLP, "compute_gradients", lambda *arguments: calls.append(1) or original(*arguments))
+    single = train_pack(*wine, cell, range(3))
+    assert len(calls) == len(single.workload.batches) * single.rows[-1]["epoch"]
+    assert all(map(torch.equal, at_once.network.parameters(), single.network.parameters()))
+    torch.testing.assert_close(
+        *(trained.optimizer.state_dict()["state"] for trained in (at_once, single)), rtol=0, atol=0
+    )
+    assert [{**row, "seconds": 0} for row in at_once.rows] == [{**row, "seconds": 0} for row in single.rows]

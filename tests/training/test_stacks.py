@@ -46,6 +46,8 @@ def make_cell(**keys):
 @pytest.fixture
 def room_for(monkeypatch):
     """Let memory run out in a step of a stack with more than some seeds."""
+    # so that each step is seen
+    monkeypatch.setattr("altfreeze.training.trainer.are_made_at_once", lambda network: False)
 
     def limit(seeds, error=ERRORS[0], step=6):
         original, steps = StackedMLP.compute_gradients, []

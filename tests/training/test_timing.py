@@ -71,7 +71,7 @@ def kinds_of(study):
 
 
 def step_kinds(work):
-    return [each for each in work if each.kind == "step"]
+    return [each for each in work if each.kind in ("step", "single")]
 
 
 class NoisyMachine:
@@ -111,7 +111,7 @@ def test_each_round_times_each_kind_of_work_once_in_an_order_of_its_own():
     rows = timing.measure(study, WORKLOADS, 4, make_timer=steady)
     orders = [[row[2:-2] for row in rows if row[-2] == number] for number in (1, 2, 3, 4)]
     kinds = sorted(kinds_of(study))
-    assert {work.kind for work in kinds} == {"step", "fill", "epoch"}
+    assert {work.kind for work in kinds} == {"step", "single", "fill", "epoch"}
     assert {work.by_layer for work in kinds} == {0, 1}
     assert all(sorted(order) == kinds for order in orders)
     assert len({tuple(order) for order in orders}) == 4
@@ -202,7 +202,7 @@ def test_layers_are_said_to_have_rates_of_their_own_where_a_pack_gives_them(labe
     assert groups == (4 if label == "freezeout" else 1)
     work = plan_work(cell.plan(trained.workload), trained.workload)
     assert {each.by_layer for each in step_kinds(work)} == {int(groups > 1)}
-    assert not any(each.by_layer for each in work if each.kind != "step")
+    assert not any(each.by_layer for each in work if each not in step_kinds(work))
 
 
 @pytest.mark.parametrize("label", ["frozen_bottom-0.5", "alternating-0.5", "freezeout"])
@@ -248,7 +248,7 @@ def test_timed_work_is_that_of_training(monkeypatch, label, dropout):
         before = len(seen)
         assert timer(work, 3) > 0
         # a step is a gradient and an update of batches that are drawn before; no chunks in so small a fill
-        assert len(seen) - before == (1 + 3 * 2 if work.kind == "step" else 3)
+        assert len(seen) - before == (1 + 3 * 2 if work in step_kinds(kinds) else 3)
     assert set(seen) == trained
     for by_layer, trainer in enumerate(timer.trainers):
         timed = [timing.active_layers(work, 4) for work in step_kinds(kinds) if work.by_layer == by_layer]

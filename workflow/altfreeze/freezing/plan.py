@@ -55,6 +55,11 @@ class Step(NamedTuple):
         return tuple(factor > 0 for factor in self.factors)
 
 
+def are_alike(steps: Sequence[Step]) -> bool:
+    """Return whether the same layers learn in all steps: training may make them at once."""
+    return all(step.active == steps[0].active for step in steps)
+
+
 class Work(NamedTuple):
     """What a step, a fill or the start of an epoch computes, as far as its duration depends on it.
 
@@ -63,9 +68,9 @@ class Work(NamedTuple):
 
     Attributes
     ----------
-    kind : {'step', 'fill', 'epoch'}
-        A step; the output of frozen layers for the train part; drawing and gathering the
-        batches of an epoch.
+    kind : {'step', 'single', 'fill', 'epoch'}
+        A step of an epoch whose steps are all alike (`are_alike`), or of another; the output of
+        frozen layers for the train part; drawing and gathering the batches of an epoch.
     lowest : int
         Lowest layer that learns, or is computed by the fill, counted from 1; else 0.
     first, inner, last : int
@@ -119,10 +124,11 @@ class Epoch(NamedTuple):
         counts = Counter({Work("epoch", 0, 0, 0, 0, self.cached, workload.rows): 1})
         if self.fill:
             counts[Work("fill", self.fill[0] + 1, 0, 0, 0, self.fill[1], workload.rows)] = 1
+        kind = "step" if are_alike(self.steps) else "single"
         for (active, rows), count in self._counted().items():
             first, *inner, last = map(int, active)
             lowest = active.index(True) + 1
-            counts[Work("step", lowest, first, sum(inner), last, self.cached, rows, int(self.by_layer))] += count
+            counts[Work(kind, lowest, first, sum(inner), last, self.cached, rows, int(self.by_layer))] += count
         return counts
 
     def updates(self) -> list[int]:

@@ -1,4 +1,4 @@
-"""The step of small networks on a CPU, compiled: one call for all gradients, one for the update.
+"""The steps of small networks on a CPU, compiled: one call for all those between two phases.
 
 The products of a small network take a microsecond or two each, less than what surrounds a call of torch. Here a member
 makes its whole step alone, with its numbers in the cache of one core, so its bits do not depend on its pack. Tensors
@@ -26,6 +26,13 @@ def serves(parameters: Iterable[torch.Tensor]) -> bool:
         each.device.type == "cpu" and each.dtype == torch.float32 and each.shape[-1] <= WIDEST and each.is_contiguous()
         for each in parameters
     )
+
+
+def set_gradients(parameters: Iterable[torch.Tensor]) -> None:
+    """Make room for the gradients of the parameters that learn."""
+    for parameter in parameters:
+        if parameter.requires_grad and parameter.grad is None:
+            parameter.grad = torch.empty_like(parameter)
 
 
 def addresses(parameters: Sequence[torch.Tensor], *states: Sequence[torch.Tensor | None]) -> np.ndarray:
@@ -233,3 +240,63 @@ def sgd(tensors: Any, counts: Any, rates: Any, momentum: float, decay: float) ->
                 buffer[i] = np.float32(momentum) * buffer[i] + gradient_i
                 gradient_i = buffer[i]
             parameter[i] -= rate * gradient_i
+
+
+@_compiled
+def update(tensors: Any, counts: Any, rates: Any, options: Any) -> None:
+    """Make a step of an optimizer.
+
+    Parameters
+    ----------
+    tensors : ndarray of int64, shape (5 or fewer, parameters)
+        See `addresses`.
+    counts : ndarray of int64, shape (parameters,)
+        Numbers of each.
+    rates : ndarray of float64, shape (parameters,)
+        Learning rates.
+    options : ndarray of float64, shape (5,)
+        What `adam` takes after the rates; with momentum and decay alone, after a negative number, what `sgd` takes.
+    """
+    if options[0] >= 0:
+        adam(tensors, counts, rates, options[0], options[1], options[2], options[3], options[4] > 0)
+    else:
+        sgd(tensors, counts, rates, options[1], options[2])
+
+
+@_compiled
+def make_steps(
+    tensors: Any,
+    sizes: Any,
+    start: int,
+    x: int,
+    x_step: int,
+    targets: int,
+    targets_step: int,
+    counts: Any,
+    rates: Any,
+    options: Any,
+    rows: Any,
+    losses: Any,
+) -> None:
+    """Make steps without dropout on rows that lie one after the other: gradients and update of each.
+
+    Parameters
+    ----------
+    tensors, counts, options
+        See `update`; the parameters in the order of layers.
+    sizes, start, x, x_step, targets, targets_step
+        See `compute_gradients`.
+    rates : ndarray of float64, shape (steps, parameters)
+    rows : ndarray of int64, shape (steps,)
+        In the batch of each step.
+    losses : ndarray of float32, shape (S, rows of all steps)
+        Set to the cross-entropy of each row.
+    """
+    done, members = 0, len(losses)
+    for number in range(len(rows)):
+        of_step = np.empty((members, rows[number]), np.float32)
+        features, labels = x + 4 * done * sizes[start], targets + 8 * done
+        compute_gradients(tensors, sizes, start, features, x_step, labels, targets_step, 0, 1.0, of_step)
+        losses[:, done : done + rows[number]] = of_step
+        done += rows[number]
+        update(tensors, counts, rates[number], options)

@@ -26,7 +26,6 @@ from altfreeze.training.checkpoints import Checkpoint
 from altfreeze.training.log import csv_text, log_text
 from altfreeze.training.network import use_repeatable_kernels
 from altfreeze.training.stacks import Progress, TrainedSeeds, limit_memory, peak_memory, train_seeds
-from altfreeze.training.timing import Alone, measure, read_workloads, timing_text
 from altfreeze.training.tuning import choose, trial_of
 from altfreeze.vocabulary import Metric
 
@@ -304,6 +303,9 @@ def run_timing(
     InputError
         If the device is not there or a data set cannot be read.
     """
+    # its statistics take longer to import than most trainings
+    from altfreeze.training.timing import Alone, measure, read_workloads, timing_text
+
     device = prepare(device, threads)
     workloads = read_workloads(study, data_folder)
     rows: list[tuple] = []

@@ -305,14 +305,8 @@ class StackedMLP(nn.Module):
         start: int,
     ) -> torch.Tensor:
         """Do what `compute_gradients` does, with its parameters, in one call."""
-        for parameter in parameters:
-            if parameter.requires_grad and parameter.grad is None:
-                parameter.grad = torch.empty_like(parameter)
-        # each member's rows as they lie in memory
-        if x.stride()[1:] != (x.shape[2], 1):
-            x = x.contiguous()
-        if targets.stride(1) != 1:
-            targets = targets.contiguous()
+        compiled.set_gradients(parameters)
+        x, targets = contiguous_rows(x, targets)
         masks = None if keep is None else keep.contiguous()
         losses = torch.empty(targets.shape)
         compiled.compute_gradients(
@@ -369,6 +363,12 @@ class StackedMLP(nn.Module):
                 linear.bias.copy_(bias[index, 0])
             modules += [linear, nn.ReLU(), nn.Dropout(self.dropout)] if self.dropout else [linear, nn.ReLU()]
         return nn.Sequential(*modules[: -2 if self.dropout else -1])
+
+
+def contiguous_rows(x: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return features and classes whose rows lie one after the other in memory, for each member."""
+    x = x if x.stride()[1:] == (x.shape[2], 1) else x.contiguous()
+    return x, targets if targets.stride(1) == 1 else targets.contiguous()
 
 
 def dropout_masks(

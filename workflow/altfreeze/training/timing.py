@@ -18,6 +18,7 @@ from altfreeze.support.randomness import stream_seed
 from altfreeze.training.batches import Parts, workload_of
 from altfreeze.training.log import csv_text
 from altfreeze.training.network import StackedMLP
+from altfreeze.training.optimizer import are_made_at_once
 from altfreeze.training.trainer import Trainer
 
 COLUMNS = ("dataset", "depth", *Work._fields, "round", "seconds")
@@ -86,7 +87,7 @@ class Timer:
         -------
         float
         """
-        time_work = {"fill": self._fills, "epoch": self._epochs, "step": self._steps}[work.kind]
+        time_work = {"fill": self._fills, "epoch": self._epochs}.get(work.kind, self._steps)
         clock = self.trainers[work.by_layer].clock
         before = clock.seconds
         time_work(self.trainers[work.by_layer], work, repetitions)
@@ -100,7 +101,7 @@ class Timer:
         part = (self._input(0), self.targets)
         trainer = Trainer(network, self.cell, plan, self.workload, [0], Parts(part, part, part))
         trainer.begin_epoch(plan[0])
-        trainer.step(everything)
+        trainer.make_steps([everything])
         return trainer
 
     def _input(self, layer: int) -> torch.Tensor:
@@ -133,11 +134,12 @@ class Timer:
         trainer.cache = self._input(work.cached)
         trainer.begin_epoch(Epoch([step], work.cached, None, bool(work.by_layer)))
         trainer.switch.to(active, trainer.steps)
+        trainer.at_once = work.kind == "step" and are_made_at_once(trainer.network)
         batches = self.workload.rows // work.rows
         trainer.clock.start()
-        for repetition in range(repetitions):
-            trainer.rows = repetition % batches * work.rows
-            trainer.step(step)
+        for made in range(0, repetitions, batches):
+            trainer.rows = 0
+            trainer.make_steps([step] * min(batches, repetitions - made))
         trainer.clock.stop()
 
 

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from altfreeze.freezing.flow import GradientFlow
-from altfreeze.freezing.plan import Epoch, Step, Workload, layer_ranges
+from altfreeze.freezing.plan import Epoch, Step, Workload, are_alike, layer_ranges
 from altfreeze.freezing.switch import PhaseSwitch
 from altfreeze.study.cell import Cell
 from altfreeze.support.randomness import stream_seed
 from altfreeze.training.batches import Parts, draw_batches, evaluate, fill, stack_parts, to_device, workload_of
 from altfreeze.training.network import StackedMLP, StackedNetwork
-from altfreeze.training.optimizer import learning_rate, make_optimizer, update_of
+from altfreeze.training.optimizer import are_made_at_once, learning_rate, make_optimizer, make_steps, update_of
 
 # plain values of a trainer that its state holds
 _COUNTS = ("epochs", "steps", "flops", "updates", "diverged", "records")
@@ -113,6 +113,7 @@ class Trainer:
         self.generators = [torch.Generator().manual_seed(stream_seed(*cell.run_key(seed), "dropout")) for seed in seeds]
         self.optimizer = make_optimizer(network, cell, plan[0].by_layer)
         self.update = update_of(self.optimizer)
+        self.at_once = are_made_at_once(network)
         self.switch = PhaseSwitch(network, self.optimizer, cell.state_on_thaw)
         self.clock = Clock(self.device)
         self.epochs, self.steps, self.flops, self.updates = 0, 0, 0, [0] * network.depth
@@ -148,23 +149,27 @@ class Trainer:
         """
         self.cache = fill(self.network, self.cache if start else self.parts.train[0], start, stop)
 
-    def step(self, step: Step) -> None:
-        """Make one optimizer step on the epoch's next rows.
+    def make_steps(self, steps: Sequence[Step]) -> None:
+        """Make optimizer steps on the epoch's next rows, at once where no layer freezes or thaws between them.
 
         Parameters
         ----------
-        step : altfreeze.freezing.plan.Step
+        steps : sequence of altfreeze.freezing.plan.Step
         """
+        if self.at_once and are_alike(steps):
+            self._make_at_once(steps)
+        else:
+            for step in steps:
+                self._make(step)
+
+    def _make(self, step: Step) -> None:
         # where a phase begins, layers freeze and thaw
-        active = step.active
-        if active != self.switch.active:
-            self.begin_phase(active)
+        if step.active != self.switch.active:
+            self.begin_phase(step.active)
 
         # the learning rate of the schedule, times the factor of each layer where they differ
-        rate = learning_rate(self.cell, step.progress)
-        factors = step.factors if self.epoch.by_layer else (1,)
-        for group, factor in zip(self.optimizer.param_groups, factors, strict=True):
-            group["lr"] = rate * factor
+        for group, rate in zip(self.optimizer.param_groups, self._rates(step), strict=True):
+            group["lr"] = rate
 
         # the next rows of each member, and the units that it drops
         batch = slice(self.rows, self.rows + step.rows)
@@ -177,6 +182,25 @@ class Trainer:
         self.loss_sum += losses.sum(1)
         self.update()
         self.steps += 1
+
+    def _make_at_once(self, steps: Sequence[Step]) -> None:
+        """Do what `_make` does for each, to the same bits."""
+        if steps[0].active != self.switch.active:
+            self.begin_phase(steps[0].active)
+        rows = [step.rows for step in steps]
+        batches = slice(self.rows, self.rows + sum(rows))
+        self.rows = batches.stop
+        x, targets = self.x[:, batches], self.targets[:, batches]
+        rates = [self._rates(step) for step in steps]
+        losses = make_steps(self.network, self.optimizer, x, targets, self.epoch.cached, rows, rates)
+        for of_step in losses.split(rows, 1):
+            self.loss_sum += of_step.sum(1)
+        self.steps += len(steps)
+
+    def _rates(self, step: Step) -> list[float]:
+        """Return the learning rate of each group of parameters."""
+        rate = learning_rate(self.cell, step.progress)
+        return [rate * factor for factor in step.factors] if self.epoch.by_layer else [rate]
 
     def begin_phase(self, active: Sequence[bool]) -> None:
         """Freeze and thaw layers; the check of the phase that ends is off the clock.
@@ -375,8 +399,7 @@ def train_pack(
         # on the clock: the order of the rows, the cache, and every step
         trainer.clock.start()
         trainer.begin_epoch(epoch)
-        for step in epoch.steps:
-            trainer.step(step)
+        trainer.make_steps(epoch.steps)
         trainer.clock.stop()
 
         # off the clock: what was done and how well each member does
