@@ -150,7 +150,7 @@ def contenders(X, y, batch, members, width, epochs):
     """Return what trains, by its name: functions that return seconds per run and epoch."""
     training.BATCH_SIZE = batch
     cell = training.training_cell("digits", DEPTH, width, epochs, batch_size=batch)
-    train = training.split_of_seed(y, cell.study_seed, "digits", DEPTH, 0).train
+    train = training.split_of_seed(y, cell.study_seed, "digits", 0).train
     x, targets = training.standardise(X, train)[train], y[train]
     sizes = training.layer_sizes(X.shape[1], width, DEPTH, int(y.max()) + 1)
     shape = len(train), sizes, members, batch, epochs
