@@ -653,7 +653,7 @@ def write_results(
     for where in (cell for cell in study.cells if study.is_tuned(cell[3])):
         _write_tuning(results, study, where, study.learning_rates_to_try[-1])
     for pack in study.packs:
-        learning_rate = study.learning_rates_to_try[-1] if study.is_tuned(pack.recipe) else None
+        learning_rate = study.learning_rates_to_try[-1] if study.tuned_by(pack.recipe) else None
         _write_pack(results, study, pack, diverged, learning_rate, accuracies)
     write_timing(results, study)
     return results

@@ -621,3 +621,20 @@ def test_entries_of_their_own_ratio_that_split_as_another_are_one_line():
     assert said({"name": "alternating", "label": "mine", "freeze_ratio": 0.5, "period": 2}) == ()
     assert said({"name": "alternating", "label": "mine", "freeze_ratio": 0.75}) == ()
     assert len(said({"name": "alternating", "label": "mine", "freeze_ratio": 0})) == 1
+
+
+def test_a_variation_keeps_the_tuned_rates_of_the_primary_recipe_unless_it_names_the_rate():
+    variations = [
+        {"width": 16},
+        {"width": 16, "learning_rate": "tuned"},
+        {"learning_rate": 0.1},
+        {"learning_rate": "tuned"},
+    ]
+    study = make_study(learning_rate="tuned", learning_rates_to_try=[0.1, 0.2], variations=variations)
+    tuned_by = {recipe: study.tuned_by(recipe) for recipe in study.recipes}
+    anew = "width=16+learning_rate=tuned"
+    assert tuned_by == {"primary": "primary", "width=16": "primary", anew: anew, "learning_rate=0.1": None}
+    assert [recipe for recipe in study.recipes if study.is_tuned(recipe)] == ["primary", anew]
+    untuned = make_study(learning_rate=0.1, learning_rates_to_try=[0.1, 0.2], variations=variations)
+    of_width = {recipe: untuned.tuned_by(recipe) for recipe in untuned.recipes}
+    assert of_width == {"primary": None, "width=16": None, anew: anew, "learning_rate=tuned": "learning_rate=tuned"}

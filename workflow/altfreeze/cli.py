@@ -79,13 +79,15 @@ def _data(arguments: Namespace) -> None:
 
 def _train(arguments: Namespace) -> None:
     study, cell = _prepare(arguments)
-    if study.is_tuned(arguments.recipe) != bool(arguments.tuning):
+    tuned_by = study.tuned_by(arguments.recipe)
+    if bool(tuned_by) != bool(arguments.tuning):
         raise InputError("--tuning: is needed for a recipe whose learning rate is tuned, and for no other")
     from altfreeze.training.job import run
     from altfreeze.training.tuning import read_learning_rate
 
-    if arguments.tuning:
-        cell = cell.at(read_learning_rate(arguments.tuning, cell))
+    if tuned_by:
+        tuned = study.cell(cell.dataset, cell.depth, arguments.strategy, tuned_by)
+        cell = cell.at(read_learning_rate(arguments.tuning, tuned))
     outputs = (arguments.output, arguments.manifest, arguments.gradient_flow)
     kept = (arguments.checkpoint, study.checkpoint_seconds, arguments.memory)
     run(arguments.data, cell, arguments.seeds, arguments.device, arguments.threads, *outputs, *kept)

@@ -200,8 +200,8 @@ def cell_of(wildcards):
 
 def chosen_learning_rate(wildcards):
     """Return the file of a tuning, if the pack trains at the learning rate that it chose."""
-    tuned = study.is_tuned(wildcards.recipe)
-    return "<results>/tuning/{dataset}/depth{depth}/{strategy}/{recipe}.json" if tuned else []
+    tuned_by = study.tuned_by(wildcards.recipe)
+    return f"<results>/tuning/{{dataset}}/depth{{depth}}/{{strategy}}/{tuned_by}.json" if tuned_by else []
 
 
 def gpus(wildcards):

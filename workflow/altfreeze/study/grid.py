@@ -8,7 +8,7 @@ from altfreeze.freezing.schedules import split_index
 from altfreeze.freezing.strategy import STRATEGIES, defaults
 from altfreeze.study.cell import Cell
 from altfreeze.study.entries import labelled
-from altfreeze.study.recipes import PRIMARY_RECIPE, TUNED, name_of, varied, what_it_sets
+from altfreeze.study.recipes import PRIMARY_RECIPE, TUNED, is_tuned_anew, name_of, varied, what_it_sets
 from altfreeze.study.sources import MADE
 from altfreeze.vocabulary import METRICS, Metric
 
@@ -190,9 +190,20 @@ class Study:
             (*place, recipe) for place in self.places for recipe in self.recipes if place[1] in self.depths_of(recipe)
         ]
 
+    def tuned_by(self, recipe: str) -> str | None:
+        """Return the recipe whose tuning chose a recipe's learning rates; None where they are not tuned.
+
+        It is its own where it is the primary recipe or a variation that names the learning rate. Others keep that of
+        the primary recipe: but for what they change, they are the same.
+        """
+        if self.recipes[recipe].learning_rate != TUNED:
+            return None
+        named = {PRIMARY_RECIPE, *(name_of(variation) for variation in self.variations if is_tuned_anew(variation))}
+        return recipe if recipe in named else PRIMARY_RECIPE
+
     def is_tuned(self, recipe: str) -> bool:
-        """Return whether a recipe's learning rates are tuned."""
-        return self.recipes[recipe].learning_rate == TUNED
+        """Return whether a recipe has a tuning of its own."""
+        return self.tuned_by(recipe) == recipe
 
     def depths_of(self, recipe: str) -> list[int]:
         """Return the depths that are trained under a recipe: for a variation, the primary one."""

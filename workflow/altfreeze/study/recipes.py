@@ -36,6 +36,17 @@ def varied(config: dict[str, Any], variation: dict[str, Any]) -> dict[str, Any]:
     return config | {"variations": []} | changes
 
 
+def is_tuned_anew(variation: dict[str, Any]) -> bool:
+    """Return whether a variation's learning rates are not those of the primary recipe, tuned ones included.
+
+    Parameters
+    ----------
+    variation : dict
+        Entry of the key variations.
+    """
+    return "learning_rate" in variation
+
+
 def what_it_sets(config: dict[str, Any], variation: dict[str, Any]) -> dict[str, Any]:
     """Return what a variation's recipe sets: two that set the same are one recipe.
 
@@ -44,5 +55,7 @@ def what_it_sets(config: dict[str, Any], variation: dict[str, Any]) -> dict[str,
     config, variation
         See `varied`.
     """
+    # with nothing else changed, tuning chooses the same again
+    anew = variation.get("learning_rate") == TUNED and len(variation) > 1
     unread = {"variations", *(["momentum"] if varied(config, variation)["optimizer"] != "sgd" else [])}
-    return {key: value for key, value in varied(config, variation).items() if key not in unread}
+    return {key: value for key, value in varied(config, variation).items() if key not in unread} | {"anew": anew}

@@ -63,7 +63,7 @@ class _Recipe(BaseModel):
     """probability of dropping a hidden unit, after each ReLU"""
     optimizer: Literal["sgd", "adam", "adamw"] = "adam"
     """`sgd` with momentum, `adam`, `adamw`, as in torch.optim"""
-    learning_rate: Positive | Literal["tuned"] = 0.003
+    learning_rate: Positive | Literal["tuned"] = "tuned"
     """initial learning rate; `tuned`: chosen among `learning_rates_to_try`"""
     learning_rate_schedule: Literal["constant", "cosine"] = "cosine"
     """`constant`, or `cosine` to zero over the strategy's own budget"""
@@ -155,7 +155,7 @@ with dropout, not above 64 MiB a run); `off`: never"""
     target_levels: Annotated[list[ShareAboveZero], _SOME, *EachOnce] = [0.9, 0.95, 0.99, 1.0]
     """targets of time-to-target: shares of the way from chance, the best that a constant prediction scores, to the \
 median of standard training, in the study's metric on validation data"""
-    learning_rates_to_try: Annotated[list[Positive], *EachOnce] = [0.001, 0.003, 0.01]
+    learning_rates_to_try: Annotated[list[Positive], *EachOnce] = [0.001, 0.003, 0.01, 0.03]
     """where a `learning_rate` is `tuned`: learning rates that every strategy tries on the calibration seeds of each \
 data set and depth; it is trained at its best by the study's metric on validation data"""
     gradient_flow: bool = False

@@ -250,8 +250,8 @@ class _Packs:
         """Return what the rows of a pack are made of."""
         where = (pack.dataset, pack.depth, pack.strategy, pack.recipe)
         cell: Cell | None = self.study.cell(*where)
-        if cell and self.study.is_tuned(pack.recipe):
-            learning_rate = self.given.learning_rates.get(where)
+        if cell and (tuned_by := self.study.tuned_by(pack.recipe)):
+            learning_rate = self.given.learning_rates.get((*where[:3], tuned_by))
             cell = cell.at(learning_rate) if learning_rate is not None else None
         # the work of the primary recipe alone is timed
         timed = self.given.seconds.get(where[:2], {}) if pack.recipe == PRIMARY_RECIPE else {}
