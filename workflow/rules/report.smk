@@ -41,7 +41,7 @@ PAGES = {
             "freeze_ratio": config["primary_freeze_ratio"],
             "epochs": config["epochs_standard"],
             "batch_size": config["batch_size"],
-            "learning_rate": config["learning_rate"],
+            "learning_rate": study.untuned_rate,
             "optimizer": config["optimizer"],
             "seed": config["seed"],
         },

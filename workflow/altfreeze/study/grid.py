@@ -205,6 +205,11 @@ class Study:
         """Return whether a recipe has a tuning of its own."""
         return self.tuned_by(recipe) == recipe
 
+    @property
+    def untuned_rate(self) -> float:
+        """A learning rate for what needs one before any is tuned: the first of those that are tried."""
+        return self.learning_rates_to_try[0] if self.learning_rate == TUNED else self.learning_rate
+
     def depths_of(self, recipe: str) -> list[int]:
         """Return the depths that are trained under a recipe: for a variation, the primary one."""
         return self.depths if recipe == PRIMARY_RECIPE else [self.primary_depth]

@@ -196,7 +196,7 @@ def measure(
         }
         kinds = sorted(set().union(*plans.values()))
         # a step takes as long at any learning rate
-        cell = cells[0].at(study.learning_rates_to_try[0]) if cells[0].learning_rate is None else cells[0]
+        cell = cells[0].at(study.untuned_rate)
         timer = make_timer(cell, workload, torch.device(device))
         repetitions = {work: _repetitions(timer, work) for work in kinds}
         order = np.random.default_rng(stream_seed(study.seed, dataset, depth, "timing order"))
