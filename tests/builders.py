@@ -373,6 +373,13 @@ def make_sensitivity(study, names=None, noticed=1):
     return conform(pd.DataFrame(rows), "sensitivity", "test")
 
 
+def make_targets(study, names=None):
+    """Return a table of targets on the primary level, all above chance."""
+    row = {"depth": study.primary_depth, "recipe": "primary", "level": study.primary_level, "seeds": 5, "chance": 0.4}
+    row |= {"calibration_median": 0.9, "above_chance": "yes", "target": 0.85}
+    return conform(pd.DataFrame([{"dataset": name, **row} for name in names or study.datasets]), "targets", "test")
+
+
 def make_pairs(study, comparisons):
     """Return a table of pairs whose differences grow with the seed around those of `comparisons`."""
     rows = comparisons[comparisons["dataset"] != "all"].merge(pd.DataFrame({"seed": range(study.seeds)}), how="cross")
@@ -468,6 +475,7 @@ def make_tables(folder, study, names=None, **changes):
         "across_datasets": make_across(study),
         "endpoints": make_endpoints(study, names),
         "sensitivity": make_sensitivity(study, names),
+        "targets": make_targets(study, names),
         "runs": make_runs(study, names),
         "comparisons": comparisons,
         "pairs": make_pairs(study, comparisons),

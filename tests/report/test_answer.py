@@ -234,6 +234,21 @@ def test_left_out_counts_pairs_and_whose_runs_diverged():
     assert "1 pair in 1 cell of this comparison" in sentence
 
 
+def test_a_diverged_run_counts_as_one_at_chance_in_the_worst_case():
+    study = make_small_study(datasets=["iris", "wine"], primary_datasets="all")
+    strategy, reference, _ = study.primary
+    keys = [(dataset, label, seed) for dataset in study.datasets for label in (strategy, reference) for seed in (0, 1)]
+    runs = pd.DataFrame(keys, columns=["dataset", "strategy", "seed"])
+    runs = runs.assign(depth=study.primary_depth, recipe="primary", status="ok", final_test_accuracy=0.9)
+    targets = pd.DataFrame({"dataset": study.datasets, "chance": [0.4, 0.5], "above_chance": "yes"})
+    targets = targets.assign(depth=study.primary_depth, recipe="primary")
+    assert below.worst_case(study, runs, targets) == ""
+    first = (runs["dataset"] == "iris") & (runs["strategy"] == strategy) & (runs["seed"] == 0)
+    runs.loc[first, ["status", "final_test_accuracy"]] = ["diverged", np.nan]
+    # half of the rows are lost in one of two pairs, on one of two data sets
+    assert below.worst_case(study, runs, targets) == "With its 1 diverged run at chance, it would end −12.50 points."
+
+
 def test_the_rule_on_the_way_says_how_much_later():
     study = make_small_study()
     finding = sooner.gets_there_sooner(study, {"endpoints": make_endpoints(study, time_above=2)})

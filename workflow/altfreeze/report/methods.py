@@ -17,7 +17,8 @@ from altfreeze.report.failures import OK
 from altfreeze.report.words import count, listed, margin_in_words, reference_in_words
 from altfreeze.statistics.paired import CONFIDENCE, FEWEST_PAIRS, RESAMPLES
 from altfreeze.study.grid import Study
-from altfreeze.study.sources import fixes_test_part
+from altfreeze.study.keel import KEEL, LICENCE, PACKAGE, VERSION
+from altfreeze.study.sources import MADE, fixes_test_part
 from altfreeze.support.errors import InputError
 from altfreeze.support.provenance import commit_in_words
 from altfreeze.vocabulary import EQUAL_BUDGETS
@@ -177,6 +178,22 @@ def repeat(study: Study, provenance: dict[str, Any]) -> dict[str, str]:
     }
 
 
+def _origins(study: Study) -> str:
+    """Return a sentence on where the data sets are from."""
+    kinds = {name: study.sources.get(name, {}).get("kind") for name in study.datasets}
+    keel = [f"{name} ({KEEL[study.sources[name]['name']].origin})" for name, kind in kinds.items() if kind == "keel"]
+    made = [name for name, kind in kinds.items() if kind in MADE]
+    shipped = [name for name, kind in kinds.items() if kind in ("iris", "wine", "breast_cancer", "digits")]
+    others = [name for name in kinds if name not in (*made, *shipped) and kinds[name] != "keel"]
+    parts = [
+        shipped and f"{listed(shipped)} from scikit-learn",
+        keel and f"{listed(keel)} from the KEEL repository, as {PACKAGE} {VERSION} has them ({LICENCE})",
+        others and f"{listed(others)} from sources of the configuration",
+        made and f"{listed(made)} made by a seeded generator",
+    ]
+    return f"Data: {'; '.join(part for part in parts if part)}."
+
+
 def methods(study: Study, provenance: dict[str, Any], runs: int) -> dict[str, Any]:
     """Return the values of the template ``methods.html.j2``.
 
@@ -204,6 +221,7 @@ def methods(study: Study, provenance: dict[str, Any], runs: int) -> dict[str, An
     return {
         "shares": [f"{100 * share:.0f}" for share in (1 - VALIDATION_SHARE - TEST_SHARE, VALIDATION_SHARE, TEST_SHARE)],
         "fixed": fixed and listed(fixed),
+        "origins": _origins(study),
         "depths": listed([str(depth) for depth in study.depths], "or"),
         "optimizer": _OPTIMIZERS[study.optimizer],
         "schedule": _SCHEDULES[study.learning_rate_schedule],

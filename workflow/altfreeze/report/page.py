@@ -55,6 +55,7 @@ TABLES = (
     "speedups",
     "endpoints",
     "sensitivity",
+    "targets",
     "variations",
 )
 
@@ -147,6 +148,7 @@ def _below_the_answer(study: Study, read: dict[str, pd.DataFrame]) -> list[str]:
         below.generalisation(study, endpoints),
         headlines(study, comparisons),
         below.left_out(read["runs"], comparisons, study.metric),
+        below.worst_case(study, read["runs"], read["targets"]),
     ]
     return [sentence for sentence in sentences if sentence]
 

@@ -244,3 +244,31 @@ def left_out(runs: pd.DataFrame, comparisons: pd.DataFrame, metric: Metric) -> s
                 f"{status} runs: {standard.sum()} of standard training, {(~standard).sum()} of the other strategies"
             )
     return f"Left out ({'; '.join(whose)}): {', and '.join(parts)}."
+
+
+def worst_case(study: Study, runs: pd.DataFrame, targets: pd.DataFrame) -> str:
+    """Return a sentence on the end with each diverged run of the strategy at chance; empty where none diverged.
+
+    Parameters
+    ----------
+    study : altfreeze.study.grid.Study
+    runs, targets : pandas.DataFrame
+        The tables of these names.
+    """
+    strategy, reference, _ = study.primary
+    runs, targets = (
+        rows[(rows["depth"] == study.primary_depth) & (rows["recipe"] == PRIMARY_RECIPE)] for rows in (runs, targets)
+    )
+    known = targets[(targets["above_chance"] == "yes") & targets["dataset"].isin(study.primary_datasets)]
+    runs = runs[runs["dataset"].isin(known["dataset"])].set_index(["dataset", "seed"])
+    ends = {label: runs[runs["strategy"] == label] for label in (strategy, reference)}
+    diverged = ends[strategy]["status"] == "diverged"
+    if not diverged.any():
+        return ""
+    chance = known.groupby("dataset")["chance"].first()[diverged.index.get_level_values("dataset")]
+    end = ends[strategy][study.metric.final].mask(diverged, chance.to_numpy())
+    differences = (study.metric.sign * (end - ends[reference][study.metric.final])).dropna()
+    mean = points(differences.groupby("dataset").mean().mean())
+    return (
+        f"With its {count(int(diverged.sum()), 'diverged run')} at chance, it would end {mean} {study.metric.points}."
+    )
