@@ -26,6 +26,7 @@ from altfreeze.data.dataset import Dataset
 from altfreeze.data.frames import LARGEST_NUMBER
 from altfreeze.data.sources import load_dataset
 from altfreeze.freezing.plan import Workload, plan_work
+from altfreeze.freezing.strategy import STRATEGIES
 from altfreeze.statistics import verdict as verdict_of
 from altfreeze.study.cell import Cell
 from altfreeze.study.grid import FIRST_CALIBRATION_SEED, Pack, Study
@@ -84,6 +85,24 @@ def need(programs: list[str], script: str, path: str | None = None) -> list[str]
 # of studies whose numbers tests know, whatever the defaults are
 RECIPE = {"seeds": 10, "calibration_seeds": 10, "epochs_standard": 50, "epochs_alternating": 50, "batch_size": 32}
 RECIPE |= {"learning_rate": 0.001, "learning_rate_schedule": "constant", "learning_rates_to_try": []}
+
+
+# what an entry of the key strategies needs beside its name
+NEEDED: dict[str, dict[str, Any]] = {
+    "phases": {
+        "phases": [
+            {"layers": "last", "for": 0.3},
+            {"layers": 1, "for": 0.4, "factor": 0.5},
+            {"layers": "all", "for": 0.2},
+        ]
+    }
+}
+# of each strategy but standard training, labelled by its name
+ENTRIES = {
+    name: {"name": name, "label": name} | NEEDED[name] if name in NEEDED else name
+    for name in STRATEGIES
+    if name != "standard"
+}
 
 
 def make_study(**keys: Any) -> Study:

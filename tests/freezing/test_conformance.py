@@ -15,7 +15,7 @@ from altfreeze.support.randomness import stream_seed
 from altfreeze.training import compiled, trainer
 from altfreeze.training.network import StackedMLP
 from altfreeze.training.trainer import train_pack
-from builders import make_study
+from builders import NEEDED, make_study
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -36,7 +36,8 @@ FREEZES_NOTHING = {
 
 
 def make_cell(name, **keys):
-    entry = {"name": name, "label": "tried"} | {key: keys.pop(key) for key in list(keys) if key in parameters(name)}
+    entry = {"name": name, "label": "tried"} | NEEDED.get(name, {})
+    entry |= {key: keys.pop(key) for key in list(keys) if key in parameters(name)}
     chosen = {
         "datasets": ["wine"],
         "depths": [DEPTH],

@@ -3,3 +3,4 @@
 # a strategy is registered where its schedule is defined
 from altfreeze.freezing import published as published
 from altfreeze.freezing import schedules as schedules
+from altfreeze.freezing import written as written

@@ -125,6 +125,25 @@ def defaults(name: str) -> dict[str, Any]:
     }
 
 
+def in_words(parameters: dict[str, Any]) -> str:
+    """Return names and values as text: ``freeze_ratio 0.5, period 1``; of phases, ``layers 1-3 for 0.3, then ...``.
+
+    Parameters
+    ----------
+    parameters : dict
+        Of a strategy; its name is left out.
+    """
+
+    def text(value: Any) -> str:
+        if isinstance(value, list):
+            return ", then ".join(" ".join(f"{name} {text(part)}" for name, part in each.items()) for each in value)
+        return f"{value:g}" if isinstance(value, float) else str(value)
+
+    # each phase begins with its own names
+    named = {key: f"{key} " * (not isinstance(value, list)) + text(value) for key, value in parameters.items()}
+    return ", ".join(words for key, words in named.items() if key != "name")
+
+
 def factors(chosen: dict[str, Any], position: Position, depth: int) -> tuple[float, ...]:
     """Return the learning-rate factor of each layer under a named strategy.
 

@@ -11,7 +11,7 @@ import pandas as pd
 import yaml
 
 from altfreeze.data.split import TEST_SHARE, VALIDATION_SHARE
-from altfreeze.freezing.strategy import STRATEGIES
+from altfreeze.freezing.strategy import STRATEGIES, in_words
 from altfreeze.report.blocks.cells import shorter_trainings
 from altfreeze.report.failures import OK
 from altfreeze.report.words import count, listed, margin_in_words, reference_in_words
@@ -300,8 +300,7 @@ def _rule(named: dict[str, Any], primary: dict[str, Any]) -> str:
     line = (inspect.getdoc(STRATEGIES[named["name"]].schedule) or "").partition("\n")[0]
     line = line.removeprefix("Control: ").removesuffix(".").replace("`", "")
     own = {name: value for name, value in named.items() if name != "name" and primary.get(name) != value}
-    parameters = [f"{name} {value}" for name, value in own.items()]
-    return "; ".join([line[:1].lower() + line[1:], *filter(None, [", ".join(parameters)])])
+    return "; ".join([line[:1].lower() + line[1:], *filter(None, [in_words(own)])])
 
 
 def _epochs(study: Study) -> str:

@@ -112,9 +112,11 @@ class Study:
         entries = labelled(self.config["strategies"], self.freeze_ratios, self.primary_freeze_ratio)
         chosen = {"standard": {"name": "standard"}}
         for label, given in entries:
-            name = given["name"]
-            general = {key: self.config[_GENERAL[key]] for key in STRATEGIES[name].parameters if key in _GENERAL}
-            chosen[label] = defaults(name) | general | given
+            unstated = defaults(given["name"])
+            general = {
+                key: self.config[_GENERAL[key]] for key in STRATEGIES[given["name"]].parameters if key in _GENERAL
+            }
+            chosen[label] = general | unstated | given
         return chosen
 
     @cached_property

@@ -15,6 +15,8 @@ from tqdm import tqdm
 from altfreeze.data.dataset import read_dataset
 from altfreeze.freezing.flow import FLOW_COLUMNS, GradientFlow
 from altfreeze.freezing.plan import Workload
+from altfreeze.freezing.strategy import Position
+from altfreeze.freezing.written import phase_at
 from altfreeze.study.cell import Cell
 from altfreeze.study.grid import Study
 from altfreeze.support.errors import InputError
@@ -112,6 +114,12 @@ def _refuse_idle(cell: Cell, workload: Workload) -> None:
     period = given["period"] if given["name"] in ("alternating", "random_half") and given["unit"] == "step" else 0
     if period >= steps:
         raise InputError(f"{where}: a period of {period} steps is as long as the training of {steps}; allowed: fewer")
+    if given["name"] == "phases":
+        walked = (Position(*divmod(step, len(workload.batches)), len(workload.batches), steps) for step in range(steps))
+        reached = {phase_at(at, given["phases"], given["unit"], given["repeat"]) for at in walked}
+        for number in sorted({*range(len(given["phases"]))} - reached)[:1]:
+            sentence = f"phase {number + 1} has none of the training's {steps} steps"
+            raise InputError(f"{where}: {sentence}; allowed: longer phases, or a longer training")
     stages = cell.depth + 1
     if given["name"] == "chain_thaw" and steps < stages:
         raise InputError(f"{where}: {stages} stages need as many steps, and the training has {steps}; allowed: more")

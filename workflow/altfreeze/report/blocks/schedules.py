@@ -10,6 +10,7 @@ import pandas as pd
 
 from altfreeze.freezing.plan import Epoch, Workload, layer_ranges
 from altfreeze.freezing.strategy import STRATEGIES
+from altfreeze.freezing.strategy import in_words as parameters_in_words
 from altfreeze.report.blocks.cells import heading
 from altfreeze.study.grid import Study
 
@@ -21,6 +22,8 @@ LENGTHS = {
 }
 # more groups of layers than these are told as a range
 _MOST_GROUPS = 8
+# of a picture of characters
+_MOST_COLUMNS = 60
 
 
 def first_sentence(documented: Callable[..., Any]) -> str:
@@ -200,7 +203,7 @@ def rule_in_words(study: Study, planned: Planned, label: str) -> str:
     """Return a heading and what the rule of a strategy is: its schedule, parameters and length."""
     named = study.strategies[label]
     strategy = STRATEGIES[named["name"]]
-    parameters = ", ".join(f"{key} {value}" for key, value in named.items() if key != "name")
+    parameters = parameters_in_words(named)
     sentences = [first_sentence(strategy.schedule)]
     sentences += [f"With {parameters}."] if parameters else []
     sentences.append(f"It trains {LENGTHS[strategy.budget]}.")
@@ -229,3 +232,33 @@ def plan_in_words(planned: Planned, label: str) -> str:
     updates = planned.totals[label][planned.shown].updates_mean
     words = heading(in_words(planned.plans[label]))
     return f"{words}: {updates:,.0f} updates per parameter, {_spent(planned, label)}."
+
+
+def picture_in_text(planned: Planned, label: str) -> str:
+    """Return the picture of a strategy in characters, the last layer on top.
+
+    █: a layer learns at the full learning rate, ▒: in some of the steps or at another rate, a dot: it is frozen.
+    Each epoch has as many columns as there is room for, or several of them share one.
+    """
+    epochs = planned.plans[label]
+    by_epoch = [np.array([step.factors for step in epoch.steps]) for epoch in epochs]
+    per_epoch = _MOST_COLUMNS // planned.until
+    if per_epoch:
+        parts = [part for steps in by_epoch for part in np.array_split(steps, min(per_epoch, len(steps)))]
+    else:
+        columns = max(1, _MOST_COLUMNS * len(epochs) // planned.until)
+        numbers = np.array_split(range(len(epochs)), columns)
+        parts = [np.concatenate(by_epoch[group[0] : group[-1] + 1]) for group in numbers]
+    rows = np.array([part.mean(axis=0) for part in parts]).T
+    lines = [
+        f"layer {layer:>3} "
+        + "".join("·" if factor == 0 else "█" if factor == 1 else "▒" for factor in rows[layer - 1])
+        for layer in range(len(rows), 0, -1)
+    ]
+    return "\n".join([*lines, f"    epoch 1{len(epochs):>{len(parts) - 1}}"])
+
+
+def schedule_in_text(study: Study, planned: Planned, label: str) -> str:
+    """Return rule, picture and numbers of a strategy for a terminal."""
+    rule = rule_in_words(study, planned, label).removeprefix("## ").partition("\n\n")
+    return "\n".join([rule[0], rule[2], picture_in_text(planned, label), plan_in_words(planned, label)])
