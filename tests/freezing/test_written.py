@@ -62,16 +62,16 @@ def test_a_step_belongs_to_the_phase_in_which_it_begins():
     assert walked(phases(("1", 3), ("2", 1), unit="step")) == ["1"] * 3 + ["2"] * 13
 
 
-@given(st.lists(st.integers(1, 30), min_size=1, max_size=8), st.integers(1, 4))
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=8), st.integers(1, 4))
 def test_shares_in_decimals_end_where_their_sum_says(parts, steps):
     total = sum(parts)
     layers = [str(1 + number % 2) for number in range(len(parts))]
-    shares = [(name, part / 1000) for name, part in zip(layers, parts, strict=True)]
-    found = walked(phases(*shares, (3, (1000 - total) / 1000)), epochs=1000, steps=steps)
+    shares = [(name, part / 100) for name, part in zip(layers, parts, strict=True)]
+    found = walked(phases(*shares, (3, (100 - total) / 100)), epochs=100, steps=steps)
     expected = [
         text for text, part in zip((share[0] for share in shares), parts, strict=True) for _ in range(part * steps)
     ]
-    assert found == expected + ["3"] * (steps * 1000 - len(expected))
+    assert found == expected + ["3"] * (steps * 100 - len(expected))
 
 
 @pytest.mark.parametrize("unit", ["epoch", "step"])

@@ -159,13 +159,14 @@ def test_the_picture_is_the_plan(name):
     assert panels[0].get_xlim() == (0.5, 12.5)
     hatched = [each for each in panels[0].collections if each.get_hatch()]
     assert bool(hatched) == any(epoch.cached for epoch in epochs)
-    assert len(panels) == 1 + (name in ("by step", "hift"))
+    assert len(panels) == 1 + (name in ("by step", "hift", "random_suffix", "masked"))
     if len(panels) > 1:
         steps, edges = drawn(panels[1])
         factors = [step.factors for epoch in epochs for step in epoch.steps]
         np.testing.assert_allclose(steps.T, factors[: steps.shape[1]])
         assert panels[1].get_xlabel() == f"The first {steps.shape[1]} steps"
-        assert steps.shape[1] == 2 * DEPTH
+        # two draws in a row can be alike
+        assert steps.shape[1] == 2 * DEPTH or name in ("random_suffix", "masked")
 
 
 def test_a_picture_of_a_deep_network_and_a_long_training_stays_small():

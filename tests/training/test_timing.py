@@ -166,7 +166,7 @@ def test_layers_are_said_to_have_rates_of_their_own_where_a_pack_gives_them(labe
     cell = make_timed(datasets=["wine"], strategies=NAMES).cell("wine", 4, label)
     trained = train_pack(X, y, cell, [0])
     groups = len(trained.optimizer.param_groups)
-    assert groups == (4 if label in ("freezeout", "phases") else 1)
+    assert groups == (4 if label in ("freezeout", "masked", "phases") else 1)
     work = plan_work(cell.plan(trained.workload), trained.workload)
     assert {each.by_layer for each in step_kinds(work)} == {int(groups > 1)}
     assert not any(each.by_layer for each in work if each.kind != "step")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from altfreeze.freezing.cost import fill_flops, step_flops
-from altfreeze.freezing.strategy import STRATEGIES, Position, factors, learning_rate_position
+from altfreeze.freezing.strategy import MASKED, STRATEGIES, Position, factors, learning_rate_position
 
 # a run whose cache would be larger trains without
 CACHE_BYTES = 2**26
@@ -40,7 +40,8 @@ class Workload(NamedTuple):
 class Step(NamedTuple):
     """One optimizer step.
 
-    ``factors`` of the learning rate, one per layer, 0 where it is frozen; ``progress`` is
+    ``factors`` of the learning rate, one per layer, 0 where it is frozen and
+    `altfreeze.freezing.strategy.MASKED` where its update is dropped; ``progress`` is
     the share of the training after which the learning-rate schedule is read; ``rows`` in
     the batch.
     """
@@ -51,7 +52,7 @@ class Step(NamedTuple):
 
     @property
     def active(self) -> tuple[bool, ...]:
-        """Which layers learn, bottom first."""
+        """Which layers have a gradient, bottom first."""
         return tuple(factor > 0 for factor in self.factors)
 
 
@@ -127,7 +128,8 @@ class Epoch(NamedTuple):
 
     def updates(self) -> list[int]:
         """Return how many of the steps update each layer: list of int, length depth."""
-        return [sum(layer) for layer in zip(*(step.active for step in self.steps), strict=True)]
+        layers = zip(*(step.factors for step in self.steps), strict=True)
+        return [sum(factor > MASKED for factor in of_layer) for of_layer in layers]
 
 
 def plan(strategy: dict[str, Any], epochs: int, workload: Workload, seed: int = 0, cache: bool = False) -> list[Epoch]:

@@ -1,11 +1,13 @@
 """The registry of strategies: a schedule under a name, with what it demands of budget, optimizer state and rate.
 
 A schedule is a pure function of the position in training. It returns one factor of the
-learning rate per layer, bottom first: 0 where the layer is frozen. To add a strategy, decorate its schedule with
-`strategy` and name it under ``strategies`` in the configuration.
+learning rate per layer, bottom first: 0 where the layer is frozen, `MASKED` where its update is
+dropped. To add a strategy, decorate its schedule with `strategy` and name it under ``strategies`` in
+the configuration.
 """
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -16,6 +18,10 @@ Ratio = Annotated[float, Ge(0), Le(1)]
 Count = Annotated[int, Ge(1)]
 Group = Literal["bottom", "top"]
 Unit = Literal["epoch", "step"]
+
+# the factor of a layer that is neither frozen nor updated: it has a gradient, which moves its optimizer state, but its
+# update is dropped. Times any learning rate this is 0 in float32, the smallest number that is not the 0 of a frozen one
+MASKED = math.ulp(0.0)
 
 Schedule = Callable[..., tuple[float, ...]]
 
