@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from altfreeze.freezing import plan as plans
 from altfreeze.freezing.plan import Workload
 from altfreeze.freezing.strategy import MASKED, Position, factors
 from altfreeze.training.trainer import train_pack
@@ -81,6 +82,21 @@ def test_masked_pays_for_every_gradient_and_counts_only_what_was_updated():
     updates = [sum(each) for each in zip(*(epoch.updates() for epoch in masked), strict=True)]
     assert updates == [sum(step.factors[layer] > MASKED for step in steps) for layer in range(4)]
     assert max(updates) < len(steps)
+
+
+def test_a_job_that_takes_subnormal_numbers_for_0_takes_no_masked_layer_for_a_frozen_one():
+    cell = cell_of("masked")
+    expected = cell.plan(WORKLOAD)
+    plans._plan.cache_clear()
+    torch.set_flush_denormal(True)
+    try:
+        found = cell.plan(WORKLOAD)
+        active = {step.active for epoch in found for step in epoch.steps}
+    finally:
+        torch.set_flush_denormal(False)
+        plans._plan.cache_clear()
+    assert found == expected and active == {(True,) * 4}
+    assert torch.tensor(MASKED * 1e30, dtype=torch.float32) == 0
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])

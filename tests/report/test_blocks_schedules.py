@@ -101,7 +101,7 @@ PLANNED = blocks.plan_all(STUDY, {("iris", DEPTH): WORKLOAD._replace(rows=64), (
 def test_the_data_set_whose_epochs_have_the_most_steps_is_shown():
     assert (PLANNED.shown, PLANNED.until) == ("wine", 12)
     assert PLANNED.workload == WORKLOAD
-    assert f"on *wine*, whose epochs have the most steps, {BATCHES}." in blocks.what_is_drawn(PLANNED)
+    assert f"on *wine*, whose epochs have the most steps, {BATCHES}." in blocks.what_is_drawn(STUDY, PLANNED)
 
 
 def test_the_table_of_schedules_counts_what_the_plans_do():

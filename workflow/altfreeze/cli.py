@@ -139,7 +139,7 @@ def _schedule(arguments: Namespace) -> None:
         from altfreeze.report.figures.schedule import schedule_figure
         from altfreeze.report.figures.style import figure_svg
 
-        for label in labels:
+        for label in filter(planned.plans.get, labels):
             figure = schedule_figure(planned.plans[label], workload, planned.until)
             with atomic_output(arguments.pictures / f"{label}.svg") as file:
                 file.write(figure_svg(figure, picture_in_words(planned, label)))

@@ -64,9 +64,9 @@ class Work(NamedTuple):
 
     Attributes
     ----------
-    kind : {'step', 'fill', 'epoch'}
+    kind : {'step', 'fill', 'epoch', 'observe'}
         A step; the output of frozen layers for the train part; drawing and gathering the
-        batches of an epoch.
+        batches of an epoch; observing what an adaptive strategy decides by, at an epoch's end.
     lowest : int
         Lowest layer that learns, or is computed by the fill, counted from 1; else 0.
     first, inner, last : int
@@ -87,6 +87,9 @@ class Work(NamedTuple):
     cached: int
     rows: int
     by_layer: int = 0
+
+
+OBSERVE = Work("observe", 0, 0, 0, 0, 0, 0)
 
 
 class Epoch(NamedTuple):
@@ -185,6 +188,11 @@ def horizon(strategy: dict[str, Any], epochs: int, workload: Workload, seed: int
     return max(1, whole * len(costs) + sum(cost <= rest for cost in itertools.accumulate(costs)))
 
 
+def is_cached(layers: int, workload: Workload) -> bool:
+    """Return whether the output of the lowest layers is small enough to be cached, and there is one."""
+    return layers > 0 and workload.rows * workload.sizes[layers] * _FLOAT_BYTES <= CACHE_BYTES
+
+
 def plan_work(epochs: list[Epoch], workload: Workload) -> Counter[Work]:
     """Return how often a plan does each kind of work.
 
@@ -250,8 +258,7 @@ def _caches(epochs: list[list[Step]], workload: Workload) -> list[tuple[int, tup
         # a layer that learns ends the cache of its output and of all above it
         held = held if held <= here else 0
         wanted = min(here, following)
-        if workload.rows * workload.sizes[wanted] * _FLOAT_BYTES > CACHE_BYTES:
-            wanted = 0
+        wanted = wanted if is_cached(wanted, workload) else 0
         fill = (held, wanted) if wanted > held else None
         held = max(held, wanted)
         decided.append((held, fill))

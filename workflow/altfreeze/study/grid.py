@@ -120,6 +120,11 @@ class Study:
         return chosen
 
     @cached_property
+    def planned(self) -> list[str]:
+        """Labels of the strategies whose plan is known before they are trained."""
+        return [label for label, named in self.strategies.items() if not STRATEGIES[named["name"]].adaptive]
+
+    @cached_property
     def alternating(self) -> dict[str, float]:
         """Label to freeze ratio of each alternating strategy."""
         return {

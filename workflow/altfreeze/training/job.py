@@ -217,6 +217,8 @@ def _manifest(job: dict[str, Any], trained: TrainedSeeds, device: str) -> dict[s
         "stacks": [f"{stack[0]}-{stack[-1]}" for stack in trained.stacks],
         "too_large_stacks": trained.too_large,
         "resumed_at_epochs": trained.resumed_at,
+        # an entry of the key strategies that trains the same again
+        "decided": trained.decided,
         "training_seconds": trained.seconds,
         "peak_memory_mib": peak_memory() / 2**20,
         "peak_gpu_memory_mib": torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else 0,

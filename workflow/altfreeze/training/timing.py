@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from altfreeze.data.dataset import read_dataset
-from altfreeze.freezing.plan import Epoch, Step, Work, Workload, plan_work
+from altfreeze.freezing.flow import GradientFlow
+from altfreeze.freezing.plan import Epoch, Step, Work, Workload
 from altfreeze.study.cell import Cell
 from altfreeze.study.grid import Study
 from altfreeze.support.randomness import stream_seed
@@ -83,7 +84,8 @@ class Timer:
         -------
         float
         """
-        time_work = {"fill": self._fills, "epoch": self._epochs, "step": self._steps}[work.kind]
+        times = {"fill": self._fills, "epoch": self._epochs, "step": self._steps, "observe": self._observes}
+        time_work = times[work.kind]
         clock = self.trainers[work.by_layer].clock
         before = clock.seconds
         time_work(self.trainers[work.by_layer], work, repetitions)
@@ -122,6 +124,14 @@ class Timer:
         trainer.clock.start()
         for _ in range(repetitions):
             trainer.begin_epoch(epoch)
+        trainer.clock.stop()
+
+    def _observes(self, trainer: Trainer, work: Work, repetitions: int) -> None:
+        flow = GradientFlow()
+        flow.begin(trainer.network)
+        trainer.clock.start()
+        for number in range(1, repetitions + 1):
+            flow.end_epoch(number, number, [0])
         trainer.clock.stop()
 
     def _steps(self, trainer: Trainer, work: Work, repetitions: int) -> None:
@@ -177,7 +187,7 @@ def measure(
     rows: list[tuple] = []
     for (dataset, depth), workload in workloads.items():
         cells = [study.cell(dataset, depth, strategy) for strategy in study.strategies]
-        kinds = sorted({work for cell in cells for work in plan_work(cell.plan(workload), workload)})
+        kinds = sorted(set().union(*(cell.work(workload) for cell in cells)))
         # a step takes as long at any learning rate
         cell = cells[0].at(study.learning_rates_to_try[0]) if cells[0].learning_rate is None else cells[0]
         timer = make_timer(cell, workload, torch.device(device))

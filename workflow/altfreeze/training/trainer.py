@@ -310,6 +310,7 @@ def train_pack(
     state: dict[str, Any] | None = None,
     save: Callable[[int, Callable[[], dict[str, Any]]], None] | None = None,
     part: np.ndarray | None = None,
+    decide: Callable[[int], list[Epoch]] | None = None,
 ) -> TrainedPack:
     """Train the seeds of one cell together.
 
@@ -340,6 +341,8 @@ def train_pack(
         `Trainer.state_dict`.
     part : ndarray of int8, shape (rows,), optional
         The split that the data set came with; see `altfreeze.data.split.split_of_seed`.
+    decide : callable, optional
+        Called as `save` is, with the number alone: returns the whole plan to go on with.
 
     Returns
     -------
@@ -371,11 +374,11 @@ def train_pack(
     if state is not None:
         trainer.load_state_dict(state)
 
-    for epoch in plan[trainer.epochs :]:
+    while trainer.epochs < len(plan):
         # on the clock: the order of the rows, the cache, and every step
         trainer.clock.start()
-        trainer.begin_epoch(epoch)
-        for step in epoch.steps:
+        trainer.begin_epoch(plan[trainer.epochs])
+        for step in trainer.epoch.steps:
             trainer.step(step)
         trainer.clock.stop()
 
@@ -388,6 +391,8 @@ def train_pack(
             progress(rows, trainer.epochs, len(plan))
         if save is not None and trainer.epochs < len(plan):
             save(trainer.epochs, trainer.state_dict)
+        if decide is not None and trainer.epochs < len(plan):
+            plan = decide(trainer.epochs)
 
     # of the last phase too: frozen layers stayed as they were
     trainer.switch.check()

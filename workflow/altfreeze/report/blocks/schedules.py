@@ -22,6 +22,10 @@ LENGTHS = {
 }
 # more groups of layers than these are told as a range
 _MOST_GROUPS = 8
+_WHILE_TRAINING = (
+    "It is decided while they train, by seeds of calibration, which layers learn: see `decided` in the manifests of "
+    "their packs, an entry of the key strategies that trains the same again."
+)
 # of a picture of characters
 _MOST_COLUMNS = 60
 
@@ -101,7 +105,7 @@ def _epochs_in_words(numbers: Sequence[int]) -> str:
 
 
 class Planned(NamedTuple):
-    """Plans of every strategy of a study, at the depth of its primary comparison.
+    """Plans of the strategies of a study, at the depth of its primary comparison; see `plan_all`.
 
     Attributes
     ----------
@@ -131,7 +135,7 @@ class Planned(NamedTuple):
 
 
 def plan_all(study: Study, workloads: Mapping[tuple[str, int], Workload]) -> Planned:
-    """Plan every strategy of a study.
+    """Plan every strategy of a study but those that decide while they train.
 
     Parameters
     ----------
@@ -152,10 +156,10 @@ def plan_all(study: Study, workloads: Mapping[tuple[str, int], Workload]) -> Pla
     return Planned(
         shown,
         workloads[shown, depth],
-        {label: plan_of(label, shown) for label in study.strategies},
+        {label: plan_of(label, shown) for label in study.planned},
         {
             label: {dataset: totals(plan_of(label, dataset), workloads[dataset, depth]) for dataset in study.datasets}
-            for label in study.strategies
+            for label in study.planned
         },
     )
 
@@ -166,15 +170,17 @@ def _span(*shares: float) -> str:
     return f"{low} %" if low == high else f"{low} to {high} %"
 
 
-def what_is_drawn(planned: Planned) -> str:
+def what_is_drawn(study: Study, planned: Planned) -> str:
     """Return what the pictures show, and in which colours."""
+    adaptive = [label for label in study.strategies if label not in planned.plans]
+    undrawn = f" Not drawn: {', '.join(adaptive)}. {_WHILE_TRAINING}" if adaptive else ""
     return (
         f"Drawn are networks of {planned.workload.depth} layers, the depth of the primary comparison, on "
         f"*{planned.shown}*, whose epochs have the most steps, {len(planned.workload.batches):,}. Layers are counted "
         "from the bottom, where the data come in. Dark blue: a layer learns in every step of the epoch, at the full "
         "learning rate. Lighter: in some of its steps, or at a lower rate, as the bar says. Grey: it is frozen. "
         "Hatched: it is, and its output is read from a cache. White: the training has ended. Where layers change more "
-        "than once in an epoch, the first steps are drawn one by one."
+        f"than once in an epoch, the first steps are drawn one by one.{undrawn}"
     )
 
 
@@ -207,6 +213,8 @@ def rule_in_words(study: Study, planned: Planned, label: str) -> str:
     sentences = [first_sentence(strategy.schedule)]
     sentences += [f"With {parameters}."] if parameters else []
     sentences.append(f"It trains {LENGTHS[strategy.budget]}.")
+    if strategy.adaptive:
+        return f"## {label}\n\n{' '.join([*sentences, _WHILE_TRAINING])}"
     learns = np.array([step.active for epoch in planned.plans[label] for step in epoch.steps])
     if (learns[1:] > learns[:-1]).any():
         state = study.cell(planned.shown, study.primary_depth, label).state_on_thaw
@@ -261,4 +269,5 @@ def picture_in_text(planned: Planned, label: str) -> str:
 def schedule_in_text(study: Study, planned: Planned, label: str) -> str:
     """Return rule, picture and numbers of a strategy for a terminal."""
     rule = rule_in_words(study, planned, label).removeprefix("## ").partition("\n\n")
-    return "\n".join([rule[0], rule[2], picture_in_text(planned, label), plan_in_words(planned, label)])
+    drawn = [picture_in_text(planned, label), plan_in_words(planned, label)] if label in planned.plans else []
+    return "\n".join([rule[0], rule[2], *drawn])
