@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 import torch
 from altfreeze.freezing.adaptive import deciding_flops, possible_work, written_down
+from altfreeze.freezing.flow import GradientFlow, NormObserver
 from altfreeze.freezing.plan import OBSERVE, Work, Workload, plan, plan_work
 from altfreeze.freezing.strategy import STRATEGIES, History, Position, defaults, factors
 from altfreeze.tables.reference_seconds import reference_seconds, speedups
-from altfreeze.training import job, stacks
+from altfreeze.training import job
 from altfreeze.training.batches import workload_of
 from altfreeze.training.stacks import DECIDERS, decide, train_seeds
 from altfreeze.training.trainer import train_pack
@@ -104,6 +105,17 @@ def test_observing_costs_five_operations_of_each_parameter_that_learned():
 # who decides
 
 
+def test_the_norms_are_those_of_the_gradient_flow_of_all_members_together(wine):
+    cell, flow, observer = cell_of("grades"), GradientFlow(), NormObserver()
+    followed = cell.following(written_down([(True,) * 4] * 6 + [(False, True, False, True)] * 4))
+    for each in (flow, observer):
+        train_pack(*wine, followed, range(3), flow=each)
+    norms = np.array([row[3:5] for row in flow.rows]).reshape(EPOCHS, 4, 3, 2)
+    together = np.sqrt((norms**2).sum(axis=2))
+    for index, found in enumerate(observer.history):
+        np.testing.assert_allclose(found, together[:, :, index], rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", ADAPTIVE)
 def test_it_freezes_for_good_and_the_last_layer_learns(name, wine):
     decided = decide(*wine, cell_of(name)).strategy
@@ -123,10 +135,10 @@ def test_a_run_has_the_same_bits_whatever_its_pack_and_the_study_has_seeds(name,
 @pytest.mark.parametrize("name", ADAPTIVE)
 def test_who_decides_would_decide_the_same_along_what_was_decided(name, wine):
     cell = cell_of(name)
-    decided, observer = decide(*wine, cell).strategy, stacks._Observer()
+    decided, observer = decide(*wine, cell).strategy, NormObserver()
     plan = cell.following(decided).plan(workload_of(*wine, cell))
     train_pack(*wine, cell.following(decided), DECIDERS, flow=observer)
-    whole = observer.history(4, len(DECIDERS))
+    whole = observer.history
     for epoch, planned in enumerate(plan):
         history = History(whole.gradients[:epoch], whole.changes[:epoch])
         found = factors(cell.strategy, Position(epoch, 0, 4, 4 * EPOCHS), 4, history)

@@ -47,7 +47,7 @@ class Position(NamedTuple):
 
 
 class History(NamedTuple):
-    """What was observed of a training, epoch by epoch: mean norms over the runs that decide.
+    """What was observed of a training, epoch by epoch: norms over all runs that decide together.
 
     Attributes
     ----------

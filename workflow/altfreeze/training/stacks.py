@@ -6,7 +6,6 @@ import itertools
 import math
 import resource
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,9 +14,9 @@ import numpy as np
 import torch
 
 from altfreeze.freezing.adaptive import deciding_flops, is_adaptive, written_down
-from altfreeze.freezing.flow import GradientFlow
+from altfreeze.freezing.flow import GradientFlow, NormObserver
 from altfreeze.freezing.plan import Epoch, Workload
-from altfreeze.freezing.strategy import History, Position, factors
+from altfreeze.freezing.strategy import Position, factors
 from altfreeze.study.cell import Cell
 from altfreeze.study.grid import FIRST_CALIBRATION_SEED
 from altfreeze.support.errors import InputError
@@ -53,25 +52,6 @@ class Decided(NamedTuple):
     seconds: list[float]
 
 
-class _Observer(GradientFlow):
-    """Observes, and measures for how long it does."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seconds: list[float] = []
-
-    def end_epoch(self, epoch: float, step: int, seeds: Sequence[int]) -> None:
-        """See `GradientFlow.end_epoch`."""
-        began = time.perf_counter()
-        super().end_epoch(epoch, step, seeds)
-        self.seconds.append(time.perf_counter() - began)
-
-    def history(self, depth: int, members: int) -> History:
-        """Return the mean norms over the members, all of whom learn together."""
-        norms = np.array([row[3:5] for row in self.rows]).reshape(-1, depth, members, 2).mean(axis=2)
-        return History(*(tuple(map(tuple, norms[:, :, index].tolist())) for index in (0, 1)))
-
-
 def decide(X: np.ndarray, y: np.ndarray, cell: Cell, device: str = "cpu", part: np.ndarray | None = None) -> Decided:
     """Train the deciders of a cell under its adaptive strategy, and return what they decided, together, epoch by epoch.
 
@@ -89,14 +69,13 @@ def decide(X: np.ndarray, y: np.ndarray, cell: Cell, device: str = "cpu", part: 
     Decided
         The strategy is `altfreeze.freezing.written.phases`.
     """
-    workload, observer = workload_of(X, y, cell, part), _Observer()
+    workload, observer = workload_of(X, y, cell, part), NormObserver()
     batches = len(workload.batches)
     active = [cell.plan(workload)[0].steps[0].active]
 
     def plan_on(epoch: int) -> list[Epoch]:
         position = Position(epoch, 0, batches, cell.epochs * batches)
-        history = observer.history(cell.depth, len(DECIDERS))
-        found = tuple(factor > 0 for factor in factors(cell.strategy, position, cell.depth, history))
+        found = tuple(factor > 0 for factor in factors(cell.strategy, position, cell.depth, observer.history))
         # for one epoch, a freeze is not worth its cache
         active.append(found if epoch < cell.epochs - 1 else active[-1])
         return cell.following(written_down(active)).plan(workload)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from altfreeze.data.dataset import read_dataset
-from altfreeze.freezing.flow import GradientFlow
+from altfreeze.freezing.flow import NormObserver
 from altfreeze.freezing.plan import Epoch, Step, Work, Workload
 from altfreeze.study.cell import Cell
 from altfreeze.study.grid import Study
@@ -127,11 +127,15 @@ class Timer:
         trainer.clock.stop()
 
     def _observes(self, trainer: Trainer, work: Work, repetitions: int) -> None:
-        flow = GradientFlow()
-        flow.begin(trainer.network)
+        # of all layers
+        everything = Step((1.0,) * self.workload.depth, 0.0, self.workload.batches[0])
+        trainer.begin_epoch(Epoch([everything], 0, None, bool(work.by_layer)))
+        trainer.step(everything)
+        observer = NormObserver()
+        observer.begin(trainer.network)
         trainer.clock.start()
-        for number in range(1, repetitions + 1):
-            flow.end_epoch(number, number, [0])
+        for number in range(repetitions):
+            observer.end_epoch(number, number, [0])
         trainer.clock.stop()
 
     def _steps(self, trainer: Trainer, work: Work, repetitions: int) -> None:
