@@ -1,5 +1,6 @@
 """What every registered strategy must keep, whoever adds it."""
 
+import itertools
 import json
 
 import pytest
@@ -118,8 +119,13 @@ def test_it_pays_the_operations_of_the_cost_model(name, wine, monkeypatch):
     assert counted == len(SEEDS) * trained.rows[-1]["flops"]
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize(
+    ("name", "optimizer"),
+    [
+        *itertools.product(STRATEGIES, ["sgd", "adam", "adamw"]),
+        *itertools.product(["alternating", "freezeout", "masked", "random_suffix"], ["muon"]),
+    ],
+)
 def test_what_it_freezes_stays_bitwise_and_what_learns_moves(name, optimizer, wine, monkeypatch):
     made, last = [], None
     original = trainer.make_optimizer

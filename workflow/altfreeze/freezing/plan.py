@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from altfreeze.freezing.cost import fill_flops, step_flops
+from altfreeze.freezing.cost import fill_flops, orthogonalise_flops, step_flops
 from altfreeze.freezing.strategy import MASKED, STRATEGIES, Position, factors, learning_rate_position
 
 # a run whose cache would be larger trains without
@@ -19,11 +19,16 @@ _FLOAT_BYTES = 4
 
 
 class Workload(NamedTuple):
-    """What a run's steps work on: ``sizes`` of the network, ``rows`` of the train part, rows in a batch."""
+    """What a run's steps work on.
+
+    ``sizes`` of the network, ``rows`` of the train part and of a batch; whether the optimizer
+    orthogonalises updates, which costs operations of its own.
+    """
 
     sizes: tuple[int, ...]
     rows: int
     batch_size: int
+    orthogonalises: bool = False
 
     @property
     def depth(self) -> int:
@@ -35,6 +40,11 @@ class Workload(NamedTuple):
         """Rows of each batch of an epoch; the last may have fewer."""
         whole, rest = divmod(self.rows, self.batch_size)
         return [self.batch_size] * whole + [rest] * (rest > 0)
+
+    def step_flops(self, rows: int, active: Sequence[bool], cached: int = 0) -> int:
+        """Return the operations of one step and its update; see `altfreeze.freezing.cost`."""
+        update = orthogonalise_flops(self.sizes, active) if self.orthogonalises else 0
+        return step_flops(self.sizes, rows, active, cached) + update
 
 
 class Step(NamedTuple):
@@ -110,8 +120,7 @@ class Epoch(NamedTuple):
         """Return the epoch's operations; see `altfreeze.freezing.cost`."""
         filled = fill_flops(workload.sizes, workload.rows, *self.fill) if self.fill else 0
         return filled + sum(
-            count * step_flops(workload.sizes, rows, active, self.cached)
-            for (active, rows), count in self._counted().items()
+            count * workload.step_flops(rows, active, self.cached) for (active, rows), count in self._counted().items()
         )
 
     def _counted(self) -> Counter[tuple[tuple[bool, ...], int]]:
@@ -183,7 +192,7 @@ def horizon(strategy: dict[str, Any], epochs: int, workload: Workload, seed: int
         return max(1, steps // 2)
     matched = plan(strategy | {"name": "alternating"}, epochs, workload, seed, cache)
     available = sum(epoch.flops(workload) for epoch in matched)
-    costs = [step_flops(workload.sizes, rows, (True,) * workload.depth) for rows in workload.batches]
+    costs = [workload.step_flops(rows, (True,) * workload.depth) for rows in workload.batches]
     whole, rest = divmod(available, sum(costs))
     return max(1, whole * len(costs) + sum(cost <= rest for cost in itertools.accumulate(costs)))
 
