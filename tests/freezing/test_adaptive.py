@@ -146,6 +146,10 @@ def test_who_decides_would_decide_the_same_along_what_was_decided(name, wine):
         assert found == planned.steps[0].factors or epoch == EPOCHS - 1
 
 
+def test_no_comparison_sees_who_decides():
+    assert len(DECIDERS) == 3 and not set(DECIDERS) & set(make_wine_study(seeds=10**6).seeds_of("primary"))
+
+
 def test_deciders_that_diverge_freeze_nothing(wine):
     for name in ADAPTIVE:
         trained = train_seeds(*wine, cell_of(name, optimizer="sgd", learning_rate=1e6), [0])
