@@ -584,13 +584,14 @@ def test_every_phase_that_cannot_be_is_told_at_once(tmp_path):
         ],
     }
     grammar = "allowed: all, or numbers and ranges as 1-3 5 or 4-last"
+    allowed = "which is always trained; allowed: a phase that freezes a layer"
     expected = {
         "strategies[1].phases[0].layers": '"1-5" names layer 5, unknown at depth 4; allowed: 1 to 4',
         "strategies[1].phases[1].layers": '"none" freezes all layers; allowed: at least one that learns',
         "strategies[1].phases[2].layers": f'"top" names no layers; {grammar}',
         "strategies[1].phases[3].layers": '"3-1" names no layer by 3-1 at depth 4; allowed: the lower layer first',
         "strategies[1].phases": "its shares of the training add up to 1.2; allowed: 1 at most",
-        "strategies[2].phases": "is standard training, which is always trained; allowed: a phase that freezes a layer",
+        "strategies[2].phases": f"is standard training at depth 4, {allowed}",
         "strategies[3].phases[1].for": "0.5 is no number of epochs; allowed: a whole number",
         "strategies[4].phases[1].layers": '"" freezes all layers; allowed: at least one that learns',
         "strategies[4].phases[2].layers": "0 names layer 0, unknown at depth 4; allowed: 1 to 4",

@@ -89,6 +89,14 @@ def _labels_are_no_other_name(strategies: list[Any]) -> Iterator[Mistake]:
             yield ("strategies", position, "label"), f"{quoted(label)} {sentence}"
 
 
+def _are_all(layers: int | str, depth: int) -> bool:
+    try:
+        return len(layers_of(layers, depth)) == depth
+    except ValueError:
+        # which is told by itself
+        return False
+
+
 @_check
 def _phases_can_be(strategies: list[Any], depths: list[int]) -> Iterator[Mistake]:
     for position, entry in enumerate(strategies):
@@ -109,11 +117,11 @@ def _phases_can_be(strategies: list[Any], depths: list[int]) -> Iterator[Mistake
         total = sum(Fraction(str(phase["for"])) for phase in phases)
         if unit == "share" and total > 1:
             yield (*path, "phases"), f"its shares of the training add up to {float(total):g}; allowed: 1 at most"
-        if {(phase["layers"], phase.get("factor", 1)) for phase in phases} == {("all", 1)}:
-            yield (
-                (*path, "phases"),
-                "is standard training, which is always trained; allowed: a phase that freezes a layer",
-            )
+        for depth in depths:
+            if all(phase.get("factor", 1) == 1 and _are_all(phase["layers"], depth) for phase in phases):
+                sentence = f"is standard training at depth {depth}, which is always trained"
+                yield (*path, "phases"), f"{sentence}; allowed: a phase that freezes a layer"
+                break
 
 
 @_check
