@@ -60,7 +60,9 @@ def test_without_names_it_shows_every_strategy_at_the_primary_depth(study_file, 
 
 def test_what_the_study_does_not_have_is_one_line(study_file, capsys):
     assert "did you mean alternating-0.5?" in refused(capsys, "--configfile", study_file, "--strategy", "alternatin")
-    assert "allowed: 4, 6" in refused(capsys, "--configfile", study_file, "--depth", 5)
+    assert "allowed: 4, 6" in refused(capsys, "--configfile", study_file, "--depth", 0)
+    several = refused(capsys, "--configfile", study_file, "--depth", 5, "--strategy", "lisa", "hift")
+    assert len(several.splitlines()) == 3
     assert "allowed: iris" in refused(capsys, "--configfile", study_file, "--dataset", "wine")
     assert "cannot be read" in refused(capsys, "--configfile", study_file.with_name("not.yaml"))
     study_file.write_text(study_file.read_text().replace("0.3", "0.4"))

@@ -116,33 +116,33 @@ def _timing(arguments: Namespace) -> None:
 
 
 def _schedule(arguments: Namespace) -> None:
-    files = [*filter(Path.exists, [_DEFAULT_STUDY]), *arguments.configfile]
+    # the caller's own, or the one of the workflow
+    own = _DEFAULT_STUDY if _DEFAULT_STUDY.exists() else Path(__file__).parents[2] / _DEFAULT_STUDY
+    files = [own, *arguments.configfile]
     config = load(*files)
     check_schedules(config, files)
-    asked = {"dataset": arguments.dataset or config["datasets"][0], "depth": arguments.depth or config["primary_depth"]}
-    study = Study(config)
+    study, wrong = Study(config), list[str]()
+    dataset = config["datasets"][0] if arguments.dataset is None else arguments.dataset
+    depth = config["primary_depth"] if arguments.depth is None else arguments.depth
     labels = arguments.strategy or list(study.strategies)
     for label in labels:
-        _refuse_foreign(study, Namespace(study=files[-1], strategy=label, **asked))
-    from altfreeze.data.sources import load_dataset
-    from altfreeze.report.blocks.schedules import picture_in_words, plan_all, schedule_in_text
+        try:
+            _refuse_foreign(study, Namespace(study=files[-1], dataset=dataset, depth=depth, strategy=label))
+        except InputError as error:
+            wrong += error.args
+    if wrong:
+        raise InputError(*dict.fromkeys(wrong))
+    from altfreeze.report.blocks.schedules import picture_in_words, plan_before, schedule_in_text
+    from altfreeze.report.figures.schedule import schedule_figure
+    from altfreeze.report.figures.style import figure_svg
     from altfreeze.support.files import atomic_output
-    from altfreeze.training.batches import workload_of
 
-    dataset, depth = asked.values()
-    data = load_dataset(dataset, study.sources[dataset], study.seed)
-    shown = Study(config | {"datasets": [dataset], "primary_depth": depth})
-    workload = workload_of(data.X, data.y, shown.cell(dataset, depth, "standard"), data.part)
-    planned = plan_all(shown, {(dataset, depth): workload})
+    shown, planned = plan_before(study, dataset, depth)
     print("\n\n".join(schedule_in_text(shown, planned, label) for label in labels))
-    if arguments.pictures:
-        from altfreeze.report.figures.schedule import schedule_figure
-        from altfreeze.report.figures.style import figure_svg
-
-        for label in filter(planned.plans.get, labels):
-            figure = schedule_figure(planned.plans[label], workload, planned.until)
-            with atomic_output(arguments.pictures / f"{label}.svg") as file:
-                file.write(figure_svg(figure, picture_in_words(planned, label)))
+    for label in filter(planned.plans.get, labels if arguments.pictures else ()):
+        figure = schedule_figure(planned.plans[label], planned.workload, planned.until)
+        with atomic_output(arguments.pictures / f"{label}.svg") as file:
+            file.write(figure_svg(figure, picture_in_words(planned, label)))
 
 
 def _collect(arguments: Namespace) -> None:

@@ -27,8 +27,7 @@ Facts = list[tuple[str, str]]
 
 # of the repository that the package stands in
 CITATION = Path(__file__).parents[3] / "CITATION.cff"
-_OPTIMIZERS = {"sgd": "stochastic gradient descent", "adam": "Adam", "adamw": "AdamW"}
-_OPTIMIZERS["muon"] = "Muon, with AdamW for the output layer and biases"
+_OPTIMIZERS = {"sgd": "stochastic gradient descent", "adam": "Adam", "adamw": "AdamW", "muon": "Muon with AdamW"}
 _SCHEDULES = {"constant": "constant", "cosine": "decaying to zero by a cosine over each strategy's own budget"}
 # a timing of one thread is alone with at least this share of a core, and beside at most so many busy ones
 _ALONE_SHARE, _OTHERS_AT_MOST = 0.9, 0.5

@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from altfreeze.data.sources import load_dataset
 from altfreeze.freezing.plan import Epoch, Workload, layer_ranges
 from altfreeze.freezing.strategy import STRATEGIES
 from altfreeze.freezing.strategy import in_words as parameters_in_words
 from altfreeze.report.blocks.cells import heading
 from altfreeze.study.grid import Study
+from altfreeze.training.batches import workload_of
 
 # how long a strategy trains, by its budget
 LENGTHS = {
@@ -162,6 +164,27 @@ def plan_all(study: Study, workloads: Mapping[tuple[str, int], Workload]) -> Pla
             for label in study.planned
         },
     )
+
+
+def plan_before(study: Study, dataset: str, depth: int) -> tuple[Study, Planned]:
+    """Plan the strategies of a study at a depth, for the rows of a data set, before either is made or stored.
+
+    Parameters
+    ----------
+    study : altfreeze.study.grid.Study
+    dataset : str
+    depth : int
+
+    Returns
+    -------
+    altfreeze.study.grid.Study
+        Of that data set and depth alone.
+    Planned
+    """
+    data = load_dataset(dataset, study.sources[dataset], study.seed)
+    shown = Study(study.config | {"datasets": [dataset], "primary_depth": depth})
+    workload = workload_of(data.X, data.y, shown.cell(dataset, depth, "standard"), data.part)
+    return shown, plan_all(shown, {(dataset, depth): workload})
 
 
 def _span(*shares: float) -> str:
