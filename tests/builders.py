@@ -25,12 +25,15 @@ from altfreeze.comparison.compare import compare
 from altfreeze.data.dataset import Dataset
 from altfreeze.data.frames import LARGEST_NUMBER
 from altfreeze.data.sources import load_dataset
+from altfreeze.data.split import batch_order, split_of_seed, standardise
 from altfreeze.freezing.plan import Workload, plan_work
+from altfreeze.freezing.strategy import STRATEGIES
 from altfreeze.statistics import verdict as verdict_of
 from altfreeze.study.cell import Cell
 from altfreeze.study.grid import FIRST_CALIBRATION_SEED, Pack, Study
 from altfreeze.study.reading import study_of
 from altfreeze.support.files import atomic_output, sha256_of_file, write_json
+from altfreeze.support.randomness import stream_seed
 from altfreeze.tables.collect import collect
 from altfreeze.tables.schema import CELL, KEY, columns, conform, read_table, write_table
 from altfreeze.training.log import csv_text, log_text
@@ -86,6 +89,24 @@ RECIPE = {"seeds": 10, "calibration_seeds": 10, "epochs_standard": 50, "epochs_a
 RECIPE |= {"learning_rate": 0.001, "learning_rate_schedule": "constant", "learning_rates_to_try": []}
 
 
+# what an entry of the key strategies needs beside its name
+NEEDED: dict[str, dict[str, Any]] = {
+    "phases": {
+        "phases": [
+            {"layers": "last", "for": 0.3},
+            {"layers": 1, "for": 0.4, "factor": 0.5},
+            {"layers": "all", "for": 0.2},
+        ]
+    }
+}
+# of each strategy but standard training, labelled by its name
+ENTRIES = {
+    name: {"name": name, "label": name} | NEEDED[name] if name in NEEDED else name
+    for name in STRATEGIES
+    if name != "standard"
+}
+
+
 def make_study(**keys: Any) -> Study:
     """Return a study of one plain recipe with some keys changed."""
     return study_of(RECIPE | keys)
@@ -113,6 +134,44 @@ def make_cell(strategy: str = "alternating-0.5", study: Study | None = None, **k
     of_cell = {name: keys.pop(name) for name in ("dataset", "depth", "epochs", "strategy") if name in keys}
     study = study or make_wine_study(**keys)
     return replace(study.cell(study.datasets[0], study.depths[0], strategy), **of_cell)
+
+
+def train_plainly(X: np.ndarray, y: np.ndarray, cell: Cell, seed: int, workload: Workload) -> list[Any]:
+    """Train one run in plain PyTorch by its plan, with a group of parameters per layer; return its parameters."""
+    # most tests need no torch
+    import torch
+    from torch import nn
+
+    key = (cell.study_seed, cell.dataset, cell.depth, seed)
+    split = split_of_seed(y, *cell.data_key(seed))
+    x, targets = torch.from_numpy(standardise(X, split.train)), torch.from_numpy(y)
+    torch.manual_seed(stream_seed(*key, "initial weights"))
+    layers = [nn.Linear(*shape) for shape in itertools.pairwise(workload.sizes)]
+    network = nn.Sequential(*(module for layer in layers for module in (layer, nn.ReLU())))[:-1]
+    groups = [{"params": list(layer.parameters())} for layer in layers]
+    options = {"lr": cell.learning_rate, "weight_decay": cell.weight_decay, "fused": False, "foreach": False}
+    if cell.optimizer == "sgd":
+        optimizer = torch.optim.SGD(groups, momentum=cell.momentum, **options)
+    else:
+        optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[cell.optimizer](groups, **options)
+    learned = [True] * len(layers)
+    for number, epoch in enumerate(cell.plan(workload)):
+        order = split.train[batch_order(*cell.data_key(seed), number, workload.rows)]
+        batches = iter(np.split(order, range(workload.batch_size, workload.rows, workload.batch_size)))
+        for step, batch in zip(epoch.steps, batches, strict=False):
+            for index, layer in enumerate(layers):
+                if step.active[index] and not learned[index] and cell.state_on_thaw == "reset":
+                    for parameter in layer.parameters():
+                        optimizer.state.pop(parameter, None)
+                optimizer.param_groups[index]["lr"] = cell.learning_rate * step.factors[index]
+            learned = step.active
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(network(x[batch]), targets[batch]).backward()
+            for layer, learns in zip(layers, learned, strict=True):
+                if not learns:
+                    layer.zero_grad(set_to_none=True)
+            optimizer.step()
+    return [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
 
 
 def make_small_study(**keys: Any) -> Study:

@@ -99,9 +99,10 @@ def ragged(tmp_path_factory):
     return folder / "results", compare_results(folder, NOISY, accuracies=noisy, diverged=GONE)
 
 
-def test_alternating_is_compared_with_each_control_of_its_own_parameters():
+def test_each_strategy_is_compared_with_the_controls_that_explain_it():
     strategies = [*RESULTS_CONFIG["strategies"], {"name": "alternating", "label": "slow", "period": 2}]
     strategies += [{"name": "frozen_top", "freeze_ratio": 0.25}, {"name": "progressive"}]
+    strategies += [{"name": "phases", "label": "mine", "phases": [{"layers": "1-2", "for": 1}]}]
     study = make_study(**RESULTS_CONFIG | {"strategies": strategies, "freeze_ratios": [0.5]})
     found = {}
     for strategy, reference, readings in comparisons_of(study):
@@ -111,6 +112,9 @@ def test_alternating_is_compared_with_each_control_of_its_own_parameters():
     assert list(found.pop("alternating-0.5")) == controls
     # its operations are not those that were matched, nor do its phases last as long as the random halves'
     assert list(found.pop("slow-0.5")) == ["standard", "standard_half_updates", "frozen_bottom-0.5"]
+    # another strategy is explained by fewer updates or by any layers, however long those learn
+    for label in ("progressive", "mine"):
+        assert list(found.pop(label)) == ["standard", "standard_half_updates", "random_half"]
     assert all(list(references) == ["standard"] for references in found.values())
     readings = {reference: chosen for strategy, reference, chosen in comparisons_of(RESULTS_STUDY)}
     assert {budget for budget, _ in readings["random_half"]} == {"own"}

@@ -1,22 +1,19 @@
 """What every registered strategy must keep, whoever adds it."""
 
+import itertools
 import json
-from itertools import pairwise
 
-import numpy as np
 import pytest
 import torch
-from altfreeze.data.split import batch_order, split_of_seed, standardise
 from altfreeze.freezing import plan as plans
 from altfreeze.freezing.plan import Workload
-from altfreeze.freezing.strategy import STRATEGIES
+from altfreeze.freezing.strategy import MASKED, STRATEGIES
 from altfreeze.study.cell import Cell
-from altfreeze.support.randomness import stream_seed
 from altfreeze.training import compiled, trainer
+from altfreeze.training.batches import workload_of
 from altfreeze.training.network import StackedMLP
 from altfreeze.training.trainer import train_pack
-from builders import make_study
-from torch import nn
+from builders import NEEDED, make_study, train_plainly
 from torch.utils.flop_counter import FlopCounterMode
 
 DEPTH = 5
@@ -32,11 +29,14 @@ FREEZES_NOTHING = {
     "block_cyclic": {"layers_per_block": DEPTH},
     "lisa": {"layers": DEPTH},
     "hift": {"layers_per_group": DEPTH},
+    "reservoir": {"every": DEPTH},
+    "masked": {"probability": 1},
 }
 
 
 def make_cell(name, **keys):
-    entry = {"name": name, "label": "tried"} | {key: keys.pop(key) for key in list(keys) if key in parameters(name)}
+    entry = {"name": name, "label": "tried"} | NEEDED.get(name, {})
+    entry |= {key: keys.pop(key) for key in list(keys) if key in parameters(name)}
     chosen = {
         "datasets": ["wine"],
         "depths": [DEPTH],
@@ -119,8 +119,13 @@ def test_it_pays_the_operations_of_the_cost_model(name, wine, monkeypatch):
     assert counted == len(SEEDS) * trained.rows[-1]["flops"]
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize(
+    ("name", "optimizer"),
+    [
+        *itertools.product(STRATEGIES, ["sgd", "adam", "adamw"]),
+        *itertools.product(["alternating", "freezeout", "masked", "random_suffix"], ["muon"]),
+    ],
+)
 def test_what_it_freezes_stays_bitwise_and_what_learns_moves(name, optimizer, wine, monkeypatch):
     made, last = [], None
     original = trainer.make_optimizer
@@ -135,7 +140,9 @@ def test_what_it_freezes_stays_bitwise_and_what_learns_moves(name, optimizer, wi
             tensors += [v for v in made[0].state.get(parameter, {}).values() if torch.is_tensor(v)]
         return [tensor.detach().clone() for tensor in tensors]
 
-    seen = set()
+    seen = []
+    cell = make_cell(name, optimizer=optimizer)
+    planned = [step for epoch in cell.plan(workload_of(*wine, cell)) for step in epoch.steps]
 
     def before(network, start):
         nonlocal last
@@ -143,23 +150,26 @@ def test_what_it_freezes_stays_bitwise_and_what_learns_moves(name, optimizer, wi
         active = tuple(weight.requires_grad for weight in network.weights)
         assert any(active)
         if last is not None:
-            for old, new, learned in zip(last[1], now, last[0], strict=True):
+            factors = planned[len(seen) - 1].factors
+            for old, new, learned, factor in zip(last[1], now, last[0], factors, strict=True):
                 same = len(old) == len(new) and all(map(torch.equal, old, new))
-                if learned:
+                if learned and factor == MASKED:
+                    # its weights stay, its momenta do not
+                    assert all(map(torch.equal, old[:2], new[:2])) and not same
+                elif learned:
                     assert not torch.equal(old[0], new[0])
                 elif last[0] == active:
                     assert same
                 else:
                     # on its thaw a state may be reset or decayed, a weight may not
                     assert all(map(torch.equal, old[:2], new[:2]))
-        seen.add(active)
+        seen.append(active)
         last = (active, now)
 
     monkeypatch.setattr(trainer, "make_optimizer", recorded)
     spied(monkeypatch, before)
-    trained = train_pack(*wine, make_cell(name, optimizer=optimizer), SEEDS)
-    planned = make_cell(name, optimizer=optimizer).plan(trained.workload)
-    assert seen == {step.active for epoch in planned for step in epoch.steps}
+    train_pack(*wine, cell, SEEDS)
+    assert seen == [step.active for step in planned]
 
 
 @pytest.mark.parametrize("name", sorted(FREEZES_NOTHING))
@@ -173,7 +183,7 @@ def test_where_nothing_freezes_it_is_standard_training_bitwise(name, wine):
 def test_its_policies_change_no_bit_while_every_layer_learns_at_the_full_rate(name, wine, monkeypatch):
     cell = make_cell(name)
     steps = len([step for epoch in cell.plan(Workload((13, *[12] * (DEPTH - 1), 3), 106, 32)) for step in epoch.steps])
-    always = STRATEGIES[name]._replace(schedule=lambda position, depth, **options: (1.0,) * depth)
+    always = STRATEGIES[name]._replace(schedule=lambda position, depth, **options: (1.0,) * depth, adaptive=False)
     monkeypatch.setitem(STRATEGIES, name, always)
     plans._plan.cache_clear()
     found = train_pack(*wine, cell, SEEDS)
@@ -187,46 +197,12 @@ def test_its_policies_change_no_bit_while_every_layer_learns_at_the_full_rate(na
         assert all(map(torch.equal, bits(found.network), bits(whole.network)))
 
 
-def plain_loop(X, y, cell, seed, workload):
-    """Train one run in plain PyTorch with a group of parameters per layer."""
-    key = (cell.study_seed, cell.dataset, cell.depth, seed)
-    split = split_of_seed(y, *cell.data_key(seed))
-    x, targets = torch.from_numpy(standardise(X, split.train)), torch.from_numpy(y)
-    torch.manual_seed(stream_seed(*key, "initial weights"))
-    layers = [nn.Linear(*shape) for shape in pairwise(workload.sizes)]
-    network = nn.Sequential(*(module for layer in layers for module in (layer, nn.ReLU())))[:-1]
-    groups = [{"params": list(layer.parameters())} for layer in layers]
-    options = {"lr": cell.learning_rate, "weight_decay": cell.weight_decay, "fused": False, "foreach": False}
-    if cell.optimizer == "sgd":
-        optimizer = torch.optim.SGD(groups, momentum=cell.momentum, **options)
-    else:
-        optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[cell.optimizer](groups, **options)
-    learned = [True] * len(layers)
-    for number, epoch in enumerate(cell.plan(workload)):
-        order = split.train[batch_order(*cell.data_key(seed), number, workload.rows)]
-        batches = iter(np.split(order, range(workload.batch_size, workload.rows, workload.batch_size)))
-        for step, batch in zip(epoch.steps, batches, strict=False):
-            for index, layer in enumerate(layers):
-                if step.active[index] and not learned[index] and cell.state_on_thaw == "reset":
-                    for parameter in layer.parameters():
-                        optimizer.state.pop(parameter, None)
-                optimizer.param_groups[index]["lr"] = cell.learning_rate * step.factors[index]
-            learned = step.active
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(network(x[batch]), targets[batch]).backward()
-            for layer, learns in zip(layers, learned, strict=True):
-                if not learns:
-                    layer.zero_grad(set_to_none=True)
-            optimizer.step()
-    return [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
-
-
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_it_is_what_plain_pytorch_makes_of_its_plan(name, optimizer, wine):
     cell = make_cell(name, optimizer=optimizer, freeze_period=2)
     trained = train_pack(*wine, cell, SEEDS)
-    expected = plain_loop(*wine, cell, SEEDS[1], trained.workload)
+    expected = train_plainly(*wine, cell, SEEDS[1], trained.workload)
     for found, parameter in zip(trained.network.member(1).parameters(), expected, strict=True):
         torch.testing.assert_close(found, parameter, rtol=1e-3, atol=1e-4)
 

@@ -22,6 +22,9 @@ def values(annotation):
         return st.sampled_from(get_args(annotation))
     if annotation is bool:
         return st.booleans()
+    if get_origin(annotation) is list:
+        layers, shares = st.sampled_from(["all", "1", "last", "2-last", "1-2"]), st.sampled_from([0.1, 0.3, 1.0])
+        return st.lists(st.fixed_dictionaries({"layers": layers, "for": shares}), min_size=1, max_size=4)
     number, *bounds = get_args(annotation)
     bounds = {name: value for bound in bounds for name, value in asdict(bound).items()}
     if number is int:
@@ -144,6 +147,7 @@ def test_no_learning_rate_comes_from_the_future(strategy, depth, epochs, steps_p
 def test_defaults_are_parameters_and_are_taken():
     for name, strategy in STRATEGIES.items():
         missing = {"freeze_ratio": 0.5, "period": 1, "unit": "step", "first": "top"}
+        missing["phases"] = [{"layers": "all", "for": 1.0}]
         taken = defaults(name)
         assert taken.keys() <= strategy.parameters.keys()
         given_keys = {key: value for key, value in missing.items() if key in strategy.parameters}

@@ -11,7 +11,7 @@ from altfreeze.report.blocks import schedules as blocks
 from altfreeze.report.figures.schedule import schedule_figure
 from altfreeze.report.figures.style import figure_svg
 from altfreeze.training.trainer import train_pack
-from builders import make_cell, make_study
+from builders import ENTRIES, make_cell, make_study
 from sklearn.datasets import load_wine
 
 DEPTH = 6
@@ -31,7 +31,7 @@ def label_of(name):
     return f"{name}-0.5" if "freeze_ratio" in STRATEGIES[name].parameters else name
 
 
-CELLS = {name: cell_of(label_of(name), name) for name in STRATEGIES if name != "standard"}
+CELLS = {name: cell_of(label_of(name), entry) for name, entry in ENTRIES.items()}
 CELLS["standard"] = cell_of("standard")
 CELLS["by step"] = cell_of("by_step-0.5", {"name": "alternating", "label": "by_step", "unit": "step", "period": 1})
 CELLS["long phases"] = cell_of(freeze_period=3)
@@ -84,6 +84,8 @@ def test_many_groups_of_layers_are_told_as_a_range():
 # a whole study
 
 
+STUDY_KEYS = {"datasets": ["wine"], "depths": [DEPTH], "freeze_ratios": [0.5], "width": 16}
+STUDY_KEYS |= {"epochs_standard": 12, "epochs_alternating": 12}
 STUDY = make_study(
     datasets=["iris", "wine"],
     depths=[DEPTH],
@@ -99,7 +101,7 @@ PLANNED = blocks.plan_all(STUDY, {("iris", DEPTH): WORKLOAD._replace(rows=64), (
 def test_the_data_set_whose_epochs_have_the_most_steps_is_shown():
     assert (PLANNED.shown, PLANNED.until) == ("wine", 12)
     assert PLANNED.workload == WORKLOAD
-    assert f"on *wine*, whose epochs have the most steps, {BATCHES}." in blocks.what_is_drawn(PLANNED)
+    assert f"on *wine*, whose epochs have the most steps, {BATCHES}." in blocks.what_is_drawn(STUDY, PLANNED)
 
 
 def test_the_table_of_schedules_counts_what_the_plans_do():
@@ -157,13 +159,14 @@ def test_the_picture_is_the_plan(name):
     assert panels[0].get_xlim() == (0.5, 12.5)
     hatched = [each for each in panels[0].collections if each.get_hatch()]
     assert bool(hatched) == any(epoch.cached for epoch in epochs)
-    assert len(panels) == 1 + (name in ("by step", "hift"))
+    assert len(panels) == 1 + (name in ("by step", "hift", "random_suffix", "masked"))
     if len(panels) > 1:
         steps, edges = drawn(panels[1])
         factors = [step.factors for epoch in epochs for step in epoch.steps]
         np.testing.assert_allclose(steps.T, factors[: steps.shape[1]])
         assert panels[1].get_xlabel() == f"The first {steps.shape[1]} steps"
-        assert steps.shape[1] == 2 * DEPTH
+        # two draws in a row can be alike
+        assert steps.shape[1] == 2 * DEPTH or name in ("random_suffix", "masked")
 
 
 def test_a_picture_of_a_deep_network_and_a_long_training_stays_small():
@@ -173,3 +176,25 @@ def test_a_picture_of_a_deep_network_and_a_long_training_stays_small():
         svg = figure_svg(schedule_figure(cell.plan(workload), workload, 100), name)
         assert len(svg) < 150_000
         assert svg == figure_svg(schedule_figure(cell.plan(workload), workload, 100), name)
+
+
+def test_the_picture_of_characters_is_the_plan_as_far_as_it_has_room():
+    study = make_study(**STUDY_KEYS | {"strategies": ["alternating", ENTRIES["phases"]]})
+    planned = blocks.plan_all(study, {("wine", DEPTH): WORKLOAD})
+    text = blocks.schedule_in_text(study, planned, "phases")
+    rows = {line.split()[1]: line.split()[2] for line in text.splitlines() if line.startswith("layer ")}
+    assert list(rows) == ["6", "5", "4", "3", "2", "1"]
+    # 12 epochs of 4 steps, a column each; phases end after 0.3 and 0.7 of the 48 steps
+    assert rows["6"] == "█" * 15 + "·" * 19 + "█" * 14
+    assert rows["1"] == "·" * 15 + "▒" * 19 + "█" * 14
+    assert rows["5"] == "·" * 34 + "█" * 14
+    assert "With unit share, repeat False, layers last for 0.3, then layers 1 for 0.4 factor 0.5" in text
+    assert text.endswith(blocks.plan_in_words(planned, "phases"))
+
+
+@pytest.mark.parametrize("epochs", [1, 7, 60, 61, 150])
+def test_the_picture_of_characters_is_no_wider_than_a_terminal(epochs):
+    study = make_study(**STUDY_KEYS | {"epochs_standard": epochs, "epochs_alternating": max(2, epochs)})
+    planned = blocks.plan_all(study, {("wine", DEPTH): WORKLOAD})
+    widths = {len(line) for line in blocks.picture_in_text(planned, "alternating-0.5").splitlines()[:-1]}
+    assert len(widths) == 1 and max(widths) <= 70

@@ -18,6 +18,7 @@ import torch
 from altfreeze import cli
 from altfreeze.data.dataset import save_dataset
 from altfreeze.data.sources import load_dataset
+from altfreeze.study.grid import Study
 from altfreeze.study.reading import complete, load
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import write_json
@@ -566,6 +567,51 @@ def test_all_mistakes_of_a_file_are_told_at_once(tmp_path):
             *("strategies[0]", "strategies[1].layers", "strategies[1].switch", "strategies[2]"),
         ]
     )
+
+
+def test_every_phase_that_cannot_be_is_told_at_once(tmp_path):
+    def phases(*listed, **keys):
+        return {"name": "phases", "phases": [{"layers": layers, "for": length} for layers, length in listed], **keys}
+
+    wrong = {
+        "depths": [4, 6],
+        "strategies": [
+            "alternating",
+            phases(("1-5", 0.3), ("none", 0.4), ("top", 0.3), ("3-1", 0.2)),
+            phases(("all", 0.5), ("all", 0.3)),
+            phases(("1 3", 2), ("last", 0.5), unit="epoch"),
+            phases((1, 0.1), ("", 0.1), (0, 0.8)),
+        ],
+    }
+    grammar = "allowed: all, or numbers and ranges as 1-3 5 or 4-last"
+    allowed = "which is always trained; allowed: a phase that freezes a layer"
+    expected = {
+        "strategies[1].phases[0].layers": '"1-5" names layer 5, unknown at depth 4; allowed: 1 to 4',
+        "strategies[1].phases[1].layers": '"none" freezes all layers; allowed: at least one that learns',
+        "strategies[1].phases[2].layers": f'"top" names no layers; {grammar}',
+        "strategies[1].phases[3].layers": '"3-1" names no layer by 3-1 at depth 4; allowed: the lower layer first',
+        "strategies[1].phases": "its shares of the training add up to 1.2; allowed: 1 at most",
+        "strategies[2].phases": f"is standard training at depth 4, {allowed}",
+        "strategies[3].phases[1].for": "0.5 is no number of epochs; allowed: a whole number",
+        "strategies[4].phases[1].layers": '"" freezes all layers; allowed: at least one that learns',
+        "strategies[4].phases[2].layers": "0 names layer 0, unknown at depth 4; allowed: 1 to 4",
+    }
+    file = tmp_path / "mine.yaml"
+    file.write_text(json.dumps(wrong))
+    with pytest.raises(InputError) as caught:
+        load(DEFAULT, file)
+    assert list(caught.value.args) == [f"{file}: {key}: {sentence}" for key, sentence in expected.items()]
+
+
+def test_phases_by_their_name_alone_or_with_a_long_label_are_refused(tmp_path):
+    assert refused_at_once(tmp_path, {"strategies": ["alternating", "phases"]}) == ["strategies[1]"]
+    assert refused_at_once(tmp_path, {"strategies": ["alternating", {"name": "phases"}]}) == ["strategies[1]"]
+    many = [{"layers": 1 + number % 4, "for": 0.05} for number in range(20)]
+    entry = {"name": "phases", "phases": many}
+    assert refused_at_once(tmp_path, {"strategies": ["alternating", entry]}) == ["strategies"]
+    file = tmp_path / "mine.yaml"
+    file.write_text(json.dumps({"strategies": ["alternating", entry | {"label": "mine"}]}))
+    assert "mine" in Study(load(DEFAULT, file)).strategies
 
 
 def test_keys_that_contradict_one_another_are_told_beside_those_that_are_wrong_by_themselves(tmp_path):

@@ -528,6 +528,10 @@ def test_momentum_is_timed_where_the_optimizer_reads_it():
     assert make_study(optimizer="sgd", momentum=0.5).timed() != make_study(optimizer="sgd").timed()
 
 
+# of which the first alone is as long as the training
+PHASES = [{"layers": "1-2", "for": 20}, {"layers": "all", "for": 1}, {"layers": 3, "for": 1}]
+
+
 @pytest.mark.parametrize(
     ("keys", "told"),
     [
@@ -566,6 +570,10 @@ def test_momentum_is_timed_where_the_optimizer_reads_it():
         (
             {"strategies": ["alternating", {"name": "gradual_unfreezing", "epochs_per_layer": 30}]},
             ["strategies[1].epochs_per_layer: 30 thaws the lowest of 8 layers after 210 epochs, and training"],
+        ),
+        (
+            {"strategies": ["alternating", {"name": "phases", "unit": "epoch", "phases": PHASES}]},
+            [f"strategies[1].phases[{number}]: begins after the end of the training of 20 epochs" for number in (1, 2)],
         ),
     ],
 )

@@ -24,7 +24,7 @@ from altfreeze.training import job, stacks
 from altfreeze.training.batches import workload_of
 from altfreeze.training.checkpoints import Checkpoint, read_state, write_state
 from altfreeze.training.trainer import train_pack
-from builders import ROOT, cell_options, make_study
+from builders import NEEDED, ROOT, cell_options, make_study
 
 DEPTH, EPOCHS, SEEDS = 4, 6, (0, 3)
 # so short that a checkpoint is due after every epoch
@@ -43,7 +43,9 @@ def one_thread():
 
 def make_tried(name="alternating", parameters=None, **keys):
     """Return a study with a strategy that has some parameters of its own, and the strategy's label."""
-    tried = [] if name == "standard" else [{"name": name, "label": "tried", **(parameters or {})}]
+    tried = (
+        [] if name == "standard" else [{"name": name, "label": "tried", **NEEDED.get(name, {}), **(parameters or {})}]
+    )
     small = {"datasets": ["wine"], "depths": [DEPTH], "primary_depth": DEPTH, "freeze_ratios": [0.5], "width": 8}
     small |= {"epochs_standard": EPOCHS, "epochs_alternating": EPOCHS, "learning_rate": 0.02}
     study = make_study(**(small | {"strategies": ["alternating", *tried]} | keys))

@@ -70,7 +70,7 @@ def test_steps_that_are_made_at_once_give_the_bits_of_single_ones(wine, strategy
     at_once = train_pack(*wine, cell, range(3))
     calls = []
     original = StackedMLP.compute_gradients
-    monkeypatch.setattr("altfreeze.training.trainer.are_made_at_once", lambda network: False)
+    monkeypatch.setattr("altfreeze.training.trainer.are_made_at_once", lambda *_: False)
     monkeypatch.setattr(StackedMLP, "compute_gradients", lambda *arguments: calls.append(1) or original(*arguments))
     single = train_pack(*wine, cell, range(3))
     assert len(calls) == len(single.workload.batches) * single.rows[-1]["epoch"]

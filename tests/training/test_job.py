@@ -58,6 +58,24 @@ def test_a_schedule_that_the_training_ends_before_is_one_line(entry, depth, told
     assert (tmp_path / "a.json").is_file()
 
 
+def test_a_phase_that_no_step_of_the_training_belongs_to_is_one_line(stored_wine, tmp_path):
+    def run(last, unit):
+        lengths = (4, last, 1) if unit == "step" else (0.26, last, 0.5)
+        listed = [{"layers": number, "for": length} for number, length in enumerate(lengths, 1)]
+        entry = {"name": "phases", "label": "mine", "unit": unit, "phases": listed}
+        cell = make_cell("mine", make_wine_study(strategies=["alternating", entry]))
+        job.run(stored_wine, cell, [0], "cpu", 1, tmp_path / "a.csv", tmp_path / "a.json")
+
+    # 16 steps
+    for last, unit, number in ((12, "step", 3), (0.001, "share", 2)):
+        with pytest.raises(InputError, match=f"phase {number} has none of the training's 16 steps; allowed: longer"):
+            run(last, unit)
+    assert not list(tmp_path.glob("a.*"))
+    run(11, "step")
+    run(0.06, "share")
+    assert (tmp_path / "a.json").is_file()
+
+
 def test_cuda_that_is_not_there_is_one_line(stored_wine, tmp_path):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")

@@ -47,7 +47,7 @@ def make_cell(**keys):
 def room_for(monkeypatch):
     """Let memory run out in a step of a stack with more than some seeds."""
     # so that each step is seen
-    monkeypatch.setattr("altfreeze.training.trainer.are_made_at_once", lambda network: False)
+    monkeypatch.setattr("altfreeze.training.trainer.are_made_at_once", lambda *_: False)
 
     def limit(seeds, error=ERRORS[0], step=6):
         original, steps = StackedMLP.compute_gradients, []

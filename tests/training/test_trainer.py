@@ -196,7 +196,7 @@ def test_order_and_company_in_a_pack_do_not_matter(wine):
 def test_strategies_of_one_seed_see_the_same_data_in_the_same_order_from_the_same_weights(wine, monkeypatch):
     seen = []
     # so that each step is seen
-    monkeypatch.setattr("altfreeze.training.trainer.are_made_at_once", lambda network: False)
+    monkeypatch.setattr("altfreeze.training.trainer.are_made_at_once", lambda *_: False)
     original = StackedMLP.compute_gradients
 
     def spy(network, x, targets, keep, start):
@@ -265,7 +265,7 @@ def test_the_activation_cache_changes_no_number_but_the_cost(wine, optimizer, st
 def test_the_cache_holds_what_the_frozen_layers_give(wine, monkeypatch):
     seen = {"auto": [], "off": []}
     # so that each step is seen
-    monkeypatch.setattr("altfreeze.training.trainer.are_made_at_once", lambda network: False)
+    monkeypatch.setattr("altfreeze.training.trainer.are_made_at_once", lambda *_: False)
     original = StackedMLP.compute_gradients
     for cache, batches in seen.items():
 

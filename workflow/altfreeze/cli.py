@@ -13,10 +13,12 @@ from typing import Any, NoReturn
 from altfreeze.study.cell import Cell
 from altfreeze.study.grid import Study
 from altfreeze.study.mistakes import meant, quoted
-from altfreeze.study.reading import read_study
+from altfreeze.study.reading import check_schedules, load, read_study
 from altfreeze.support.errors import InputError
 from altfreeze.training.gpu import claim_gpu
 
+# where Snakemake reads it
+_DEFAULT_STUDY = Path("config", "config.yaml")
 # of one pack, as a study may have of a cell
 MOST_SEEDS = 1_000_000
 
@@ -114,6 +116,36 @@ def _timing(arguments: Namespace) -> None:
     from altfreeze.training.job import run_timing
 
     run_timing(study, arguments.data, arguments.output, arguments.device, arguments.threads)
+
+
+def _schedule(arguments: Namespace) -> None:
+    # the caller's own, or the one of the workflow
+    own = _DEFAULT_STUDY if _DEFAULT_STUDY.exists() else Path(__file__).parents[2] / _DEFAULT_STUDY
+    files = [own, *arguments.configfile]
+    config = load(*files)
+    check_schedules(config, files)
+    study, wrong = Study(config), list[str]()
+    dataset = config["datasets"][0] if arguments.dataset is None else arguments.dataset
+    depth = config["primary_depth"] if arguments.depth is None else arguments.depth
+    labels = arguments.strategy or list(study.strategies)
+    for label in labels:
+        try:
+            _refuse_foreign(study, Namespace(study=files[-1], dataset=dataset, depth=depth, strategy=label))
+        except InputError as error:
+            wrong += error.args
+    if wrong:
+        raise InputError(*dict.fromkeys(wrong))
+    from altfreeze.report.blocks.schedules import picture_in_words, plan_before, schedule_in_text
+    from altfreeze.report.figures.schedule import schedule_figure
+    from altfreeze.report.figures.style import figure_svg
+    from altfreeze.support.files import atomic_output
+
+    shown, planned = plan_before(study, dataset, depth)
+    print("\n\n".join(schedule_in_text(shown, planned, label) for label in labels))
+    for label in filter(planned.plans.get, labels if arguments.pictures else ()):
+        figure = schedule_figure(planned.plans[label], planned.workload, planned.until)
+        with atomic_output(arguments.pictures / f"{label}.svg") as file:
+            file.write(figure_svg(figure, picture_in_words(planned, label)))
 
 
 def _collect(arguments: Namespace) -> None:
@@ -230,6 +262,17 @@ class _Command:
         self.option("--memory", type=_whole, required=False, help=memory)
 
 
+def _add_schedule(commands: Any) -> None:
+    text = "show which layers learn when under each strategy of a study, before anything is trained"
+    schedule = _Command(commands, "schedule", _schedule, text)
+    files = "configuration files, laid over config/config.yaml as Snakemake does"
+    schedule.option("--configfile", type=Path, nargs="+", default=[], required=False, help=files)
+    schedule.option("--dataset", required=False, help="whose epochs are counted in steps (the first)")
+    schedule.option("--depth", type=_whole, required=False, help="number of weight layers (primary_depth)")
+    schedule.option("--strategy", nargs="+", required=False, help="labels of strategies (all)")
+    schedule.option("--pictures", type=Path, required=False, help="folder to write LABEL.svg to")
+
+
 def _add_stages_before_tables(commands: Any) -> None:
     data = _Command(commands, "data", _data, "load or make a data set and store it")
     data.study()
@@ -312,6 +355,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = _Parser(prog="python -m altfreeze", description="The steps of the study, as the rules call them.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    _add_schedule(commands)
     _add_stages_before_tables(commands)
     _add_tables_and_report(commands)
     return top

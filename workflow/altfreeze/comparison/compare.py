@@ -51,6 +51,8 @@ from altfreeze.vocabulary import EQUAL_BUDGETS, MEASURES, METRICS, NOT_ABOVE_CHA
 TEST_OVER_TRAIN = TEST_SHARE / (1 - VALIDATION_SHARE - TEST_SHARE)
 # what alternating training is compared with beside standard training
 CONTROLS = ("standard_half_updates", "standard_matched_flops", "frozen_bottom", "frozen_top", "random_half")
+# the cheapest of them that explain what any other strategy does: fewer updates, and any layers at all
+EXPLAINING = ("standard_half_updates", "random_half")
 
 
 def comparisons_of(study: Study, recipe: str = PRIMARY_RECIPE) -> list[tuple[str, str, list[tuple[str, str]]]]:
@@ -58,7 +60,8 @@ def comparisons_of(study: Study, recipe: str = PRIMARY_RECIPE) -> list[tuple[str
 
     Every strategy is compared with standard training, and each that alternates also with
     every control whose parameters, as far as it shares them, are its own: with the frozen
-    bottom of its own ratio, say. The study's metric is read at every budget, the others at the ends.
+    bottom of its own ratio, say. Of the controls, every other strategy is compared with half of the
+    updates and with random halves. The study's metric is read at every budget, the others at the ends.
     Under a variation it is the primary strategy alone, with each that is trained beside it, and nothing is
     measured in seconds: the timing study times the primary recipe.
 
@@ -83,8 +86,11 @@ def comparisons_of(study: Study, recipe: str = PRIMARY_RECIPE) -> list[tuple[str
     comparisons = []
     for label, parameters in list(study.strategies.items())[1:]:
         comparisons.append((label, "standard", every))
-        for control, others in study.strategies.items() if parameters["name"] == "alternating" else ():
-            if others["name"] in CONTROLS and share_parameters(parameters, others):
+        alternates = parameters["name"] == "alternating"
+        explained = not alternates and parameters["name"] not in ("standard", *CONTROLS)
+        for control, others in study.strategies.items():
+            of_its_own = alternates and others["name"] in CONTROLS and share_parameters(parameters, others)
+            if of_its_own or (explained and others["name"] in EXPLAINING):
                 # random halves learn as often as groups do, and for as many epochs
                 comparisons.append((label, control, own if others["name"] == "random_half" else every))
     return comparisons

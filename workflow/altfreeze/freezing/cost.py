@@ -71,6 +71,27 @@ def step_flops(sizes: Sequence[int], batch: int, active: Sequence[bool], cached:
     return sum(flops[cached:]) + weight_gradients + sum(flops[lowest + 1 :])
 
 
+def orthogonalise_flops(sizes: Sequence[int], active: Sequence[bool]) -> int:
+    """Return the operations of orthogonalising one network's updates, as the optimizer muon does.
+
+    Parameters
+    ----------
+    sizes : sequence of int, length depth + 1
+        Number of features, widths of the hidden layers, number of classes.
+    active : sequence of bool, length depth
+        Which layers have a gradient, bottom first.
+
+    Returns
+    -------
+    int
+        Five iterations of products of a x b by b x a, a x a by a x a and a x a by a x b, a <= b, for each
+        active layer but the last whose weight has more than one row and column.
+    """
+    shapes = [sorted(shape) for shape in itertools.pairwise(sizes)][:-1]
+    each = [5 * (4 * a * a * b + 2 * a**3) if a > 1 else 0 for a, b in shapes]
+    return sum(flops for flops, learns in zip(each, list(active)[:-1], strict=True) if learns)
+
+
 def fill_flops(sizes: Sequence[int], rows: int, start: int, stop: int) -> int:
     """Return the operations of computing the output of some layers for a whole train part.
 

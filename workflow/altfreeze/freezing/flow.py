@@ -1,11 +1,13 @@
 """What freezing does to each layer's gradients and updates, epoch by epoch."""
 
 import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
+from altfreeze.freezing.strategy import History
 from altfreeze.freezing.switch import LayeredNetwork
 
 FLOW_COLUMNS = (
@@ -137,3 +139,42 @@ class GradientFlow:
             if gradients:
                 self.gradients[index] = torch.cat(gradients, 1).norm(dim=1)
                 self.last_step[index] = step
+
+
+class NormObserver(GradientFlow):
+    """Observes the norms that adaptive strategies decide by, and nothing else, in a few calls.
+
+    Attributes
+    ----------
+    history : altfreeze.freezing.strategy.History
+        Norms of all members' parameters of a layer together.
+    seconds : list of float
+        What observing took, after each epoch.
+    """
+
+    def begin(self, network: LayeredNetwork) -> None:
+        """Note the network before its first step; see `GradientFlow.begin`."""
+        self.network, self.history = network, History()
+        self.seconds: list[float] = []
+        self.layers: list[list[torch.Tensor]] = [list(network.layer(index)) for index in range(network.depth)]
+        self.noted = [[parameter.detach().clone() for parameter in layer] for layer in self.layers]
+
+    def switch(self, active: Sequence[bool], step: int) -> None:
+        """Note nothing: what is observed are ends of epochs, between which layers freeze."""
+
+    @torch.no_grad()
+    def end_epoch(self, epoch: float, step: int, seeds: Sequence[int]) -> None:
+        """Add the norms of an epoch to the history; see `GradientFlow.end_epoch`."""
+        began = time.perf_counter()
+        learned = [index for index, layer in enumerate(self.layers) if layer[0].grad is not None]
+        now = [parameter for index in learned for parameter in self.layers[index]]
+        before = [parameter for index in learned for parameter in self.noted[index]]
+        norms = []
+        gradients = [parameter.grad for parameter in now if parameter.grad is not None]
+        for tensors in (gradients, torch._foreach_sub(now, before)):
+            of_each = iter(torch.stack(torch._foreach_norm(tensors)).tolist())
+            of_layers = {index: math.hypot(*(next(of_each) for _ in self.layers[index])) for index in learned}
+            norms.append(tuple(of_layers.get(index, math.nan) for index in range(len(self.layers))))
+        torch._foreach_copy_(before, now)
+        self.history = History((*self.history.gradients, norms[0]), (*self.history.changes, norms[1]))
+        self.seconds.append(time.perf_counter() - began)

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from altfreeze.freezing.cost import fill_flops, step_flops
-from altfreeze.freezing.strategy import STRATEGIES, Position, factors, learning_rate_position
+from altfreeze.freezing.cost import fill_flops, orthogonalise_flops, step_flops
+from altfreeze.freezing.strategy import MASKED, STRATEGIES, Position, factors, learning_rate_position
 
 # a run whose cache would be larger trains without
 CACHE_BYTES = 2**26
@@ -19,11 +19,16 @@ _FLOAT_BYTES = 4
 
 
 class Workload(NamedTuple):
-    """What a run's steps work on: ``sizes`` of the network, ``rows`` of the train part, rows in a batch."""
+    """What a run's steps work on.
+
+    ``sizes`` of the network, ``rows`` of the train part and of a batch; whether the optimizer
+    orthogonalises updates, which costs operations of its own.
+    """
 
     sizes: tuple[int, ...]
     rows: int
     batch_size: int
+    orthogonalises: bool = False
 
     @property
     def depth(self) -> int:
@@ -36,11 +41,17 @@ class Workload(NamedTuple):
         whole, rest = divmod(self.rows, self.batch_size)
         return [self.batch_size] * whole + [rest] * (rest > 0)
 
+    def step_flops(self, rows: int, active: Sequence[bool], cached: int = 0) -> int:
+        """Return the operations of one step and its update; see `altfreeze.freezing.cost`."""
+        update = orthogonalise_flops(self.sizes, active) if self.orthogonalises else 0
+        return step_flops(self.sizes, rows, active, cached) + update
+
 
 class Step(NamedTuple):
     """One optimizer step.
 
-    ``factors`` of the learning rate, one per layer, 0 where it is frozen; ``progress`` is
+    ``factors`` of the learning rate, one per layer, 0 where it is frozen and
+    `altfreeze.freezing.strategy.MASKED` where its update is dropped; ``progress`` is
     the share of the training after which the learning-rate schedule is read; ``rows`` in
     the batch.
     """
@@ -51,7 +62,7 @@ class Step(NamedTuple):
 
     @property
     def active(self) -> tuple[bool, ...]:
-        """Which layers learn, bottom first."""
+        """Which layers have a gradient, bottom first."""
         return tuple(factor > 0 for factor in self.factors)
 
 
@@ -68,9 +79,10 @@ class Work(NamedTuple):
 
     Attributes
     ----------
-    kind : {'step', 'single', 'fill', 'epoch'}
+    kind : {'step', 'single', 'fill', 'epoch', 'observe'}
         A step of an epoch whose steps are all alike (`are_alike`), or of another; the output of
-        frozen layers for the train part; drawing and gathering the batches of an epoch.
+        frozen layers for the train part; drawing and gathering the batches of an epoch;
+        observing what an adaptive strategy decides by, at an epoch's end.
     lowest : int
         Lowest layer that learns, or is computed by the fill, counted from 1; else 0.
     first, inner, last : int
@@ -93,6 +105,9 @@ class Work(NamedTuple):
     by_layer: int = 0
 
 
+OBSERVE = Work("observe", 0, 0, 0, 0, 0, 0)
+
+
 class Epoch(NamedTuple):
     """The steps of one epoch, whose order of batches is drawn at its start.
 
@@ -111,8 +126,7 @@ class Epoch(NamedTuple):
         """Return the epoch's operations; see `altfreeze.freezing.cost`."""
         filled = fill_flops(workload.sizes, workload.rows, *self.fill) if self.fill else 0
         return filled + sum(
-            count * step_flops(workload.sizes, rows, active, self.cached)
-            for (active, rows), count in self._counted().items()
+            count * workload.step_flops(rows, active, self.cached) for (active, rows), count in self._counted().items()
         )
 
     def _counted(self) -> Counter[tuple[tuple[bool, ...], int]]:
@@ -133,7 +147,8 @@ class Epoch(NamedTuple):
 
     def updates(self) -> list[int]:
         """Return how many of the steps update each layer: list of int, length depth."""
-        return [sum(layer) for layer in zip(*(step.active for step in self.steps), strict=True)]
+        layers = zip(*(step.factors for step in self.steps), strict=True)
+        return [sum(factor > MASKED for factor in of_layer) for of_layer in layers]
 
 
 def plan(strategy: dict[str, Any], epochs: int, workload: Workload, seed: int = 0, cache: bool = False) -> list[Epoch]:
@@ -184,9 +199,14 @@ def horizon(strategy: dict[str, Any], epochs: int, workload: Workload, seed: int
         return max(1, steps // 2)
     matched = plan(strategy | {"name": "alternating"}, epochs, workload, seed, cache)
     available = sum(epoch.flops(workload) for epoch in matched)
-    costs = [step_flops(workload.sizes, rows, (True,) * workload.depth) for rows in workload.batches]
+    costs = [workload.step_flops(rows, (True,) * workload.depth) for rows in workload.batches]
     whole, rest = divmod(available, sum(costs))
     return max(1, whole * len(costs) + sum(cost <= rest for cost in itertools.accumulate(costs)))
+
+
+def is_cached(layers: int, workload: Workload) -> bool:
+    """Return whether the output of the lowest layers is small enough to be cached, and there is one."""
+    return layers > 0 and workload.rows * workload.sizes[layers] * _FLOAT_BYTES <= CACHE_BYTES
 
 
 def plan_work(epochs: list[Epoch], workload: Workload) -> Counter[Work]:
@@ -254,8 +274,7 @@ def _caches(epochs: list[list[Step]], workload: Workload) -> list[tuple[int, tup
         # a layer that learns ends the cache of its output and of all above it
         held = held if held <= here else 0
         wanted = min(here, following)
-        if workload.rows * workload.sizes[wanted] * _FLOAT_BYTES > CACHE_BYTES:
-            wanted = 0
+        wanted = wanted if is_cached(wanted, workload) else 0
         fill = (held, wanted) if wanted > held else None
         held = max(held, wanted)
         decided.append((held, fill))

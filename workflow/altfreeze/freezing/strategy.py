@@ -1,8 +1,9 @@
 """The registry of strategies: a schedule under a name, with what it demands of budget, optimizer state and rate.
 
 A schedule is a pure function of the position in training. It returns one factor of the
-learning rate per layer, bottom first: 0 where the layer is frozen. To add a strategy, decorate its schedule with
-`strategy` and name it under ``strategies`` in the configuration.
+learning rate per layer, bottom first: 0 where the layer is frozen, `MASKED` where its update is
+dropped. To add a strategy, decorate its schedule with `strategy` and name it under ``strategies`` in
+the configuration.
 """
 
 import inspect
@@ -16,6 +17,11 @@ Ratio = Annotated[float, Ge(0), Le(1)]
 Count = Annotated[int, Ge(1)]
 Group = Literal["bottom", "top"]
 Unit = Literal["epoch", "step"]
+
+# the factor of a layer that is neither frozen nor updated: it has a gradient, which moves its optimizer state, but its
+# update is dropped. It is not the 0 of a frozen layer, nor so small that a job takes it for that, as it does with
+# subnormal numbers; times any learning rate it is 0 in float32
+MASKED = 1e-300
 
 Schedule = Callable[..., tuple[float, ...]]
 
@@ -40,13 +46,29 @@ class Position(NamedTuple):
         return self.epoch * self.steps_per_epoch + self.step
 
 
+class History(NamedTuple):
+    """What was observed of a training, epoch by epoch: norms over all runs that decide together.
+
+    Attributes
+    ----------
+    gradients : tuple of tuple of float, shape (epochs, depth)
+        Of each layer's gradient in the last step of an epoch; NaN where it did not learn.
+    changes : tuple of tuple of float, shape (epochs, depth)
+        Of what an epoch added to a layer's parameters; NaN where it did not learn.
+    """
+
+    gradients: tuple[tuple[float, ...], ...] = ()
+    changes: tuple[tuple[float, ...], ...] = ()
+
+
 class Strategy(NamedTuple):
     """A schedule and what else a strategy decides.
 
     Attributes
     ----------
     schedule : callable
-        ``schedule(position, depth, **parameters)`` to a tuple of float, length `depth`.
+        ``schedule(position, depth, **parameters)`` to a tuple of float, length `depth`; of an adaptive strategy,
+        ``schedule(position, depth, history, **parameters)``.
     parameters : dict of str to type
         Each parameter's annotation in the signature of the schedule.
     budget : {'epochs', 'half_updates', 'matched_flops'}
@@ -60,6 +82,9 @@ class Strategy(NamedTuple):
     learning_rate_from : callable
         ``learning_rate_from(position, depth, **parameters)`` to the position whose
         learning rate holds at `position`.
+    adaptive : bool
+        Whether its plan is decided while it trains, by a `History`. It then freezes between epochs alone, and for
+        good.
     """
 
     schedule: Schedule
@@ -68,6 +93,7 @@ class Strategy(NamedTuple):
     state_on_thaw: str | None
     anneals: bool
     learning_rate_from: Callable[..., Position]
+    adaptive: bool
 
 
 STRATEGIES: dict[str, Strategy] = {}
@@ -83,6 +109,7 @@ def strategy(
     state_on_thaw: str | None = None,
     anneals: bool = False,
     learning_rate_from: Callable[..., Position] = _here,
+    adaptive: bool = False,
 ) -> Callable[[Schedule], Schedule]:
     """Register a schedule as the strategy of its name; the arguments are those of `Strategy`.
 
@@ -98,7 +125,7 @@ def strategy(
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY
         }
         STRATEGIES[schedule.__name__] = Strategy(
-            schedule, parameters, budget, state_on_thaw, anneals, learning_rate_from
+            schedule, parameters, budget, state_on_thaw, anneals, learning_rate_from, adaptive
         )
         return schedule
 
@@ -125,7 +152,28 @@ def defaults(name: str) -> dict[str, Any]:
     }
 
 
-def factors(chosen: dict[str, Any], position: Position, depth: int) -> tuple[float, ...]:
+def in_words(parameters: dict[str, Any]) -> str:
+    """Return names and values as text: ``freeze_ratio 0.5, period 1``; of phases, ``layers 1-3 for 0.3, then ...``.
+
+    Parameters
+    ----------
+    parameters : dict
+        Of a strategy; its name is left out.
+    """
+
+    def text(value: Any) -> str:
+        if isinstance(value, list):
+            return ", then ".join(" ".join(f"{name} {text(part)}" for name, part in each.items()) for each in value)
+        return f"{value:g}" if isinstance(value, float) else str(value)
+
+    # each phase begins with its own names
+    named = {key: f"{key} " * (not isinstance(value, list)) + text(value) for key, value in parameters.items()}
+    return ", ".join(words for key, words in named.items() if key != "name")
+
+
+def factors(
+    chosen: dict[str, Any], position: Position, depth: int, history: History | None = None
+) -> tuple[float, ...]:
     """Return the learning-rate factor of each layer under a named strategy.
 
     Parameters
@@ -136,13 +184,17 @@ def factors(chosen: dict[str, Any], position: Position, depth: int) -> tuple[flo
         The step that is about to be made.
     depth : int
         Number of weight layers.
+    history : History, optional
+        What an adaptive strategy decides by; without it, nothing was observed yet.
 
     Returns
     -------
     tuple of float, length `depth`
-        0 where the layer is frozen.
+        0 where the layer is frozen, `MASKED` where its update is dropped.
     """
-    return STRATEGIES[chosen["name"]].schedule(position, depth, **_parameters(chosen))
+    strategy = STRATEGIES[chosen["name"]]
+    observed = [history or History()] if strategy.adaptive else []
+    return strategy.schedule(position, depth, *observed, **_parameters(chosen))
 
 
 def learning_rate_position(chosen: dict[str, Any], position: Position, depth: int) -> Position:

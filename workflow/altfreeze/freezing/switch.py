@@ -103,7 +103,8 @@ class PhaseSwitch:
                     self.optimizer.state.pop(parameter, None)
                 elif self.state_on_thaw == "decay":
                     _decay(self.optimizer, parameter, step - self.frozen_since[index])
-                if self.optimizer.defaults.get("momentum") and not self.optimizer.state.get(parameter):
+                momentum = isinstance(self.optimizer, torch.optim.SGD) and self.optimizer.defaults["momentum"]
+                if momentum and not self.optimizer.state.get(parameter):
                     # a fused step refuses momenta of which only some are there; the first one starts from zero
                     self.optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         self.active = tuple(active)

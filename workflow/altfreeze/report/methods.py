@@ -11,7 +11,7 @@ import pandas as pd
 import yaml
 
 from altfreeze.data.split import TEST_SHARE, VALIDATION_SHARE
-from altfreeze.freezing.strategy import STRATEGIES
+from altfreeze.freezing.strategy import STRATEGIES, in_words
 from altfreeze.report.blocks.cells import shorter_trainings
 from altfreeze.report.failures import OK
 from altfreeze.report.words import count, listed, margin_in_words, reference_in_words
@@ -28,7 +28,7 @@ Facts = list[tuple[str, str]]
 
 # of the repository that the package stands in
 CITATION = Path(__file__).parents[3] / "CITATION.cff"
-_OPTIMIZERS = {"sgd": "stochastic gradient descent", "adam": "Adam", "adamw": "AdamW"}
+_OPTIMIZERS = {"sgd": "stochastic gradient descent", "adam": "Adam", "adamw": "AdamW", "muon": "Muon with AdamW"}
 _SCHEDULES = {"constant": "constant", "cosine": "decaying to zero by a cosine over each strategy's own budget"}
 # a timing of one thread is alone with at least this share of a core, and beside at most so many busy ones
 _ALONE_SHARE, _OTHERS_AT_MOST = 0.9, 0.5
@@ -319,8 +319,7 @@ def _rule(named: dict[str, Any], primary: dict[str, Any]) -> str:
     line = (inspect.getdoc(STRATEGIES[named["name"]].schedule) or "").partition("\n")[0]
     line = line.removeprefix("Control: ").removesuffix(".").replace("`", "")
     own = {name: value for name, value in named.items() if name != "name" and primary.get(name) != value}
-    parameters = [f"{name} {value}" for name, value in own.items()]
-    return "; ".join([line[:1].lower() + line[1:], *filter(None, [", ".join(parameters)])])
+    return "; ".join([line[:1].lower() + line[1:], *filter(None, [in_words(own)])])
 
 
 def _epochs(study: Study) -> str:

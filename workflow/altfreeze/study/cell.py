@@ -3,7 +3,8 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from altfreeze.freezing.plan import Epoch, Workload, plan
+from altfreeze.freezing.adaptive import is_adaptive, possible_work
+from altfreeze.freezing.plan import Epoch, Work, Workload, plan, plan_work
 from altfreeze.support.randomness import stream_seed
 
 
@@ -53,8 +54,20 @@ cache_activations, state_on_thaw
     def plan(self, workload: Workload) -> list[Epoch]:
         """Return the plan of the cell's runs; see `altfreeze.freezing.plan.plan`."""
         seed = stream_seed(self.study_seed, self.dataset, self.depth, "schedule")
-        cache = self.cache_activations == "auto" and not self.dropout
-        return plan(self.strategy, self.epochs, workload, seed, cache)
+        return plan(self.strategy, self.epochs, workload, seed, self._caches)
+
+    def work(self, workload: Workload) -> set[Work]:
+        """Return the kinds of work that the cell's runs do, or may decide on."""
+        decided = possible_work(workload, self._caches) if is_adaptive(self.strategy) else set()
+        return decided or set(plan_work(self.plan(workload), workload))
+
+    @property
+    def _caches(self) -> bool:
+        return self.cache_activations == "auto" and not self.dropout
+
+    def following(self, strategy: dict[str, Any]) -> "Cell":
+        """Return the same cell under another strategy, as what an adaptive one has decided."""
+        return replace(self, strategy=strategy)
 
     def at(self, learning_rate: float) -> "Cell":
         """Return the same cell at another learning rate."""

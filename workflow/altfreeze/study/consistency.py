@@ -5,11 +5,13 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from altfreeze.freezing.schedules import split_index
-from altfreeze.freezing.strategy import STRATEGIES, defaults
+from altfreeze.freezing.strategy import STRATEGIES, Position, defaults
+from altfreeze.freezing.written import layers_of, phase_at
 from altfreeze.study.entries import labelled
 from altfreeze.study.grid import Study
 from altfreeze.study.mistakes import KeyPath, Mistake, quoted
@@ -19,6 +21,8 @@ from altfreeze.vocabulary import PANELS
 _LONGEST_FILE_NAME = 255
 # of a recipe's name, which files are named by
 _LONGEST_RECIPE = 200
+# of a strategy's, which stands in tables too; a freeze ratio is written behind it
+_LONGEST_LABEL = 80
 # folders of git, of environments and of Snakemake itself
 _NOT_FOR_RESULTS = (".git", ".venv", ".snakemake", ".conda", "__pycache__")
 _CHECKS: list[Callable[..., Iterator[Mistake]]] = []
@@ -83,6 +87,51 @@ def _labels_are_no_other_name(strategies: list[Any]) -> Iterator[Mistake]:
         if any(re.fullmatch(rf"{name}(-[\d.e-]+)?", label) for name in others):
             sentence = "is another strategy's; allowed: a label that is no name"
             yield ("strategies", position, "label"), f"{quoted(label)} {sentence}"
+
+
+def _are_all(layers: int | str, depth: int) -> bool:
+    try:
+        return len(layers_of(layers, depth)) == depth
+    except ValueError:
+        # which is told by itself
+        return False
+
+
+@_check
+def _phases_can_be(strategies: list[Any], depths: list[int]) -> Iterator[Mistake]:
+    for position, entry in enumerate(strategies):
+        if not isinstance(entry, dict) or entry["name"] != "phases":
+            continue
+        path: KeyPath = ("strategies", position)
+        unit, phases = entry.get("unit", "share"), entry["phases"]
+        for number, phase in enumerate(phases):
+            try:
+                [layers_of(phase["layers"], depth) for depth in depths]
+            except ValueError as error:
+                yield (*path, "phases", number, "layers"), f"{quoted(phase['layers'])} {error}"
+            if unit != "share" and phase["for"] % 1:
+                yield (
+                    (*path, "phases", number, "for"),
+                    f"{phase['for']:g} is no number of {unit}s; allowed: a whole number",
+                )
+        total = sum(Fraction(str(phase["for"])) for phase in phases)
+        if unit == "share" and total > 1:
+            yield (*path, "phases"), f"its shares of the training add up to {float(total):g}; allowed: 1 at most"
+        for depth in depths:
+            if all(phase.get("factor", 1) == 1 and _are_all(phase["layers"], depth) for phase in phases):
+                sentence = f"is standard training at depth {depth}, which is always trained"
+                yield (*path, "phases"), f"{sentence}; allowed: a phase that freezes a layer"
+                break
+
+
+@_check
+def _labels_are_short(
+    strategies: list[Any], freeze_ratios: list[float], primary_freeze_ratio: float
+) -> Iterator[Mistake]:
+    for label, _ in labelled(strategies, freeze_ratios, primary_freeze_ratio):
+        if len(label) > _LONGEST_LABEL:
+            sentence = f"is a label of more than {_LONGEST_LABEL} characters; allowed: an entry with a label of its own"
+            yield ("strategies",), f"{quoted(label)} {sentence}"
 
 
 @_check
@@ -214,7 +263,7 @@ def _phases(config: dict[str, Any]) -> Iterator[Mistake]:
     """Yield the periods and unfreezings that the training ends before; the steps of an epoch are not known here."""
     epochs, deepest = config["epochs_alternating"], max(config["depths"])
     for place, entry in enumerate(config["strategies"]):
-        given = {"name": entry} if isinstance(entry, str) else entry
+        given: dict[str, Any] = {"name": entry} if isinstance(entry, str) else entry
         path: KeyPath = ("strategies", place)
         if given["name"] in ("alternating", "random_half"):
             period, unit = given.get("period", config["freeze_period"]), given.get("unit", config["freeze_unit"])
@@ -224,6 +273,12 @@ def _phases(config: dict[str, Any]) -> Iterator[Mistake]:
                 )
                 where: KeyPath = (*path, "period") if "period" in given else ("freeze_period",)
                 yield where, f"{quoted(period)} {sentence}; allowed: fewer than epochs_alternating"
+        if given["name"] == "phases" and given.get("unit") == "epoch":
+            walked = (Position(epoch, 0, 1, epochs) for epoch in range(epochs))
+            reached = {phase_at(at, given["phases"], "epoch", given.get("repeat", False)) for at in walked}
+            for number in sorted({*range(len(given["phases"]))} - reached):
+                sentence = f"begins after the end of the training of {epochs} epochs; allowed: phases that end before"
+                yield (*path, "phases", number), sentence
         if given["name"] == "gradual_unfreezing":
             each = (defaults("gradual_unfreezing") | given)["epochs_per_layer"]
             last = each * (deepest - 1)

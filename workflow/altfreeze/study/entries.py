@@ -9,12 +9,21 @@ from pydantic import Discriminator, Field, Tag, with_config
 from typing_extensions import TypedDict
 
 from altfreeze.freezing.strategy import STRATEGIES
+from altfreeze.freezing.written import Phase
 from altfreeze.study.values import STRICT, Name
+
+# parameters without a value of their own or of the configuration
+_NEEDED: dict[str, Any] = {
+    "phases": Required[Annotated[list[with_config(STRICT)(Phase)], Field(min_length=1)]]  # type: ignore[misc]
+}
+# strategies that can be named without
+_BARE = [name for name, strategy in STRATEGIES.items() if _NEEDED.keys().isdisjoint(strategy.parameters)]
 
 
 def _type_of(name: str) -> Any:
-    """Return the type of an entry that names a strategy: a dict of its parameters, all optional."""
+    """Return the type of an entry that names a strategy: a dict of its parameters, optional but for those needed."""
     keys = {"name": Required[Literal[name]], "label": Name} | STRATEGIES[name].parameters
+    keys |= {key: needed for key, needed in _NEEDED.items() if key in keys}
     if "freeze_ratio" in keys:
         keys["freeze_ratio"] |= Literal["primary"]
     entry = TypedDict(name, keys, total=False)  # type: ignore[misc]
@@ -30,10 +39,24 @@ if TYPE_CHECKING:
     Entry = str | dict[str, Any]
 else:
     Entry = Annotated[
-        Annotated[Literal[*STRATEGIES], Tag("name")]
+        Annotated[Literal[*_BARE], Tag("name")]
         | Annotated[reduce(or_, map(_type_of, STRATEGIES)), Field(discriminator="name"), Tag("entry")],
         Discriminator(_form),
     ]
+
+
+def _label(given: dict[str, Any]) -> str:
+    """Return the label of an entry that states none: its name and, of phases, what they are."""
+    if given["name"] != "phases":
+        return given["name"]
+    unit = given.get("unit", "share")
+    parts = [
+        f"{'_'.join(str(phase['layers']).split())}_for_{phase['for']:g}"
+        + (f"_{unit}{'s' * (phase['for'] != 1)}" if unit != "share" else "")
+        + (f"_at_{phase['factor']:g}" if phase.get("factor", 1) != 1 else "")
+        for phase in given["phases"]
+    ]
+    return "+".join([f"phases-{parts[0]}", *parts[1:], *["repeat"] * given.get("repeat", False)])
 
 
 def labelled(
@@ -48,7 +71,7 @@ def labelled(
     """
     for entry in strategies:
         given = {"name": entry} if isinstance(entry, str) else dict(entry)
-        label = given.pop("label", given["name"])
+        label = given.pop("label", None) or _label(given)
         if "freeze_ratio" not in STRATEGIES[given["name"]].parameters:
             yield label, given
             continue

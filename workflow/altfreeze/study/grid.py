@@ -112,10 +112,17 @@ class Study:
         entries = labelled(self.config["strategies"], self.freeze_ratios, self.primary_freeze_ratio)
         chosen = {"standard": {"name": "standard"}}
         for label, given in entries:
-            name = given["name"]
-            general = {key: self.config[_GENERAL[key]] for key in STRATEGIES[name].parameters if key in _GENERAL}
-            chosen[label] = defaults(name) | general | given
+            unstated = defaults(given["name"])
+            general = {
+                key: self.config[_GENERAL[key]] for key in STRATEGIES[given["name"]].parameters if key in _GENERAL
+            }
+            chosen[label] = general | unstated | given
         return chosen
+
+    @cached_property
+    def planned(self) -> list[str]:
+        """Labels of the strategies whose plan is known before they are trained."""
+        return [label for label, named in self.strategies.items() if not STRATEGIES[named["name"]].adaptive]
 
     @cached_property
     def alternating(self) -> dict[str, float]:

@@ -51,7 +51,8 @@ def key_of(path: KeyPath) -> str:
 def meant(value: Any, names: Iterable[Any]) -> str:
     """Return the question which of some names was meant, if one is close to what stands there."""
     close = difflib.get_close_matches(value, list(map(str, names)), n=1) if isinstance(value, str) else []
-    return f"did you mean {close[0]}? " if close else ""
+    # a strategy that needs keys is one that is meant, but not by its name alone
+    return f"did you mean {close[0]}? " if close and close[0] != value else ""
 
 
 def _dereferenced(schema: dict[str, Any]) -> dict[str, Any]:

@@ -61,16 +61,17 @@ class _Recipe(BaseModel):
     """rows in a batch; the last batch of an epoch may be smaller"""
     dropout: ShareBelowOne = 0.0
     """probability of dropping a hidden unit, after each ReLU"""
-    optimizer: Literal["sgd", "adam", "adamw"] = "adam"
-    """`sgd` with momentum, `adam`, `adamw`, as in torch.optim"""
+    optimizer: Literal["sgd", "adam", "adamw", "muon"] = "adam"
+    """`sgd` with momentum, `adam`, `adamw`, as in torch.optim; `muon` with adamw for the output layer and biases, \
+its updates as large as adamw's, so that one rate serves both"""
     learning_rate: Positive | Literal["tuned"] = "tuned"
     """initial learning rate; `tuned`: chosen among `learning_rates_to_try`"""
     learning_rate_schedule: Literal["constant", "cosine"] = "cosine"
     """`constant`, or `cosine` to zero over the strategy's own budget"""
     momentum: ShareBelowOne = 0.9
-    """of sgd; adam and adamw do not use it"""
+    """of sgd; the others do not use it"""
     weight_decay: NonNegative = 0.0
-    """added to the gradient by sgd and adam, decoupled by adamw"""
+    """added to the gradient by sgd and adam, decoupled by adamw and muon"""
     freeze_period: LargeCount = 1
     """length of a phase, in `freeze_unit`; fewer epochs than the training has"""
     freeze_unit: Literal["epoch", "step"] = "epoch"

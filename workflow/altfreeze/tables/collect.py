@@ -92,7 +92,7 @@ def collect(study: Study, results: Path | str, tables: Path | str, threads: int 
             for (dataset, depth, recipe), workload in packs.workloads.items()
             if recipe == PRIMARY_RECIPE
         }
-        speed, untimed = _speedups(study, given.timing, timed, threads)
+        speed, untimed = _speedups(study, given.timing, timed, packs.decided, threads)
         alone = _read_alone(results / "tables" / "timing.json")
         # no file has its name yet: what is refused leaves none behind
         _refuse(
@@ -237,6 +237,8 @@ class _Packs:
         What the manifests say of the jobs; a missing pack has none.
     mistakes : list of str
         Why packs are missing, one line each.
+    decided : dict of (str, int, str) to dict
+        By data set, depth and label, what an adaptive strategy decided under the primary recipe.
     """
 
     def __init__(self, study: Study, results: Path, given: _Given, threads: int) -> None:
@@ -244,6 +246,7 @@ class _Packs:
         self.workloads: dict[tuple[str, int, str], Workload] = {}
         self.manifests: dict[Pack, dict[str, Any]] = {}
         self.mistakes: list[str] = []
+        self.decided: dict[tuple[str, int, str], dict[str, Any]] = {}
         self._table: dict[Pack, dict[str, Any]] = {}
 
     def _task(self, pack: Pack, targets: Mapping[tuple[str, int, str], Sequence[tuple[float, float]]]) -> PackTask:
@@ -282,6 +285,8 @@ class _Packs:
                     check_workload(task, rows.workload, self.workloads.setdefault(task.pack.setting, rows.workload))
                 except InputError as error:
                     rows = missing_rows(task, str(error))
+            if rows.decided is not None and task.pack.recipe == PRIMARY_RECIPE:
+                self.decided[task.pack[:3]] = rows.decided
             self._table[task.pack] = rows.pack
             if rows.facts is not None:
                 self.manifests[task.pack] = rows.facts
@@ -319,19 +324,23 @@ def _levels(study: Study) -> list[tuple[Any, ...]]:
 
 
 def _speedups(
-    study: Study, timing: pd.DataFrame, workloads: Mapping[tuple[str, int], Workload], threads: int
+    study: Study,
+    timing: pd.DataFrame,
+    workloads: Mapping[tuple[str, int], Workload],
+    decided: Mapping[tuple[str, int, str], dict[str, Any]],
+    threads: int,
 ) -> tuple[pd.DataFrame, list[str]]:
     """Return the table speedups of all data sets and depths that were timed, and what is missing."""
     timed = dict(list(timing.groupby(CELL[:2])))
     places = [place for place in study.places if place in workloads and place in timed]
-    tasks = [(study, timed[place], {place: workloads[place]}) for place in places]
+    tasks = [(study, timed[place], {place: workloads[place]}, decided) for place in places]
     parts = list(in_order(_speedups_of, tasks, threads))
     tables = [part for part in parts if not isinstance(part, str)]
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
     return conform(table, "speedups", "timing.csv"), [part for part in parts if isinstance(part, str)]
 
 
-def _speedups_of(task: tuple[Study, pd.DataFrame, dict[tuple[str, int], Workload]]) -> pd.DataFrame | str:
+def _speedups_of(task: tuple[Any, ...]) -> pd.DataFrame | str:
     """Return the speedups of a task, or why there are none."""
     try:
         return speedups(*task)

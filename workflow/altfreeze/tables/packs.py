@@ -88,6 +88,8 @@ class PackRows(NamedTuple):
     workload : altfreeze.freezing.plan.Workload or None
     mistakes : tuple of str
         Why the pack is missing, or what is missing of it, one line each; none where only what it waits for is.
+    decided : dict or None
+        What an adaptive strategy decided, as one that can be trained again.
     """
 
     pack: dict[str, Any]
@@ -98,6 +100,7 @@ class PackRows(NamedTuple):
     facts: dict[str, Any] | None
     workload: Workload | None
     mistakes: tuple[str, ...]
+    decided: dict[str, Any] | None = None
 
 
 def pack_rows(task: PackTask) -> PackRows:
@@ -150,9 +153,11 @@ def _present(task: PackTask) -> PackRows:
     key = task.key | {"freeze_ratio": task.freeze_ratio}
     seconds: list[float] = [np.nan]
     mistakes: list[str] = []
+    decided = manifest.get("decided")
     if task.seconds and not pack.calibrates:
         try:
-            seconds = reference_seconds(task.cell.plan(workload), workload, task.seconds)
+            followed = task.cell.following(decided) if decided else task.cell
+            seconds = reference_seconds(followed.plan(workload), workload, task.seconds, bool(decided))
         except InputError as error:
             mistakes.append(str(error))
     values = key | arrays_of(rows) | {"reference_seconds": np.resize(seconds, len(rows))}
@@ -171,6 +176,7 @@ def _present(task: PackTask) -> PackRows:
         facts={name: manifest[name] for name in RUN_FACTS},
         workload=workload,
         mistakes=tuple(mistakes),
+        decided=decided,
     )
 
 

@@ -4,13 +4,15 @@ Pure; needs no torch, which only measuring does (`altfreeze.training.timing`).
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from altfreeze.freezing.plan import Epoch, Work, Workload, plan_work
+from altfreeze.freezing.adaptive import deciding_flops
+from altfreeze.freezing.plan import OBSERVE, Epoch, Work, Workload, plan_work
 from altfreeze.statistics import median_interval
 from altfreeze.study.grid import Study
 from altfreeze.support.errors import InputError
@@ -55,7 +57,9 @@ def median_seconds(timing: pd.DataFrame) -> dict[tuple[str, int], dict[Work, flo
     }
 
 
-def reference_seconds(epochs: Sequence[Epoch], workload: Workload, seconds: Mapping[Work, float]) -> list[float]:
+def reference_seconds(
+    epochs: Sequence[Epoch], workload: Workload, seconds: Mapping[Work, float], observed: bool = False
+) -> list[float]:
     """Return the seconds of a run, cumulative, as its plan and the times of its work give them.
 
     They are those of its steps, fills and starts of epochs; the moments in which layers
@@ -68,6 +72,8 @@ def reference_seconds(epochs: Sequence[Epoch], workload: Workload, seconds: Mapp
     workload : altfreeze.freezing.plan.Workload
     seconds : dict of altfreeze.freezing.plan.Work to float
         See `median_seconds`.
+    observed : bool
+        Whether each epoch is observed at its end, as an adaptive strategy does.
 
     Returns
     -------
@@ -79,10 +85,16 @@ def reference_seconds(epochs: Sequence[Epoch], workload: Workload, seconds: Mapp
     InputError
         If a kind of work has no seconds.
     """
-    return list(itertools.accumulate(_total(epoch.work(workload), seconds) for epoch in epochs))
+    observing = Counter({OBSERVE: int(observed)})
+    return list(itertools.accumulate(_total(epoch.work(workload) + observing, seconds) for epoch in epochs))
 
 
-def speedups(study: Study, timing: pd.DataFrame, workloads: Mapping[tuple[str, int], Workload]) -> pd.DataFrame:
+def speedups(
+    study: Study,
+    timing: pd.DataFrame,
+    workloads: Mapping[tuple[str, int], Workload],
+    decided: Mapping[tuple[str, int, str], dict[str, Any]] | None = None,
+) -> pd.DataFrame:
     """Return how much faster than standard training a step of each other strategy is.
 
     Speed is that of a strategy's whole plan: the seconds of all its work over the
@@ -97,6 +109,8 @@ def speedups(study: Study, timing: pd.DataFrame, workloads: Mapping[tuple[str, i
         With the columns `altfreeze.training.timing.COLUMNS`.
     workloads : dict of (str, int) to altfreeze.freezing.plan.Workload
         By data set and depth: what is looked at, in this order.
+    decided : dict of (str, int, str) to dict, optional
+        By data set, depth and label, what an adaptive strategy decided. One that did not is left out.
 
     Returns
     -------
@@ -115,10 +129,16 @@ def speedups(study: Study, timing: pd.DataFrame, workloads: Mapping[tuple[str, i
     for (dataset, depth), workload in workloads.items():
         seconds, flops = {}, {}
         for strategy in study.strategies:
-            epochs = study.cell(dataset, depth, strategy).plan(workload)
+            cell, found = study.cell(dataset, depth, strategy), (decided or {}).get((dataset, depth, strategy))
+            if found is None and strategy not in study.planned:
+                continue
+            epochs = (cell.following(found) if found else cell).plan(workload)
             steps = sum(len(epoch.steps) for epoch in epochs)
-            seconds[strategy] = _total(plan_work(epochs, workload), by_round.get((dataset, depth), {})) / steps
-            flops[strategy] = sum(epoch.flops(workload) for epoch in epochs) / steps
+            observed = epochs if found else []
+            work = plan_work(epochs, workload) + Counter({OBSERVE: len(observed)})
+            seconds[strategy] = _total(work, by_round.get((dataset, depth), {})) / steps
+            deciding = sum(deciding_flops(workload.sizes, epoch.steps[0].active) for epoch in observed)
+            flops[strategy] = (sum(epoch.flops(workload) for epoch in epochs) + deciding) / steps
         for strategy in list(seconds)[1:]:
             ratios = seconds["standard"] / seconds[strategy]
             closed_form = flops["standard"] / flops[strategy]

@@ -97,7 +97,7 @@ def workload_of(X: np.ndarray, y: np.ndarray, cell: Cell, part: np.ndarray | Non
     """
     sizes = layer_sizes(X.shape[1], cell.width, cell.depth, int(y.max()) + 1)
     split = split_of_seed(y, *cell.data_key(0), part)
-    return Workload(tuple(sizes), len(split.train), cell.batch_size)
+    return Workload(tuple(sizes), len(split.train), cell.batch_size, cell.optimizer == "muon")
 
 
 def draw_batches(

@@ -16,6 +16,8 @@ from tqdm import tqdm
 from altfreeze.data.dataset import read_dataset
 from altfreeze.freezing.flow import FLOW_COLUMNS, GradientFlow
 from altfreeze.freezing.plan import Workload
+from altfreeze.freezing.strategy import Position
+from altfreeze.freezing.written import phase_at
 from altfreeze.study.cell import Cell
 from altfreeze.study.grid import Study
 from altfreeze.support.errors import InputError
@@ -125,6 +127,12 @@ def _refuse_idle(cell: Cell, workload: Workload) -> None:
     period = given["period"] if given["name"] in ("alternating", "random_half") and given["unit"] == "step" else 0
     if period >= steps:
         raise InputError(f"{where}: a period of {period} steps is as long as the training of {steps}; allowed: fewer")
+    if given["name"] == "phases":
+        walked = (Position(*divmod(step, len(workload.batches)), len(workload.batches), steps) for step in range(steps))
+        reached = {phase_at(at, given["phases"], given["unit"], given["repeat"]) for at in walked}
+        for number in sorted({*range(len(given["phases"]))} - reached)[:1]:
+            sentence = f"phase {number + 1} has none of the training's {steps} steps"
+            raise InputError(f"{where}: {sentence}; allowed: longer phases, or a longer training")
     stages = cell.depth + 1
     if given["name"] == "chain_thaw" and steps < stages:
         raise InputError(f"{where}: {stages} stages need as many steps, and the training has {steps}; allowed: more")
@@ -222,6 +230,8 @@ def _manifest(job: dict[str, Any], trained: TrainedSeeds, device: str) -> dict[s
         "stacks": [f"{stack[0]}-{stack[-1]}" for stack in trained.stacks],
         "too_large_stacks": trained.too_large,
         "resumed_at_epochs": trained.resumed_at,
+        # an entry of the key strategies that trains the same again
+        "decided": trained.decided,
         "training_seconds": trained.seconds,
         "peak_memory_mib": peak_memory() / 2**20,
         "peak_gpu_memory_mib": torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else 0,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.optim.adamw import adamw
 
 from altfreeze.freezing.strategy import STRATEGIES
 from altfreeze.study.cell import Cell
@@ -18,6 +19,117 @@ from altfreeze.training.network import StackedMLP, StackedNetwork, contiguous_ro
 for _method in vars(torch.optim.Optimizer).values():
     if hasattr(_method, "__wrapped__"):
         vars(_method.__wrapped__).setdefault("__dynamo_disable", _method.__wrapped__)
+
+
+# of Newton and Schulz, quintic; https://kellerjordan.github.io/posts/muon/
+_COEFFICIENTS, _ITERATIONS, _SMALLEST_NORM = (3.4445, -4.7750, 2.0315), 5, 1e-7
+
+
+def orthogonalise(updates: torch.Tensor) -> torch.Tensor:
+    """Bring the singular values of matrices near 1.
+
+    Parameters
+    ----------
+    updates : Tensor, shape (matrices, rows, columns)
+
+    Returns
+    -------
+    Tensor, shape (matrices, rows, columns)
+        Each matrix as `torch.optim.Muon` has it, but in float32, where that computes in bfloat16.
+    """
+    if updates.shape[1] > updates.shape[2]:
+        return orthogonalise(updates.transpose(1, 2)).transpose(1, 2)
+    a, b, c = _COEFFICIENTS
+    x = updates / updates.norm(dim=(1, 2), keepdim=True).clamp(min=_SMALLEST_NORM)
+    for _ in range(_ITERATIONS):
+        gram = torch.bmm(x, x.transpose(1, 2))
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x
+
+
+class StackedMuon(torch.optim.Optimizer):
+    """Muon for the weights of all layers but the last, and AdamW for all other parameters, of each member of a stack.
+
+    An update of Muon has about the size of one of AdamW (Liu et al., 2025, https://arxiv.org/abs/2502.16982: the
+    learning rate times 0.2 times the root of the larger of rows and columns), so that both have the same learning rate
+    and weight decay. All else is as in `torch.optim.Muon` and `torch.optim.AdamW` with their defaults.
+
+    Parameters
+    ----------
+    groups : list of dict
+        ``params`` of each group.
+    others : sequence of torch.nn.Parameter
+        Those of them that AdamW has, beside all that are no matrices.
+    lr, weight_decay : float
+    """
+
+    def __init__(
+        self, groups: list[dict[str, Any]], others: Sequence[torch.Tensor], lr: float | None, weight_decay: float
+    ) -> None:
+        momenta = {"momentum": 0.95, "betas": (0.9, 0.999), "eps": 1e-8}
+        # as of AdamW, for the device that its step counts are loaded to
+        super().__init__(groups, {"lr": lr, "weight_decay": weight_decay, "fused": True, **momenta})
+        known = {id(parameter) for parameter in others}
+        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        # the first dimension is that of the members
+        matrices = [each for each in parameters if each.ndim > 2 and min(each.flatten(2).shape[1:]) > 1]
+        self.matrices = {id(parameter) for parameter in matrices} - known
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Make one step with the gradients that are there."""
+        directions: dict[int, torch.Tensor] = {}
+        by_shape: dict[tuple[int, ...], list[torch.Tensor]] = {}
+        for parameter in (each for group in self.param_groups for each in group["params"]):
+            if id(parameter) in self.matrices and parameter.grad is not None:
+                by_shape.setdefault(tuple(parameter.shape), []).append(parameter)
+        # layers of one shape as one stack
+        for alike in by_shape.values():
+            momenta = torch.cat([self._momentum(parameter) for parameter in alike])
+            parts = orthogonalise(momenta).split(alike[0].shape[0])
+            directions |= {id(parameter): part for parameter, part in zip(alike, parts, strict=True)}
+        for group in self.param_groups:
+            for parameter in (each for each in group["params"] if id(each) in directions):
+                size = 0.2 * max(parameter.flatten(2).shape[1:]) ** 0.5
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                parameter.add_(directions[id(parameter)].view_as(parameter), alpha=-group["lr"] * size)
+            self._step_adamw(group)
+
+    def _momentum(self, parameter: torch.Tensor) -> torch.Tensor:
+        """Move a parameter's momentum by its gradient; return that of Nesterov, shape (S, rows, columns)."""
+        state, share = self.state[parameter], 1 - self.defaults["momentum"]
+        assert parameter.grad is not None
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(parameter)
+        buffer = state["momentum_buffer"].lerp_(parameter.grad, share)
+        return parameter.grad.lerp(buffer, self.defaults["momentum"]).flatten(2)
+
+    def _step_adamw(self, group: dict[str, Any]) -> None:
+        parameters = [each for each in group["params"] if id(each) not in self.matrices and each.grad is not None]
+        states = [self.state[parameter] for parameter in parameters]
+        for parameter, state in zip(parameters, states, strict=True):
+            if not state:
+                state["step"] = torch.zeros((), device=parameter.device)
+                state |= {name: torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
+        columns = ([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq", "step"))
+        first, second, steps = columns
+        if parameters:
+            adamw(
+                parameters,
+                [each.grad for each in parameters],
+                first,
+                second,
+                [],
+                steps,
+                fused=True,
+                amsgrad=False,
+                beta1=group["betas"][0],
+                beta2=group["betas"][1],
+                lr=group["lr"],
+                weight_decay=group["weight_decay"],
+                eps=group["eps"],
+                maximize=False,
+            )
 
 
 def make_optimizer(network: StackedNetwork, cell: Cell, by_layer: bool = False) -> torch.optim.Optimizer:
@@ -33,11 +145,14 @@ def make_optimizer(network: StackedNetwork, cell: Cell, by_layer: bool = False) 
     Returns
     -------
     torch.optim.Optimizer
-        All of them act element by element, thus on each member of a stack alone.
+        All of them act element by element or matrix by matrix, thus on each member of a stack alone.
     """
     parameters: Any = network.parameters()
     if by_layer:
         parameters = [{"params": network.layer(index)} for index in range(network.depth)]
+    if cell.optimizer == "muon":
+        groups = parameters if by_layer else [{"params": list(parameters)}]
+        return StackedMuon(groups, network.layer(network.depth - 1), cell.learning_rate, cell.weight_decay)
     common: dict[str, Any] = {"lr": cell.learning_rate, "weight_decay": cell.weight_decay, "fused": True}
     if cell.optimizer == "sgd":
         return torch.optim.SGD(parameters, momentum=cell.momentum or 0.0, **common)
@@ -82,7 +197,7 @@ def update_of(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
         Makes one step with the gradients that are there.
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    if compiled.serves(parameters):
+    if compiled.serves(parameters) and not isinstance(optimizer, StackedMuon):
         counts = np.array([parameter.numel() for parameter in parameters])
         return functools.partial(_update, optimizer, parameters, counts)
     # without hooks and a profiler's marks
@@ -131,12 +246,14 @@ def options_of(optimizer: torch.optim.Optimizer) -> np.ndarray:
     return np.array([-1, options["momentum"], options["weight_decay"], 0, 0], dtype=np.float64)
 
 
-def are_made_at_once(network: StackedNetwork) -> bool:
-    """Return whether `make_steps` serves: steps of this network are compiled, and draw no dropout masks."""
-    return isinstance(network, StackedMLP) and not network.dropout and compiled.serves(network.parameters())
+def are_made_at_once(network: StackedNetwork, optimizer: torch.optim.Optimizer) -> bool:
+    """Return whether `make_at_once` serves: steps are compiled, and draw no dropout masks."""
+    if not isinstance(network, StackedMLP) or isinstance(optimizer, StackedMuon):
+        return False
+    return not network.dropout and compiled.serves(network.parameters())
 
 
-def make_steps(
+def make_at_once(
     network: StackedNetwork,
     optimizer: torch.optim.Optimizer,
     x: torch.Tensor,

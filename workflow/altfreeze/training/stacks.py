@@ -13,15 +13,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from altfreeze.freezing.flow import GradientFlow
-from altfreeze.freezing.plan import Workload
+from altfreeze.freezing.adaptive import deciding_flops, is_adaptive, written_down
+from altfreeze.freezing.flow import GradientFlow, NormObserver
+from altfreeze.freezing.plan import Epoch, Workload
+from altfreeze.freezing.strategy import Position, factors
 from altfreeze.study.cell import Cell
+from altfreeze.study.grid import FIRST_CALIBRATION_SEED
 from altfreeze.support.errors import InputError
 from altfreeze.training.batches import workload_of
 from altfreeze.training.checkpoints import Checkpoint
 from altfreeze.training.log import join_flow, join_records
 from altfreeze.training.trainer import train_pack
 
+# who decides for an adaptive strategy: seeds that no comparison sees, the same for every pack of a cell
+DECIDERS = range(FIRST_CALIBRATION_SEED, FIRST_CALIBRATION_SEED + 3)
 # what `train_pack` calls after each epoch
 Progress = Callable[[list[dict[str, Any]], int, int], None]
 
@@ -36,6 +41,49 @@ class TrainedSeeds(NamedTuple):
     stacks: list[Sequence[int]]
     too_large: list[int]
     resumed_at: list[int]
+    decided: dict[str, Any] | None
+
+
+class Decided(NamedTuple):
+    """What an adaptive strategy decided, and what it took one network to observe it, after each epoch."""
+
+    strategy: dict[str, Any]
+    flops: list[int]
+    seconds: list[float]
+
+
+def decide(X: np.ndarray, y: np.ndarray, cell: Cell, device: str = "cpu", part: np.ndarray | None = None) -> Decided:
+    """Train the deciders of a cell under its adaptive strategy, and return what they decided, together, epoch by epoch.
+
+    They are calibration's seeds, and the same whatever seeds and packs the study has. So all runs of a cell have one
+    plan, which none of them has chosen, and a run's numbers do not depend on its pack. Before the last epoch nothing is
+    decided.
+
+    Parameters
+    ----------
+    X, y, cell, device, part
+        See `altfreeze.training.trainer.train_pack`; the strategy is adaptive.
+
+    Returns
+    -------
+    Decided
+        The strategy is `altfreeze.freezing.written.phases`.
+    """
+    workload, observer = workload_of(X, y, cell, part), NormObserver()
+    batches = len(workload.batches)
+    active = [cell.plan(workload)[0].steps[0].active]
+
+    def plan_on(epoch: int) -> list[Epoch]:
+        position = Position(epoch, 0, batches, cell.epochs * batches)
+        found = tuple(factor > 0 for factor in factors(cell.strategy, position, cell.depth, observer.history))
+        # for one epoch, a freeze is not worth its cache
+        active.append(found if epoch < cell.epochs - 1 else active[-1])
+        return cell.following(written_down(active)).plan(workload)
+
+    train_pack(X, y, cell, DECIDERS, device, flow=observer, part=part, decide=plan_on)
+    flops = itertools.accumulate(deciding_flops(workload.sizes, layers) for layers in active)
+    seconds = itertools.accumulate(each / len(DECIDERS) for each in observer.seconds)
+    return Decided(written_down(active), list(flops), list(seconds))
 
 
 def peak_memory() -> int:
@@ -118,7 +166,9 @@ def train_seeds(
         ``rows``, ``diverged``, ``seconds`` and ``workload`` as of one pack of all seeds;
         the seconds are those of all stacks. ``stacks``: the seeds of each, in order.
         ``too_large``: the number of seeds of each stack that did not fit. ``resumed_at``:
-        the epochs after which the training of a stack went on from a checkpoint.
+        the epochs after which the training of a stack went on from a checkpoint. ``decided``: of
+        an adaptive strategy what it decided, as phases that were trained; what it takes a run to
+        observe what decides is in its operations and seconds.
 
     Raises
     ------
@@ -126,6 +176,8 @@ def train_seeds(
         If the memory does not hold a single seed.
     """
     checkpoint = checkpoint or Checkpoint()
+    decided = decide(X, y, cell, device, part) if is_adaptive(cell.strategy) else None
+    followed = cell.following(decided.strategy) if decided else cell
     job = _resume(checkpoint, seeds)
     while job["pending"]:
         # one stack, from where a checkpoint left it, whose state is kept as often as was asked for
@@ -137,7 +189,7 @@ def train_seeds(
                 checkpoint.save(job | {"running": state_dict()})
 
         try:
-            trained = train_pack(X, y, cell, stack, device, show, observed, job["running"], save, part)
+            trained = train_pack(X, y, followed, stack, device, show, observed, job["running"], save, part)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -169,7 +221,14 @@ def train_seeds(
     all_diverged = {seed: epoch for of_stack in diverged for seed, epoch in of_stack.items()}
     rows = join_records(seeds, stacks, records)
     workload = workload_of(X, y, cell, part)
-    return TrainedSeeds(rows, all_diverged, sum(seconds), workload, list(stacks), job["too_large"], job["resumed_at"])
+    total = sum(seconds)
+    if decided is not None:
+        total += decided.seconds[-1] * len(seeds)
+        for row in rows:
+            row["flops"] += decided.flops[round(row["epoch"]) - 1]
+            row["seconds"] += decided.seconds[round(row["epoch"]) - 1] * len(seeds)
+    how = (list(stacks), job["too_large"], job["resumed_at"], None if decided is None else decided.strategy)
+    return TrainedSeeds(rows, all_diverged, total, workload, *how)
 
 
 def _resume(checkpoint: Checkpoint, seeds: Sequence[int]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from altfreeze.data.dataset import read_dataset
+from altfreeze.freezing.flow import NormObserver
 from altfreeze.freezing.plan import Epoch, Step, Work, Workload, plan_work
 from altfreeze.statistics import median_interval
 from altfreeze.study.cell import Cell
@@ -87,7 +88,8 @@ class Timer:
         -------
         float
         """
-        time_work = {"fill": self._fills, "epoch": self._epochs}.get(work.kind, self._steps)
+        times = {"fill": self._fills, "epoch": self._epochs, "observe": self._observes}
+        time_work = times.get(work.kind, self._steps)
         clock = self.trainers[work.by_layer].clock
         before = clock.seconds
         time_work(self.trainers[work.by_layer], work, repetitions)
@@ -128,13 +130,25 @@ class Timer:
             trainer.begin_epoch(epoch)
         trainer.clock.stop()
 
+    def _observes(self, trainer: Trainer, work: Work, repetitions: int) -> None:
+        # of all layers
+        everything = Step((1.0,) * self.workload.depth, 0.0, self.workload.batches[0])
+        trainer.begin_epoch(Epoch([everything], 0, None, bool(work.by_layer)))
+        trainer.make_steps([everything])
+        observer = NormObserver()
+        observer.begin(trainer.network)
+        trainer.clock.start()
+        for number in range(repetitions):
+            observer.end_epoch(number, number, [0])
+        trainer.clock.stop()
+
     def _steps(self, trainer: Trainer, work: Work, repetitions: int) -> None:
         active = active_layers(work, self.workload.depth)
         step = Step(tuple(map(float, active)), 0.0, work.rows)
         trainer.cache = self._input(work.cached)
         trainer.begin_epoch(Epoch([step], work.cached, None, bool(work.by_layer)))
         trainer.switch.to(active, trainer.steps)
-        trainer.at_once = work.kind == "step" and are_made_at_once(trainer.network)
+        trainer.at_once = work.kind == "step" and are_made_at_once(trainer.network, trainer.optimizer)
         batches = self.workload.rows // work.rows
         trainer.clock.start()
         for made in range(0, repetitions, batches):
@@ -191,10 +205,11 @@ def measure(
     rows: list[tuple] = []
     for (dataset, depth), workload in workloads.items():
         cells = [study.cell(dataset, depth, strategy) for strategy in study.strategies]
+        kinds = sorted(set().union(*(cell.work(workload) for cell in cells)))
         plans = {
-            label: plan_work(cell.plan(workload), workload) for label, cell in zip(study.strategies, cells, strict=True)
+            label: plan_work(study.cell(dataset, depth, label).plan(workload), workload)
+            for label in ("standard", study.primary_strategy)
         }
-        kinds = sorted(set().union(*plans.values()))
         # a step takes as long at any learning rate
         cell = cells[0].at(study.untuned_rate)
         timer = make_timer(cell, workload, torch.device(device))

@@ -16,7 +16,7 @@ from altfreeze.study.cell import Cell
 from altfreeze.support.randomness import stream_seed
 from altfreeze.training.batches import Parts, draw_batches, evaluate, fill, stack_parts, to_device, workload_of
 from altfreeze.training.network import StackedMLP, StackedNetwork
-from altfreeze.training.optimizer import are_made_at_once, learning_rate, make_optimizer, make_steps, update_of
+from altfreeze.training.optimizer import are_made_at_once, learning_rate, make_at_once, make_optimizer, update_of
 
 # plain values of a trainer that its state holds
 _COUNTS = ("epochs", "steps", "flops", "updates", "diverged", "records")
@@ -113,7 +113,7 @@ class Trainer:
         self.generators = [torch.Generator().manual_seed(stream_seed(*cell.run_key(seed), "dropout")) for seed in seeds]
         self.optimizer = make_optimizer(network, cell, plan[0].by_layer)
         self.update = update_of(self.optimizer)
-        self.at_once = are_made_at_once(network)
+        self.at_once = are_made_at_once(network, self.optimizer)
         self.switch = PhaseSwitch(network, self.optimizer, cell.state_on_thaw)
         self.clock = Clock(self.device)
         self.epochs, self.steps, self.flops, self.updates = 0, 0, 0, [0] * network.depth
@@ -192,7 +192,7 @@ class Trainer:
         self.rows = batches.stop
         x, targets = self.x[:, batches], self.targets[:, batches]
         rates = [self._rates(step) for step in steps]
-        losses = make_steps(self.network, self.optimizer, x, targets, self.epoch.cached, rows, rates)
+        losses = make_at_once(self.network, self.optimizer, x, targets, self.epoch.cached, rows, rates)
         for of_step in losses.split(rows, 1):
             self.loss_sum += of_step.sum(1)
         self.steps += len(steps)
@@ -334,6 +334,7 @@ def train_pack(
     state: dict[str, Any] | None = None,
     save: Callable[[int, Callable[[], dict[str, Any]]], None] | None = None,
     part: np.ndarray | None = None,
+    decide: Callable[[int], list[Epoch]] | None = None,
 ) -> TrainedPack:
     """Train the seeds of one cell together.
 
@@ -364,6 +365,8 @@ def train_pack(
         `Trainer.state_dict`.
     part : ndarray of int8, shape (rows,), optional
         The split that the data set came with; see `altfreeze.data.split.split_of_seed`.
+    decide : callable, optional
+        Called as `save` is, with the number alone: returns the whole plan to go on with.
 
     Returns
     -------
@@ -395,11 +398,11 @@ def train_pack(
     if state is not None:
         trainer.load_state_dict(state)
 
-    for epoch in plan[trainer.epochs :]:
+    while trainer.epochs < len(plan):
         # on the clock: the order of the rows, the cache, and every step
         trainer.clock.start()
-        trainer.begin_epoch(epoch)
-        trainer.make_steps(epoch.steps)
+        trainer.begin_epoch(plan[trainer.epochs])
+        trainer.make_steps(trainer.epoch.steps)
         trainer.clock.stop()
 
         # off the clock: what was done and how well each member does
@@ -411,6 +414,8 @@ def train_pack(
             progress(rows, trainer.epochs, len(plan))
         if save is not None and trainer.epochs < len(plan):
             save(trainer.epochs, trainer.state_dict)
+        if decide is not None and trainer.epochs < len(plan):
+            plan = decide(trainer.epochs)
 
     # of the last phase too: frozen layers stayed as they were
     trainer.switch.check()

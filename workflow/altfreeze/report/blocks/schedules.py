@@ -8,10 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from altfreeze.data.sources import load_dataset
 from altfreeze.freezing.plan import Epoch, Workload, layer_ranges
 from altfreeze.freezing.strategy import STRATEGIES
+from altfreeze.freezing.strategy import in_words as parameters_in_words
 from altfreeze.report.blocks.cells import heading
 from altfreeze.study.grid import Study
+from altfreeze.training.batches import workload_of
 
 # how long a strategy trains, by its budget
 LENGTHS = {
@@ -21,6 +24,12 @@ LENGTHS = {
 }
 # more groups of layers than these are told as a range
 _MOST_GROUPS = 8
+_WHILE_TRAINING = (
+    "It is decided while they train, by seeds of calibration, which layers learn: see `decided` in the manifests of "
+    "their packs, an entry of the key strategies that trains the same again."
+)
+# of a picture of characters
+_MOST_COLUMNS = 60
 
 
 def first_sentence(documented: Callable[..., Any]) -> str:
@@ -98,7 +107,7 @@ def _epochs_in_words(numbers: Sequence[int]) -> str:
 
 
 class Planned(NamedTuple):
-    """Plans of every strategy of a study, at the depth of its primary comparison.
+    """Plans of the strategies of a study, at the depth of its primary comparison; see `plan_all`.
 
     Attributes
     ----------
@@ -128,7 +137,7 @@ class Planned(NamedTuple):
 
 
 def plan_all(study: Study, workloads: Mapping[tuple[str, int], Workload]) -> Planned:
-    """Plan every strategy of a study.
+    """Plan every strategy of a study but those that decide while they train.
 
     Parameters
     ----------
@@ -149,12 +158,33 @@ def plan_all(study: Study, workloads: Mapping[tuple[str, int], Workload]) -> Pla
     return Planned(
         shown,
         workloads[shown, depth],
-        {label: plan_of(label, shown) for label in study.strategies},
+        {label: plan_of(label, shown) for label in study.planned},
         {
             label: {dataset: totals(plan_of(label, dataset), workloads[dataset, depth]) for dataset in study.datasets}
-            for label in study.strategies
+            for label in study.planned
         },
     )
+
+
+def plan_before(study: Study, dataset: str, depth: int) -> tuple[Study, Planned]:
+    """Plan the strategies of a study at a depth, for the rows of a data set, before either is made or stored.
+
+    Parameters
+    ----------
+    study : altfreeze.study.grid.Study
+    dataset : str
+    depth : int
+
+    Returns
+    -------
+    altfreeze.study.grid.Study
+        Of that data set and depth alone.
+    Planned
+    """
+    data = load_dataset(dataset, study.sources[dataset], study.seed)
+    shown = Study(study.config | {"datasets": [dataset], "primary_depth": depth})
+    workload = workload_of(data.X, data.y, shown.cell(dataset, depth, "standard"), data.part)
+    return shown, plan_all(shown, {(dataset, depth): workload})
 
 
 def _span(*shares: float) -> str:
@@ -163,15 +193,17 @@ def _span(*shares: float) -> str:
     return f"{low} %" if low == high else f"{low} to {high} %"
 
 
-def what_is_drawn(planned: Planned) -> str:
+def what_is_drawn(study: Study, planned: Planned) -> str:
     """Return what the pictures show, and in which colours."""
+    adaptive = [label for label in study.strategies if label not in planned.plans]
+    undrawn = f" Not drawn: {', '.join(adaptive)}. {_WHILE_TRAINING}" if adaptive else ""
     return (
         f"Drawn are networks of {planned.workload.depth} layers, the depth of the primary comparison, on "
         f"*{planned.shown}*, whose epochs have the most steps, {len(planned.workload.batches):,}. Layers are counted "
         "from the bottom, where the data come in. Dark blue: a layer learns in every step of the epoch, at the full "
         "learning rate. Lighter: in some of its steps, or at a lower rate, as the bar says. Grey: it is frozen. "
         "Hatched: it is, and its output is read from a cache. White: the training has ended. Where layers change more "
-        "than once in an epoch, the first steps are drawn one by one."
+        f"than once in an epoch, the first steps are drawn one by one.{undrawn}"
     )
 
 
@@ -200,10 +232,12 @@ def rule_in_words(study: Study, planned: Planned, label: str) -> str:
     """Return a heading and what the rule of a strategy is: its schedule, parameters and length."""
     named = study.strategies[label]
     strategy = STRATEGIES[named["name"]]
-    parameters = ", ".join(f"{key} {value}" for key, value in named.items() if key != "name")
+    parameters = parameters_in_words(named)
     sentences = [first_sentence(strategy.schedule)]
     sentences += [f"With {parameters}."] if parameters else []
     sentences.append(f"It trains {LENGTHS[strategy.budget]}.")
+    if strategy.adaptive:
+        return f"## {label}\n\n{' '.join([*sentences, _WHILE_TRAINING])}"
     learns = np.array([step.active for epoch in planned.plans[label] for step in epoch.steps])
     if (learns[1:] > learns[:-1]).any():
         state = study.cell(planned.shown, study.primary_depth, label).state_on_thaw
@@ -229,3 +263,34 @@ def plan_in_words(planned: Planned, label: str) -> str:
     updates = planned.totals[label][planned.shown].updates_mean
     words = heading(in_words(planned.plans[label]))
     return f"{words}: {updates:,.0f} updates per parameter, {_spent(planned, label)}."
+
+
+def picture_in_text(planned: Planned, label: str) -> str:
+    """Return the picture of a strategy in characters, the last layer on top.
+
+    █: a layer learns at the full learning rate, ▒: in some of the steps or at another rate, a dot: it is frozen.
+    Each epoch has as many columns as there is room for, or several of them share one.
+    """
+    epochs = planned.plans[label]
+    by_epoch = [np.array([step.factors for step in epoch.steps]) for epoch in epochs]
+    per_epoch = _MOST_COLUMNS // planned.until
+    if per_epoch:
+        parts = [part for steps in by_epoch for part in np.array_split(steps, min(per_epoch, len(steps)))]
+    else:
+        columns = max(1, _MOST_COLUMNS * len(epochs) // planned.until)
+        numbers = np.array_split(range(len(epochs)), columns)
+        parts = [np.concatenate(by_epoch[group[0] : group[-1] + 1]) for group in numbers]
+    rows = np.array([part.mean(axis=0) for part in parts]).T
+    lines = [
+        f"layer {layer:>3} "
+        + "".join("·" if factor == 0 else "█" if factor == 1 else "▒" for factor in rows[layer - 1])
+        for layer in range(len(rows), 0, -1)
+    ]
+    return "\n".join([*lines, f"    epoch 1{len(epochs):>{len(parts) - 1}}"])
+
+
+def schedule_in_text(study: Study, planned: Planned, label: str) -> str:
+    """Return rule, picture and numbers of a strategy for a terminal."""
+    rule = rule_in_words(study, planned, label).removeprefix("## ").partition("\n\n")
+    drawn = [picture_in_text(planned, label), plan_in_words(planned, label)] if label in planned.plans else []
+    return "\n".join([rule[0], rule[2], *drawn])

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from altfreeze.freezing.plan import Epoch, Workload
+from altfreeze.freezing.strategy import MASKED
 from altfreeze.report.figures.style import GREY, LIGHT_GREY, layer_ticks, style, whole_ticks
 from altfreeze.vocabulary import CLOCKS
 
@@ -63,7 +64,7 @@ def schedule_figure(epochs: Sequence[Epoch], workload: Workload, until: float) -
 
 def _steps_to_draw(factors: np.ndarray, ends: np.ndarray) -> int:
     """Return how many first steps are drawn one by one: none where layers change at most once in each epoch."""
-    changes = 1 + np.flatnonzero((np.diff(factors > 0, axis=0)).any(axis=1))
+    changes = 1 + np.flatnonzero((np.diff(factors > MASKED, axis=0)).any(axis=1))
     # a change at the start of an epoch is none within
     within = changes[~np.isin(changes, ends)]
     if not len(within) or np.bincount(np.searchsorted(ends, within, side="right")).max() <= 1:
