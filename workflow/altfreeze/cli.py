@@ -162,6 +162,13 @@ def _verify(arguments: Namespace) -> None:
         sys.exit(1)
 
 
+def _merge(arguments: Namespace) -> None:
+    _limit_threads(1)
+    from altfreeze.tables.merge import merge
+
+    print(merge(arguments.one, arguments.other, arguments.into))
+
+
 def _schema(arguments: Namespace) -> None:
     from altfreeze.study.documents import write_documents
 
@@ -252,6 +259,11 @@ def _add_checks(commands: Any) -> None:
     verify.folders("results", text="folder of results")
     verify.option("--share", type=share, default=0.02, required=False, help="of the packs, at least one (0.02)")
     verify.option("--seed", type=whole, default=0, required=False, help="of the draw (0)")
+
+    text = "join the seeds of two folders of results of one study into a new folder"
+    merge = Command(commands, "merge", _merge, text)
+    merge.folders("one", "other", text="folder of results")
+    merge.option("--into", type=Path, help="folder to write")
 
 
 def parser() -> argparse.ArgumentParser:
