@@ -773,7 +773,7 @@ class References(HTMLParser):
         return [
             url
             for url in [*self.found, *self.links]
-            if not re.fullmatch(r"#.*|data:.*|[\w./%-]+\.(html|log)", url, re.DOTALL)
+            if not re.fullmatch(r"#.*|data:.*|[\w./%-]+\.(html(#.*)?|log)", url, re.DOTALL)
         ]
 
 

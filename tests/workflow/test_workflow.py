@@ -25,7 +25,7 @@ COMPARED = sum(pack.recipe == "primary" and not pack.calibrates for pack in STUD
 # of the variation: standard training, the primary strategy and its two controls, on each data set
 VARIED = 4 * len(STUDY.datasets)
 DYNAMICS = [f"dynamics-{dataset}" for dataset in STUDY.datasets]
-PAGES = sorted([*DYNAMICS, "budgets", "schedules", "statistics", "walkthrough"])
+PAGES = sorted([*DYNAMICS, "budgets", "claims", "schedules", "statistics", "walkthrough"])
 
 
 def snakemake(folder, *arguments):
@@ -92,7 +92,7 @@ def test_the_report_and_every_page_load_nothing_and_open_without_a_word_on_the_c
     pages = sorted((results / "notebooks").glob("*.html"))
     for path in (results / "report.html", *pages):
         scripts = REPORT_SCRIPTS if path.name == "report.html" else 0
-        assert_loads_nothing(path, scripts)
+        assert_loads_nothing(path, scripts, cites=path.stem == "claims")
         open_page(browser, path)
     browser.get((results / "report.html").as_uri())
     links = [link.get_attribute("href") for link in browser.find_elements("tag name", "a")]
@@ -150,7 +150,7 @@ def study_with(clone, **keys):
 
 
 # what reads the tables
-after_tables = {name: 1 for name in ("collect", "compare", "budgets", "statistics", "report", "linked")}
+after_tables = {name: 1 for name in ("collect", "compare", "budgets", "statistics", "claims", "report", "linked")}
 dynamics = {name: 1 for name in DYNAMICS}
 # what is made of the configuration alone
 configured = {"schedules": 1}
@@ -214,6 +214,11 @@ def edited(clone):
 def test_editing_a_notebook_executes_it_again_and_trains_nothing(clone, edited):
     edited("workflow/notebooks/budgets.ipynb", lambda text: text.replace("equal", "Equal", 1) + "\n")
     assert stale(clone) == {"budgets": 1, "report": 1, "linked": 1}
+
+
+def test_another_claim_writes_the_page_on_claims_again(clone, edited):
+    edited("workflow/claims.yaml", lambda text: text + "\n")
+    assert stale(clone) == {"claims": 1, "report": 1, "linked": 1}
 
 
 def package_files(clone):
