@@ -196,6 +196,18 @@ def test_a_control_that_does_as_well_is_named(tables):
     assert said_of(tables, {}, explained_by="frozen_top").control is None
 
 
+def test_a_comparison_with_a_control_is_that_of_the_tables_where_they_have_it(tables):
+    (found,) = said_of(tables, {"strategy": "alternating", "control": "standard_half_updates"}).found
+    across = read_tables(tables, ["across_datasets"])["across_datasets"]
+    row = across.query("strategy == 'alternating-0.5' and reference == 'standard_half_updates' and budget == 'own'")
+    row = row[row["metric"] == "final_test_accuracy"].iloc[0]
+    assert [found.effect, found.low, found.high] == pytest.approx([row["mean"], row["low"], row["high"]], abs=1e-8)
+    assert "reference=standard_half_updates" in found.link
+    # the tables do not compare lisa with it
+    (found,) = said_of(tables, {"control": "standard_half_updates"}).found
+    assert (found.saying, found.link) == (HOLDS, "")
+
+
 def test_words_state_effect_interval_data_sets_and_the_cell_and_no_nan(tables):
     judged = judge_all(STUDY, tables, read_claims(REGISTER))
     assert {each.saying for each in judged} <= set(SAYINGS)

@@ -112,7 +112,7 @@ def _find(study: Study, tables: _Tables, test: Expectation) -> Found:
     if not label or test.control not in study.strategies or test.panel not in study.panels:
         return Found(test, "")
     values = _effects(study, tables, test, label)
-    link = _link(study, test, label)
+    link = _link(study, tables, test, label)
     if not values:
         return Found(test, label, saying=OPEN, reason="no data set has both", link=link)
     across = across_datasets([round(value, DIGITS) for value in values])
@@ -136,13 +136,20 @@ def _effects(study: Study, tables: _Tables, test: Expectation, label: str) -> li
         # seconds that are known no better than to a fifth have no interval
         rows = _of_strategy(study, rows, label, panel).dropna(subset=["difference", "low"])
         return [*np.log1p(rows["difference"])]
-    final = compared_rows(tables.comparisons, study.metric.final, test.budget, "standard")
-    rows = _of_strategy(study, final, label, panel)
-    rows = rows[rows["verdict"] != NOT_ABOVE_CHANCE].dropna(subset="difference")
-    if test.control == "standard":
-        return [*rows["difference"]]
-    pairs = paired_differences(tables.runs, study.primary_depth, label, test.control, study.metric)
-    return [*pairs[pairs["dataset"].isin(rows["dataset"])].groupby("dataset")["difference"].mean()]
+    rows = _ends(study, tables, test.budget, test.control, label)
+    if rows.empty:
+        # what the study does not compare, its runs can be
+        rows = paired_differences(tables.runs, study.primary_depth, label, test.control, study.metric)
+        rows = rows.groupby("dataset", as_index=False)["difference"].mean()
+    judged = _ends(study, tables, test.budget, "standard", label)
+    judged = judged[(judged["verdict"] != NOT_ABOVE_CHANCE) & judged["dataset"].isin(panel)]
+    return [*rows.loc[rows["dataset"].isin(judged["dataset"]), "difference"].dropna()]
+
+
+def _ends(study: Study, tables: _Tables, budget: str, reference: str, label: str) -> pd.DataFrame:
+    """Return the rows of comparisons of a strategy with another by the study's metric, data set by data set."""
+    rows = compared_rows(tables.comparisons, study.metric.final, budget, reference)
+    return _of_strategy(study, rows, label, study.datasets)
 
 
 def _of_strategy(study: Study, table: pd.DataFrame, label: str, panel: Sequence[str]) -> pd.DataFrame:
@@ -194,12 +201,12 @@ def _says(study: Study, test: Expectation, low: float, high: float, sensitive: b
     return (HOLDS if said == "better" else FAILS), ""
 
 
-def _link(study: Study, test: Expectation, label: str) -> str:
-    """Return the address of the report's view of a comparison's cell, from a page beside the others."""
-    if test.control != "standard":
+def _link(study: Study, tables: _Tables, test: Expectation, label: str) -> str:
+    """Return the address of the report's view of a comparison's cell, from a page beside the others; empty without."""
+    if _ends(study, tables, "own", test.control, label).empty:
         return ""
     cell = {"cell": json.dumps([test.panel, study.primary_depth, label], separators=(",", ":"))}
-    view = {"recipe": PRIMARY_RECIPE, "reference": "standard", "budget": test.budget, "metric": study.metric.final}
+    view = {"recipe": PRIMARY_RECIPE, "reference": test.control, "budget": test.budget, "metric": study.metric.final}
     if test.measure == "cost":
         view |= {"budget": "own", "metric": f"{test.budget}_ratio"}
     if test.measure == "time":
