@@ -7,6 +7,7 @@ import re
 import subprocess
 from collections import Counter
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import pandas as pd
 import pytest
@@ -15,6 +16,7 @@ from altfreeze.study.grid import Study
 from altfreeze.study.reading import load
 from altfreeze.support.provenance import fingerprint
 from builders import AXE, REPORT_SCRIPTS, ROOT, assert_loads_nothing, emulate, open_page
+from selenium.webdriver.support.ui import WebDriverWait
 
 SMOKE = "config/studies/smoke.yaml"
 STUDY = Study(load(ROOT / "config/config.yaml", ROOT / SMOKE))
@@ -100,6 +102,22 @@ def test_the_report_and_every_page_load_nothing_and_open_without_a_word_on_the_c
     assert {link for link in links if link.startswith("file:") and "#" not in link} == {page.as_uri() for page in pages}
     others = [link for link in links if not link.startswith("file:")]
     assert len(others) == 1 and others[0].startswith("data:application/json;base64,")
+
+
+def test_a_claim_links_the_cell_that_it_read(clone, browser):
+    open_page(browser, clone / "results" / "smoke" / "notebooks" / "claims.html")
+    found = [link.get_attribute("href") for link in browser.find_elements("tag name", "a")]
+    cells = [link for link in found if "/report.html#cell=" in link]
+    assert cells
+    for link in cells:
+        browser.get("about:blank")
+        browser.get(link)
+        cell = WebDriverWait(browser, 30).until(lambda at: at.find_element("css selector", "#cell[data-ready]"))
+        assert cell.is_displayed()
+        shown = json.loads(cell.get_attribute("data-ready"))
+        asked = dict(parse_qsl(urlsplit(link).fragment))
+        assert shown["cell"] == list(map(str, json.loads(asked.pop("cell"))))
+        assert {name: shown[name] for name in asked} == asked
 
 
 @pytest.mark.parametrize("name", ["schedules"])

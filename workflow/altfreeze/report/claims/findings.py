@@ -79,7 +79,8 @@ def judge_all(study: Study, tables: Path | str, claims: Sequence[Claim]) -> list
         Folder of the tables comparisons, runs, times and sensitivity.
     claims : sequence of Claim
     """
-    return [_judge(study, _Tables(*read_tables(tables, *_Tables._fields)), claim) for claim in claims]
+    read = _Tables(*read_tables(tables, *_Tables._fields))
+    return [_judge(study, read, claim) for claim in claims]
 
 
 def _judge(study: Study, tables: _Tables, claim: Claim) -> Judged:
@@ -114,7 +115,7 @@ def _find(study: Study, tables: _Tables, test: Expectation) -> Found:
     values = _effects(study, tables, test, label)
     link = _link(study, tables, test, label)
     if not values:
-        return Found(test, label, saying=OPEN, reason="no data set has both", link=link)
+        return Found(test, label, saying=OPEN, reason="no data set has an effect that is known", link=link)
     across = across_datasets([round(value, DIGITS) for value in values])
     saying, reason = _says(study, test, across.low, across.high, _is_sensitive(study, tables, test))
     shown = (across.mean, across.low, across.high)

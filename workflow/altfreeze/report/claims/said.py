@@ -10,13 +10,13 @@ from altfreeze.report.claims.findings import ABSENT, FAILS, HOLDS, SAYINGS, Foun
 from altfreeze.report.claims.register import Expectation
 from altfreeze.report.words import count, interval, listed, points
 from altfreeze.study.grid import Study
-from altfreeze.vocabulary import CLOCKS
+from altfreeze.vocabulary import CLOCKS, MEASURES
 
 
 def tally_of_claims(study: Study, judged: Sequence[Judged]) -> str:
     """Return how many claims hold, and on what that was found."""
     sayings = [each.saying for each in judged]
-    counts = [f"{sayings.count(saying)} {saying}" for saying in SAYINGS if saying in sayings]
+    counts = [f"{saying}: {sayings.count(saying)}" for saying in SAYINGS if saying in sayings]
     tested = len(judged) - sayings.count(ABSENT)
     scope = (
         f"{study.primary_depth}-layer MLPs of width {study.width}, trained by {study.optimizer} at a "
@@ -31,30 +31,39 @@ def claims_table(study: Study, judged: Sequence[Judged]) -> pd.DataFrame:
     rows = []
     for each in judged:
         there = [found for found in each.found if found.label]
-        effects = "\n".join(f"{_what(study, found)}: {_effect_in_words(study, found)}" for found in there)
+        effects = "\n".join(f"{_short(found.test)} {_effect_in_words(study, found)}" for found in there)
         sets = "\n".join(str(found.datasets) for found in there)
-        rows.append([f"{_authors(each)} {each.claim.year}", each.claim.title, each.saying, effects, sets])
-    return pd.DataFrame(rows, columns=["Who", "Title", "Here", "Effect and 95 % interval", "Data sets"])
+        rows.append([f"{each.claim.name}\n{_source(each)}", each.saying, effects, sets])
+    return pd.DataFrame(rows, columns=["Claim", "Here", "Effect and 95 % interval", "Data sets"])
 
 
 def claim_in_words(study: Study, judged: Judged) -> str:
     """Return one claim as a section: what was claimed and by whom, what was found, and what that does not say."""
     claim = judged.claim
+    found = [_finding(study, found) for found in judged.found]
+    found += [_control(study, judged.control)] if judged.control and judged.control.label else []
     lines = [
-        f"## {_authors(judged)} ({claim.year}): {judged.saying}",
+        f"## {claim.name} ({_source(judged)}): {judged.saying}",
         f"{claim.claim} Claimed of: {claim.networks}",
         f"{claim.who}: [{claim.title}]({claim.address}), {claim.where}, {claim.year}. Read: {listed(claim.read)}.",
-        "\n".join(f"- {_finding(study, found)}" for found in judged.found),
-        f"- {_control(study, judged.control)}" if judged.control and judged.control.label else "",
+        "\n".join(f"- {line}" for line in found),
         f"Not tested here: {claim.untested}",
         f"What a finding here does not say: {claim.caveat}",
     ]
     return "\n\n".join(filter(None, lines))
 
 
-def _authors(judged: Judged) -> str:
+def _source(judged: Judged) -> str:
     first, *others = judged.claim.who.split(", ")
-    return f"{first} et al." if others else first
+    return f"{first} et al. {judged.claim.year}" if others else f"{first} {judged.claim.year}"
+
+
+def _short(test: Expectation) -> str:
+    """Return what a test reads, in a word or two."""
+    if test.measure == "end":
+        return "end"
+    clock = CLOCKS[test.budget].words.partition(",")[0]
+    return clock if test.measure == "cost" else f"{clock} to target"
 
 
 def _what(study: Study, found: Found) -> str:
@@ -62,9 +71,10 @@ def _what(study: Study, found: Found) -> str:
     test, name = found.test, found.label or found.test.strategy["name"]
     if test.measure == "end":
         where = f"final test {study.metric.words}, {at(test.budget)}"
+    elif test.measure == "cost":
+        where = MEASURES[f"{test.budget}_ratio"].words
     else:
-        clock = CLOCKS[test.budget].words
-        where = f"{clock} of the whole training" if test.measure == "cost" else f"{clock} to the target"
+        where = f"time to the target, in {CLOCKS[test.budget].words}"
     return f"`{name}` against `{test.control}`, {where}"
 
 
