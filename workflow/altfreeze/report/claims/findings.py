@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import numpy as np
 import pandas as pd
 
+from altfreeze.comparison.endpoints import LOST
 from altfreeze.report.blocks.display import read_tables
 from altfreeze.report.claims.register import Claim, Expectation
 from altfreeze.report.selection import compared_rows, paired_differences
@@ -165,7 +166,7 @@ def _is_sensitive(study: Study, tables: _Tables, test: Expectation) -> bool:
         return True
     rows = tables.sensitivity
     here = (rows["depth"] == study.primary_depth) & (rows["recipe"] == PRIMARY_RECIPE) & (rows["dataset"] == test.panel)
-    rows = rows[here & (rows["endpoint"] == test.measure) & (rows["lost"] == 0.5)]
+    rows = rows[here & (rows["endpoint"] == test.measure) & (rows["lost"] == LOST[0])]
     return bool((rows["sensitive"] == "yes").any())
 
 
