@@ -138,17 +138,17 @@ def _effects(study: Study, tables: _Tables, test: Expectation, label: str) -> li
         # seconds that are known no better than to a fifth have no interval
         rows = _of_strategy(study, rows, label, panel).dropna(subset=["difference", "low"])
         return [*np.log1p(rows["difference"])]
-    rows = _ends(study, tables, test.budget, test.control, label)
+    rows = _rows_at_ends(study, tables, test.budget, test.control, label)
     if rows.empty:
         # what the study does not compare, its runs can be
         rows = paired_differences(tables.runs, study.primary_depth, label, test.control, study.metric)
         rows = rows.groupby("dataset", as_index=False)["difference"].mean()
-    judged = _ends(study, tables, test.budget, "standard", label)
+    judged = _rows_at_ends(study, tables, test.budget, "standard", label)
     judged = judged[(judged["verdict"] != NOT_ABOVE_CHANCE) & judged["dataset"].isin(panel)]
     return [*rows.loc[rows["dataset"].isin(judged["dataset"]), "difference"].dropna()]
 
 
-def _ends(study: Study, tables: _Tables, budget: str, reference: str, label: str) -> pd.DataFrame:
+def _rows_at_ends(study: Study, tables: _Tables, budget: str, reference: str, label: str) -> pd.DataFrame:
     """Return the rows of comparisons of a strategy with another by the study's metric, data set by data set."""
     rows = compared_rows(tables.comparisons, study.metric.final, budget, reference)
     return _of_strategy(study, rows, label, study.datasets)
@@ -205,7 +205,7 @@ def _says(study: Study, test: Expectation, low: float, high: float, sensitive: b
 
 def _link(study: Study, tables: _Tables, test: Expectation, label: str) -> str:
     """Return the address of the report's view of a comparison's cell, from a page beside the others; empty without."""
-    if _ends(study, tables, "own", test.control, label).empty:
+    if _rows_at_ends(study, tables, "own", test.control, label).empty:
         return ""
     cell = {"cell": json.dumps([test.panel, study.primary_depth, label], separators=(",", ":"))}
     view = {"recipe": PRIMARY_RECIPE, "reference": test.control, "budget": test.budget, "metric": study.metric.final}
