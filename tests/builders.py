@@ -726,6 +726,26 @@ def write_results(
     return results
 
 
+def train_results(results: Path, study: Study) -> Path:
+    """Train every pack of a study that is not tuned as the workflow does, and write its timing; return `results`."""
+    from altfreeze.data.dataset import save_dataset
+    from altfreeze.training.job import run
+
+    write_json(results / "study.json", study.config)
+    for name in study.datasets:
+        data, source = results / "data" / name, study.sources[name]
+        save_dataset(
+            load_dataset(name, source, study.seed), name, source, data.with_suffix(".npz"), data.with_suffix(".json")
+        )
+    for pack in study.packs:
+        stem = results / "runs" / pack.stem
+        outputs = [stem.with_name(stem.name + suffix) for suffix in (".csv", ".json", ".flow.csv")]
+        cell = study.cell(pack.dataset, pack.depth, pack.strategy, pack.recipe)
+        given = (results / "data" / f"{pack.dataset}.npz", cell, range(pack.first_seed, pack.last_seed + 1))
+        run(*given, "cpu", 1, *(outputs if study.gradient_flow else outputs[:2]))
+    return results
+
+
 def read_tables(folder: Path, names: Iterable[str] = TABLES) -> dict[str, pd.DataFrame]:
     """Return tables of a folder by their names."""
     stored = {"epochs": "parquet", "gradient_flow": "parquet"}
@@ -820,7 +840,7 @@ class References(HTMLParser):
         return [
             url
             for url in [*self.found, *self.links]
-            if not re.fullmatch(r"#.*|data:.*|[\w./%-]+\.(html|log)", url, re.DOTALL)
+            if not re.fullmatch(r"#.*|data:.*|[\w./%-]+\.(html(#.*)?|log)", url, re.DOTALL)
         ]
 
 

@@ -28,6 +28,7 @@ WINGS = (
     "tables",
     "comparison",
     "report",
+    "arguments",
     "cli",
     "__main__",
 )

@@ -88,7 +88,7 @@ def test_what_is_printed_is_one_text_in_however_many_pieces_a_kernel_sends_it():
     assert printed("one\ntwo\n") == printed("one", "\n", "two\n")
 
 
-@pytest.mark.parametrize("name", ["budgets", "statistics", "dynamics", "schedules"])
+@pytest.mark.parametrize("name", ["budgets", "statistics", "claims", "dynamics", "schedules"])
 def test_a_page_of_a_study_computes_nothing(name):
     notebook = nbformat.read(ROOT / "workflow" / "notebooks" / f"{name}.ipynb", as_version=4)
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]

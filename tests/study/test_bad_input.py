@@ -625,6 +625,12 @@ def test_keys_that_contradict_one_another_are_told_beside_those_that_are_wrong_b
     ]
 
 
+def test_seeds_that_are_compared_are_none_of_calibration(tmp_path):
+    assert refused_at_once(tmp_path, {"first_seed": 999_996, "seeds": 5}) == ["first_seed"]
+    (tmp_path / "mine.yaml").write_text(json.dumps({"first_seed": 999_995, "seeds": 5}))
+    assert load(DEFAULT, tmp_path / "mine.yaml")["first_seed"] == 999_995
+
+
 def test_no_mistake_is_told_that_only_follows_from_another(tmp_path):
     assert refused_at_once(tmp_path, {"sources": {"iris": 3}, "datasets": ["iris", "mnist"]}) == ["sources.iris"]
     assert refused_at_once(tmp_path, {"strategies": ["alternatin"], "family": ["alternating-0.5"]}) == ["strategies[0]"]

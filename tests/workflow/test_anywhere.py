@@ -107,7 +107,7 @@ def test_a_module_runs_a_study_to_its_end_beside_its_caller(deployed, clone):
     assert record["batch_size"] == 64
     assert record["datasets"] == ["trees"]
     assert (results / "answer.txt").read_text(encoding="utf-8").strip()
-    assert len(list(results.glob("notebooks/*.html"))) == 5
+    assert len(list(results.glob("notebooks/*.html"))) == 6
     assert not (clone / "results/tiny").exists()
     again = call(deployed, "--cores", "2", "--dry-run")
     assert "Nothing to be done" in again.stdout, again.stdout

@@ -199,7 +199,7 @@ def test_the_literal_command_runs_the_study_and_its_numbers_are_those_of_a_local
     jobs = {job["Comment"]: job for job in cluster.jobs().values()}
     # the packs are one job that holds one GPU, and data is made where snakemake was called
     pages = {f"rule_page_wildcards_{path.stem}" for path in (here / "notebooks").glob("*.html")}
-    assert len(pages) == len(STUDY["datasets"]) + 4
+    assert len(pages) == len(STUDY["datasets"]) + 5
     once = {f"rule_{name}" for name in ("packs_train", "timing", "collect", "compare", "report")}
     assert jobs.keys() == once | pages
     assert len(jobs) == len(cluster.jobs())

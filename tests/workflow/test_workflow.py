@@ -7,6 +7,7 @@ import re
 import subprocess
 from collections import Counter
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import pandas as pd
 import pytest
@@ -15,6 +16,7 @@ from altfreeze.study.grid import Study
 from altfreeze.study.reading import load
 from altfreeze.support.provenance import fingerprint
 from builders import AXE, REPORT_SCRIPTS, ROOT, assert_loads_nothing, emulate, open_page
+from selenium.webdriver.support.ui import WebDriverWait
 
 SMOKE = "config/studies/smoke.yaml"
 STUDY = Study(load(ROOT / "config/config.yaml", ROOT / SMOKE))
@@ -24,7 +26,7 @@ OF_PRIMARY = sum(pack.recipe == "primary" for pack in STUDY.packs)
 COMPARED = sum(pack.recipe == "primary" and not pack.calibrates for pack in STUDY.packs)
 # of the variation: standard training, the primary strategy and its two controls, on each data set
 VARIED = 4 * len(STUDY.datasets)
-PAGES = sorted(["budgets", "dynamics", "schedules", "statistics", "walkthrough"])
+PAGES = sorted(["budgets", "claims", "dynamics", "schedules", "statistics", "walkthrough"])
 
 
 def snakemake(folder, *arguments):
@@ -91,7 +93,7 @@ def test_the_report_and_every_page_load_nothing_and_open_without_a_word_on_the_c
     pages = sorted((results / "notebooks").glob("*.html"))
     for path in (results / "report.html", *pages):
         scripts = REPORT_SCRIPTS if path.name == "report.html" else 0
-        assert_loads_nothing(path, scripts)
+        assert_loads_nothing(path, scripts, cites=path.stem == "claims")
         open_page(browser, path)
     browser.get((results / "report.html").as_uri())
     links = [link.get_attribute("href") for link in browser.find_elements("tag name", "a")]
@@ -99,6 +101,22 @@ def test_the_report_and_every_page_load_nothing_and_open_without_a_word_on_the_c
     assert {link for link in links if link.startswith("file:") and "#" not in link} == {page.as_uri() for page in pages}
     others = [link for link in links if not link.startswith("file:")]
     assert len(others) == 1 and others[0].startswith("data:application/json;base64,")
+
+
+def test_a_claim_links_the_cell_that_it_read(clone, browser):
+    open_page(browser, clone / "results" / "smoke" / "notebooks" / "claims.html")
+    found = [link.get_attribute("href") for link in browser.find_elements("tag name", "a")]
+    cells = [link for link in found if "/report.html#cell=" in link]
+    assert cells
+    for link in cells:
+        browser.get("about:blank")
+        browser.get(link)
+        cell = WebDriverWait(browser, 30).until(lambda at: at.find_element("css selector", "#cell[data-ready]"))
+        assert cell.is_displayed()
+        shown = json.loads(cell.get_attribute("data-ready"))
+        asked = dict(parse_qsl(urlsplit(link).fragment))
+        assert shown["cell"] == list(map(str, json.loads(asked.pop("cell"))))
+        assert {name: shown[name] for name in asked} == asked
 
 
 @pytest.mark.parametrize("name", ["schedules"])
@@ -149,7 +167,8 @@ def study_with(clone, **keys):
 
 
 # what reads the tables
-after_tables = {name: 1 for name in ("collect", "compare", "budgets", "dynamics", "statistics", "report", "linked")}
+after_tables = ["collect", "compare", "budgets", "claims", "dynamics", "statistics", "report", "linked"]
+after_tables = dict.fromkeys(after_tables, 1)
 # what is made of the configuration alone
 configured = {"schedules": 1}
 
@@ -212,6 +231,11 @@ def edited(clone):
 def test_editing_a_notebook_executes_it_again_and_trains_nothing(clone, edited):
     edited("workflow/notebooks/budgets.ipynb", lambda text: text.replace("equal", "Equal", 1) + "\n")
     assert stale(clone) == {"budgets": 1, "report": 1, "linked": 1}
+
+
+def test_another_claim_writes_the_page_on_claims_again(clone, edited):
+    edited("workflow/claims.yaml", lambda text: text + "\n")
+    assert stale(clone) == {"claims": 1, "report": 1, "linked": 1}
 
 
 def package_files(clone):

@@ -3,13 +3,13 @@
 import argparse
 import json
 import os
-import re
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from altfreeze.arguments import Command, Parser, output_file, seeds, share, whole
 from altfreeze.study.cell import Cell
 from altfreeze.study.grid import Study
 from altfreeze.study.mistakes import meant, quoted
@@ -19,17 +19,6 @@ from altfreeze.training.gpu import claim_gpu
 
 # where Snakemake reads it
 _DEFAULT_STUDY = Path("config", "config.yaml")
-# of one pack, as a study may have of a cell
-MOST_SEEDS = 1_000_000
-
-
-def _seeds(text: str) -> range:
-    match = re.fullmatch(r"([0-9]{1,9})-([0-9]{1,9})", text)
-    if not match or not 0 <= int(match[2]) - int(match[1]) < MOST_SEEDS:
-        raise argparse.ArgumentTypeError(
-            f"{text[:80]!r} is not allowed; allowed: FIRST-LAST, for example 0-9, {MOST_SEEDS} seeds at most"
-        )
-    return range(int(match[1]), int(match[2]) + 1)
 
 
 def _refuse_foreign(study: Study, arguments: Namespace) -> None:
@@ -199,114 +188,74 @@ def _crate(arguments: Namespace) -> None:
     write_crate(read_study(arguments.study), arguments.results, arguments.files, arguments.checkout)
 
 
+def _verify(arguments: Namespace) -> None:
+    _limit_threads(1)
+    study = read_study(arguments.results / "study.json")
+    claim_gpu(study.device)
+    from altfreeze.tables.verify import report
+
+    if report(study, arguments.results, arguments.share, arguments.seed):
+        sys.exit(1)
+
+
+def _merge(arguments: Namespace) -> None:
+    _limit_threads(1)
+    from altfreeze.tables.merge import merge
+
+    print(merge(arguments.one, arguments.other, arguments.into))
+
+
 def _schema(arguments: Namespace) -> None:
     from altfreeze.study.documents import write_documents
 
     write_documents(arguments.checkout)
 
 
-def _count(text: str) -> int:
-    if not re.fullmatch(r"[1-9][0-9]{0,3}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: 1 to 9999")
-    return int(text)
-
-
-def _output_file(text: str) -> Path:
-    # before hours of work, not after
-    if not text or Path(text).is_dir():
-        raise argparse.ArgumentTypeError(f"{text!r} is a folder; allowed: a file to write")
-    return Path(text)
-
-
-def _whole(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,9}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: a whole number ≥ 0")
-    return int(text)
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Print one line, not the usage."""
-        raise InputError(f"{message} (see {self.prog} --help)")
-
-
-class _Command:
-    """A command of the command line; `option` adds one of its options, needed unless it says otherwise."""
-
-    def __init__(self, commands: Any, name: str, function: Callable[[Namespace], None], text: str) -> None:
-        self.parser = commands.add_parser(name, help=text, description=text)
-        self.parser.set_defaults(function=function)
-
-    def option(self, *flags: str, **options: Any) -> None:
-        self.parser.add_argument(*flags, **({"required": True} | options))
-
-    def study(self) -> None:
-        self.option("--study", type=Path, help="JSON: the study, as the rule study writes it")
-
-    def machine(self) -> None:
-        self.option("--device", choices=["auto", "cpu", "cuda"], help="where to train")
-        self.threads("threads")
-
-    def threads(self, of: str) -> None:
-        self.option("--threads", type=_count, default=1, required=False, help=f"{of} (1)")
-
-    def cell(self) -> None:
-        self.study()
-        self.option("--data", type=Path, help="stored data set (npz)")
-        self.option("--dataset", help="its name in the study")
-        self.option("--depth", type=_whole, help="number of weight layers, one of the study's")
-        self.option("--strategy", help="label of a strategy of the study")
-        self.option("--recipe", help="primary, or the name of a variation's: its changes, as width=16")
-        self.machine()
-        memory = "MiB of memory that the process may take; any without"
-        self.option("--memory", type=_whole, required=False, help=memory)
-
-
 def _add_schedule(commands: Any) -> None:
     text = "show which layers learn when under each strategy of a study, before anything is trained"
-    schedule = _Command(commands, "schedule", _schedule, text)
+    schedule = Command(commands, "schedule", _schedule, text)
     files = "configuration files, laid over config/config.yaml as Snakemake does"
     schedule.option("--configfile", type=Path, nargs="+", default=[], required=False, help=files)
     schedule.option("--dataset", required=False, help="whose epochs are counted in steps (the first)")
-    schedule.option("--depth", type=_whole, required=False, help="number of weight layers (primary_depth)")
+    schedule.option("--depth", type=whole, required=False, help="number of weight layers (primary_depth)")
     schedule.option("--strategy", nargs="+", required=False, help="labels of strategies (all)")
     schedule.option("--pictures", type=Path, required=False, help="folder to write LABEL.svg to")
 
 
 def _add_stages_before_tables(commands: Any) -> None:
-    data = _Command(commands, "data", _data, "load or make a data set and store it")
+    data = Command(commands, "data", _data, "load or make a data set and store it")
     data.study()
     data.option("--name", help="name of the data set in the study")
-    data.option("--output", type=_output_file, help="npz to write")
-    data.option("--manifest", type=_output_file, help="JSON to write: what was done to the data")
+    data.option("--output", type=output_file, help="npz to write")
+    data.option("--manifest", type=output_file, help="JSON to write: what was done to the data")
 
-    train = _Command(commands, "train", _train, "train one pack: seeds of one cell, stacked")
+    train = Command(commands, "train", _train, "train one pack: seeds of one cell, stacked")
     train.cell()
-    train.option("--seeds", type=_seeds, help="first and last seed, for example 0-9")
-    train.option("--output", type=_output_file, help="per-epoch log to write (CSV)")
-    train.option("--manifest", type=_output_file, help="JSON to write: cell, versions, hashes, seconds")
+    train.option("--seeds", type=seeds, help="first and last seed, for example 0-9")
+    train.option("--output", type=output_file, help="per-epoch log to write (CSV)")
+    train.option("--manifest", type=output_file, help="JSON to write: cell, versions, hashes, seconds")
     optional: dict[str, Any] = {"type": Path, "nargs": "?", "required": False}
     train.option("--tuning", **optional, help="JSON of a tuning, for a recipe whose learning rate is tuned")
     flow = "each layer's gradient flow to write (CSV)"
-    train.option("--gradient-flow", **(optional | {"type": _output_file}), help=flow)
+    train.option("--gradient-flow", **(optional | {"type": output_file}), help=flow)
     train.option(
         "--checkpoint", **optional, help="where a training keeps its state and, if it was killed, goes on from"
     )
 
-    tune = _Command(commands, "tune", _tune, "choose a cell's learning rate on calibration seeds")
+    tune = Command(commands, "tune", _tune, "choose a cell's learning rate on calibration seeds")
     tune.cell()
-    tune.option("--output", type=_output_file, help="JSON to write: the trials and the choice")
+    tune.option("--output", type=output_file, help="JSON to write: the trials and the choice")
 
-    timing = _Command(commands, "timing", _timing, "time each kind of work of a study, with nothing beside it")
+    timing = Command(commands, "timing", _timing, "time each kind of work of a study, with nothing beside it")
     timing.study()
     timing.option("--data", type=Path, help="folder of the stored data sets")
     timing.machine()
-    timing.option("--output", type=_output_file, help="timing.csv to write")
+    timing.option("--output", type=output_file, help="timing.csv to write")
 
 
 def _add_tables_and_report(commands: Any) -> None:
     text = "gather all logs of a study into tables and check that none is missing"
-    collect = _Command(commands, "collect", _collect, text)
+    collect = Command(commands, "collect", _collect, text)
     collect.study()
     collect.option("--results", type=Path, help="folder of results, with runs, data and tables/timing.csv below it")
     collect.option("--tables", type=Path, help="folder of the tables to write")
@@ -315,31 +264,31 @@ def _add_tables_and_report(commands: Any) -> None:
     collect.option("--missing", choices=["refuse", "mark"], default="refuse", required=False, help=words)
 
     text = "compare every strategy with standard training and with its controls, seed by seed"
-    compare = _Command(commands, "compare", _compare, text)
+    compare = Command(commands, "compare", _compare, text)
     compare.study()
     compare.option("--tables", type=Path, help="folder of the tables, read and written")
     compare.threads("processes")
 
-    notebook = _Command(commands, "notebook", _notebook, "execute a notebook")
+    notebook = Command(commands, "notebook", _notebook, "execute a notebook")
     notebook.option("--notebook", type=Path, help="notebook with a cell that is tagged parameters")
     notebook.option("--parameters", help="JSON: values of the names in that cell")
     notebook.threads("threads")
-    notebook.option("--executed", type=_output_file, help="executed copy to write; up to the failure, if a cell fails")
+    notebook.option("--executed", type=output_file, help="executed copy to write; up to the failure, if a cell fails")
 
-    kernel = _Command(commands, "kernel", _kernel, "run the kernel of a notebook, as the command notebook starts it")
+    kernel = Command(commands, "kernel", _kernel, "run the kernel of a notebook, as the command notebook starts it")
     kernel.option("--connection", help="connection file of Jupyter")
 
-    page = _Command(commands, "page", _page, "turn an executed notebook into a page that needs no network")
+    page = Command(commands, "page", _page, "turn an executed notebook into a page that needs no network")
     page.option("--notebook", type=Path, help="executed notebook; stored again without times and paths")
-    page.option("--output", type=_output_file, help="HTML to write")
+    page.option("--output", type=output_file, help="HTML to write")
 
-    report = _Command(commands, "report", _report, "write the report")
+    report = Command(commands, "report", _report, "write the report")
     report.study()
     report.option("--tables", type=Path, help="folder of the tables")
     report.option("--pages", type=Path, nargs="*", help="pages to link")
-    report.option("--output", type=_output_file, help="HTML to write")
+    report.option("--output", type=output_file, help="HTML to write")
 
-    crate = _Command(commands, "crate", _crate, "describe a finished study and its code as an RO-Crate")
+    crate = Command(commands, "crate", _crate, "describe a finished study and its code as an RO-Crate")
     crate.study()
     crate.option("--results", type=Path, help="folder of results; ro-crate-metadata.json and code are written to it")
     files = "what the study made there, beside its data sets, packs and tunings"
@@ -347,17 +296,31 @@ def _add_tables_and_report(commands: Any) -> None:
     crate.option("--checkout", type=Path, help="folder of the workflow, with the Snakefile")
 
     text = "write what is generated from the keys' definition: tables of config/README.md, JSON Schema"
-    schema = _Command(commands, "schema", _schema, text)
+    schema = Command(commands, "schema", _schema, text)
     schema.option("--checkout", type=Path, default=Path(), required=False, help="folder of the workflow (.)")
+
+
+def _add_checks(commands: Any) -> None:
+    text = "train a random share of a study's packs again and compare; the exit status is 1 where one differs"
+    verify = Command(commands, "verify", _verify, text)
+    verify.folders("results", text="folder of results")
+    verify.option("--share", type=share, default=0.02, required=False, help="of the packs, at least one (0.02)")
+    verify.option("--seed", type=whole, default=0, required=False, help="of the draw (0)")
+
+    text = "join the seeds of two folders of results of one study into a new folder"
+    merge = Command(commands, "merge", _merge, text)
+    merge.folders("one", "other", text="folder of results")
+    merge.option("--into", type=Path, help="folder to write")
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    top = _Parser(prog="python -m altfreeze", description="The steps of the study, as the rules call them.")
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    top = Parser(prog="python -m altfreeze", description="The steps of the study, as the rules call them.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     _add_schedule(commands)
     _add_stages_before_tables(commands)
     _add_tables_and_report(commands)
+    _add_checks(commands)
     return top
 
 

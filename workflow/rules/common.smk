@@ -296,7 +296,8 @@ def page_parameters(wildcards, input):
         name: str(Path(files[0]).parent) for name, files in (("tables", input.tables), ("data", input.data)) if files
     }
     study_file = {"study_file": STUDY_FILE} if "study" in PAGES[wildcards.page] else {}
-    return as_json(PAGES[wildcards.page].get("values", {}) | study_file | folders)
+    files = dict(zip(PAGES[wildcards.page].get("files", {}), map(str, input.files)))
+    return as_json(PAGES[wildcards.page].get("values", {}) | study_file | folders | files)
 
 
 def code_of_the_workflow(wildcards):

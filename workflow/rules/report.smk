@@ -3,8 +3,8 @@ PAGE_TEMPLATES = [
     repository_file("workflow/altfreeze/report/templates/page/index.html.j2"),
     repository_file("workflow/altfreeze/report/templates/style.css"),
 ]
-# each page: its notebook, and what it reads: the study, tables with their seals, data sets, and values of the configuration, each of
-# which makes the page anew when it changes
+# each page: its notebook, and what it reads: the study, tables with their seals, data sets, files of the workflow, and values of the
+# configuration, each of which makes the page anew when it changes
 PAGES = {
     "budgets": {
         "notebook": "budgets",
@@ -27,6 +27,12 @@ PAGES = {
         "notebook": "dynamics",
         "study": STUDY,
         "tables": ["epochs.parquet", "gradient_flow.parquet", "study.json"],
+    },
+    "claims": {
+        "notebook": "claims",
+        "study": STUDY,
+        "tables": ["comparisons.csv", "runs.csv", "sensitivity.csv", "times.csv", "study.json", "comparisons.json"],
+        "files": {"claims_file": "workflow/claims.yaml"},
     },
     "schedules": {
         "notebook": "schedules",
@@ -53,6 +59,7 @@ rule page:
     input:
         tables=lambda wildcards: [f"<results>/tables/{table}" for table in PAGES[wildcards.page].get("tables", [])],
         data=lambda wildcards: [f"<results>/data/{dataset}.npz" for dataset in PAGES[wildcards.page].get("data", [])],
+        files=lambda wildcards: [repository_file(path) for path in PAGES[wildcards.page].get("files", {}).values()],
         notebook=page_notebook,
         templates=PAGE_TEMPLATES,
     output:

@@ -150,9 +150,9 @@ def _cell_runs(
     # all seeds of a cell follow one plan, so that their clocks are the same
     first = rows["seed"] == there[0] if len(there) else np.empty(0, bool)
     if not whole or not np.array_equal(rows["seed"], np.repeat(there, first.sum())):
-        raise InputError(f"{tables}: the seeds of {name} are not 0 to {seeds[-1]}, each whole")
+        raise InputError(f"{tables}: the seeds of {name} are not {seeds[0]} to {seeds[-1]}, each whole")
     scores = np.full((len(seeds), first.sum()), np.nan)
-    scores[there] = rows["scores"].reshape(len(there), -1) if len(there) else np.nan
+    scores[np.isin(seeds, there)] = rows["scores"].reshape(len(there), -1) if len(there) else np.nan
     return CellRuns(runs, {clock.name: rows[clock.column][first] for clock in CLOCKS.values()}, scores)
 
 

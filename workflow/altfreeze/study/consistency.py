@@ -13,7 +13,7 @@ from altfreeze.freezing.schedules import split_index
 from altfreeze.freezing.strategy import STRATEGIES, Position, defaults
 from altfreeze.freezing.written import layers_of, phase_at
 from altfreeze.study.entries import labelled
-from altfreeze.study.grid import Study
+from altfreeze.study.grid import FIRST_CALIBRATION_SEED, Study
 from altfreeze.study.mistakes import KeyPath, Mistake, quoted
 from altfreeze.study.recipes import TUNED, name_of, varied
 from altfreeze.vocabulary import PANELS
@@ -154,6 +154,13 @@ def _primary_comparison_is_trained(
     if primary_freeze_ratio in freeze_ratios and primary not in labels:
         sentence = "which the primary comparison is about, is not among them; allowed: a list with alternating in it"
         yield ("strategies",), f"{primary}, {sentence}"
+
+
+@_check
+def _seeds_are_not_those_of_calibration(seeds: int, first_seed: int) -> Iterator[Mistake]:
+    if first_seed + seeds > FIRST_CALIBRATION_SEED:
+        allowed = f"0 to {FIRST_CALIBRATION_SEED - seeds}, as calibration's seeds begin at {FIRST_CALIBRATION_SEED}"
+        yield ("first_seed",), f"{first_seed} is too large for {seeds} seeds; allowed: {allowed}"
 
 
 @_check

@@ -232,7 +232,8 @@ class Study:
 
     def seeds_of(self, recipe: str) -> range:
         """Return the seeds that are compared under a recipe: for a variation, the first of the primary recipe's."""
-        return range(self.seeds if recipe == PRIMARY_RECIPE else min(self.seeds, self.variation_seeds))
+        count = self.seeds if recipe == PRIMARY_RECIPE else min(self.seeds, self.variation_seeds)
+        return range(self.first_seed, self.first_seed + count)
 
     def calibration_seeds_of(self, recipe: str) -> range:
         """Return the seeds of calibration under a recipe: for a variation, the first of the primary recipe's."""

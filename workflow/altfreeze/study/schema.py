@@ -133,6 +133,8 @@ every depth"""
     """what is trained beside standard training, see below"""
     seeds: Count = 5
     """runs of each cell"""
+    first_seed: Annotated[int, Field(ge=0, lt=1_000_000)] = 0
+    """the first of them. Two people who share a study give its runs seeds of their own, see below"""
     seeds_per_job: Literal["auto"] | Count = 10
     """seeds that one job trains together, stacked; `auto`: all seeds of a cell, up to 1000. A run's numbers do not \
 depend on it"""
