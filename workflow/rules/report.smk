@@ -1,3 +1,5 @@
+from altfreeze.report.templates import EXPLORER
+
 PAGE_TEMPLATES = [
     repository_file("workflow/altfreeze/report/templates/page/conf.json"),
     repository_file("workflow/altfreeze/report/templates/page/index.html.j2"),
@@ -112,8 +114,10 @@ rule report:
         templates=[
             repository_file("workflow/altfreeze/report/templates/methods.html.j2"),
             repository_file("workflow/altfreeze/report/templates/report.html.j2"),
-            repository_file("workflow/altfreeze/report/templates/copy.js"),
-            repository_file("workflow/altfreeze/report/templates/report.js"),
+            *(
+                repository_file(f"workflow/altfreeze/report/templates/script/{part}.js")
+                for part in ("copy", *EXPLORER)
+            ),
             repository_file("workflow/altfreeze/report/templates/style.css"),
         ],
         citation=repository_file("CITATION.cff"),

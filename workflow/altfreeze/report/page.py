@@ -21,7 +21,7 @@ from altfreeze.report.charts import CAPTIONS
 from altfreeze.report.discussion import Finding, Rule, discuss
 from altfreeze.report.explorer import (
     FILTERS,
-    LETTERS,
+    LOOKS,
     content_hash,
     curves,
     explorer_data,
@@ -34,7 +34,7 @@ from altfreeze.report.figures.endpoints import recipes_figure
 from altfreeze.report.figures.style import figure_svg
 from altfreeze.report.methods import bibtex, environment, facts, headline, methods, read_provenance, repeat
 from altfreeze.report.selection import overall
-from altfreeze.report.templates import TEMPLATES, style_sheet
+from altfreeze.report.templates import EXPLORER, TEMPLATES, script, style_sheet
 from altfreeze.report.words import interval, listed, margin_in_words, percent, points
 from altfreeze.study.grid import Study
 from altfreeze.support.errors import InputError
@@ -83,11 +83,18 @@ def write_report(study: Study, tables: Path | str, pages: Iterable[Path | str], 
     provenance = read_provenance(folder)
     sentence = answer(study, read["endpoints"])
     svg = figure_svg(
-        main_figure(read["runs"], read["comparisons"], study.primary_depth, *study.primary, study.metric),
+        main_figure(
+            read["runs"],
+            read["comparisons"],
+            study.primary_depth,
+            *study.primary,
+            study.metric,
+            study.equivalence_margin,
+        ),
         f"Paired differences in final test {study.metric.words}, by data set. {sentence}",
     )
     explored = explorer_data(study, read)
-    scripts = [library(), *((TEMPLATES / name).read_text(encoding="utf-8") for name in ("copy.js", "report.js"))]
+    scripts = [library(), script("copy"), script(*EXPLORER)]
     template = templates().get_template("report.html.j2")
     html = template.render(
         style=Markup(style_sheet()),
@@ -114,7 +121,7 @@ def templates() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
     )
     known.globals |= {"budgets": BUDGETS, "equal_budgets": EQUAL_BUDGETS, "clocks": CLOCKS, "measures": MEASURES}
-    known.globals |= {"verdicts": VERDICTS, "filters": FILTERS, "letters": LETTERS, "charts": CAPTIONS}
+    known.globals |= {"verdicts": VERDICTS, "filters": FILTERS, "looks": LOOKS, "charts": CAPTIONS}
     known.filters |= {"listed": listed, "margin": margin_in_words}
     return known
 
