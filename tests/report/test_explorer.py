@@ -545,7 +545,7 @@ def test_the_parts_of_the_page_are_there_and_named(browser, page):
     assert len(browser.find_elements(By.TAG_NAME, "main")) == 1
     links = browser.find_elements(By.CSS_SELECTOR, "nav a")
     # no page stands beside this report
-    assert len(links) == 7
+    assert len(links) == 8
     for link in links:
         target = link.get_attribute("href").partition("#")[2]
         assert browser.find_element(By.ID, target).tag_name == "h2"

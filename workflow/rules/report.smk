@@ -1,4 +1,4 @@
-from altfreeze.report.templates import EXPLORER
+from altfreeze.report.templates import EXPLORER, PAGE
 
 PAGE_TEMPLATES = [
     repository_file("workflow/altfreeze/report/templates/page/conf.json"),
@@ -116,7 +116,7 @@ rule report:
             repository_file("workflow/altfreeze/report/templates/report.html.j2"),
             *(
                 repository_file(f"workflow/altfreeze/report/templates/script/{part}.js")
-                for part in ("copy", *EXPLORER)
+                for part in (*PAGE, *EXPLORER)
             ),
             repository_file("workflow/altfreeze/report/templates/style.css"),
         ],

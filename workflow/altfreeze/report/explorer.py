@@ -122,6 +122,7 @@ def explorer_data(study: Study, tables: Mapping[str, pd.DataFrame], space: int =
     comparisons = packed(tables["comparisons"][[*COMPARED]])
     cells, counts = _packed_cells(study, tables, space - len(comparisons))
     strategy, reference, budget = study.primary
+    clock = EQUAL_BUDGETS[study.primary_budget].clock
     return {
         "datasets": study.datasets,
         "panels": study.panels,
@@ -143,7 +144,7 @@ def explorer_data(study: Study, tables: Mapping[str, pd.DataFrame], space: int =
             "dataset": most_different(study, tables["comparisons"]),
             "depth": str(study.primary_depth),
             "strategies": _first_strategies(study),
-            "clock": next(name for name, clock in CLOCKS.items() if clock == EQUAL_BUDGETS[study.primary_budget].clock),
+            "clock": clock.name if clock else next(iter(CLOCKS)),
         },
         "margins": {"metric": study.equivalence_margin, "ratio": study.cost_margin},
         "calibration": FIRST_CALIBRATION_SEED,

@@ -63,7 +63,11 @@ def headline(study: Study, provenance: dict[str, Any], runs: pd.DataFrame) -> Fa
             f"{count(len(runs), 'run')}, {'all' if ended == len(runs) else f'{ended:,}'} of which ended well",
         ),
         ("Budget", f"{_epochs(study)}; compared at {EQUAL_BUDGETS[study.primary_budget].words}"),
-        ("Machine", f"{_machine(provenance)}, {provenance['training_seconds']:.0f} s of training"),
+        (
+            "Machine",
+            f"{_machine(provenance)}, {provenance['training_seconds']:.0f} s of training"
+            f"{', ' + _dates(provenance) if _dates(provenance) else ''}",
+        ),
         ("Commit", "; ".join(_commits(provenance, 12))),
     ]
 
@@ -149,6 +153,7 @@ def environment(provenance: dict[str, Any]) -> Facts:
     """Return where and with what it was run, from the provenance of ``study.json``."""
     return [
         ("Machine", _machine(provenance)),
+        *([("Date", _dates(provenance))] if _dates(provenance) else []),
         ("Versions", _versions(provenance)),
         ("Commit", "; ".join(_commits(provenance))),
         ("Code", f"fingerprint of what decides the numbers: {', '.join(provenance['code'])}"),
@@ -315,6 +320,12 @@ def _machine(provenance: dict[str, Any]) -> str:
     threads = " or ".join(map(str, provenance["threads"]))
     devices = f"{', '.join(provenance['device'])} ({', '.join(provenance['device_name'])})"
     return f"{count(provenance['hosts'], 'host')}, {devices}, {threads} thread{'' if threads == '1' else 's'} a job"
+
+
+def _dates(provenance: dict[str, Any]) -> str:
+    """Return the days of the trainings, the first and the last; empty where they were not recorded."""
+    dates = provenance.get("dates", [])
+    return " to ".join(dict.fromkeys([dates[0], dates[-1]])) if dates else ""
 
 
 def _versions(provenance: dict[str, Any]) -> str:

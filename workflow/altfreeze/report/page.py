@@ -34,8 +34,8 @@ from altfreeze.report.figures.endpoints import recipes_figure
 from altfreeze.report.figures.style import figure_svg
 from altfreeze.report.methods import bibtex, environment, facts, headline, methods, read_provenance, repeat
 from altfreeze.report.selection import overall
-from altfreeze.report.templates import EXPLORER, TEMPLATES, script, style_sheet
-from altfreeze.report.words import interval, listed, margin_in_words, percent, points
+from altfreeze.report.templates import EXPLORER, PAGE, TEMPLATES, script, style_sheet
+from altfreeze.report.words import ANSWERS, GLOSSARY, interval, listed, margin_in_words, percent, points
 from altfreeze.study.grid import Study
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import atomic_output
@@ -94,14 +94,15 @@ def write_report(study: Study, tables: Path | str, pages: Iterable[Path | str], 
         f"Paired differences in final test {study.metric.words}, by data set. {sentence}",
     )
     explored = explorer_data(study, read)
-    scripts = [library(), script("copy"), script(*EXPLORER)]
+    scripts = [library(), script(*PAGE), script(*EXPLORER)]
     template = templates().get_template("report.html.j2")
     html = template.render(
         style=Markup(style_sheet()),
         answer=sentence,
         figure=Markup(svg),
         recipes=_recipes(study, read["variations"]),
-        pages=[_page_link(page, output.parent) for page in pages],
+        pages=_page_links(pages, output.parent),
+        glossary=GLOSSARY,
         cells=explored["counts"],
         explorer_data=Markup(json_in_html(explored)),
         scripts=[Markup(script) for script in scripts],
@@ -268,6 +269,16 @@ class _TitleParser(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text += data if self.inside else ""
+
+
+def _page_links(pages: Iterable[Path | str], folder: Path) -> list[tuple[str, list[dict[str, str]]]]:
+    """Return what the pages of each kind answer, in the order in which they are read, and the links to them."""
+    kinds: dict[str, list[dict[str, str]]] = {kind: [] for kind in ANSWERS}
+    for page in pages:
+        kind, _, name = Path(page).stem.partition("-")
+        link = _page_link(page, folder)
+        kinds.setdefault(kind, []).append(link | ({"title": name} if name else {}))
+    return [(ANSWERS.get(kind, ""), links) for kind, links in kinds.items() if links]
 
 
 def _page_link(page: Path | str, folder: Path) -> dict[str, str]:

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 TEMPLATES = Path(__file__).parent
-# parts of the script of the report's explorer, in this order
+# parts of the scripts of the report, in this order: of all of its page, and of its explorer
+PAGE = ("copy", "sort", "glossary")
 EXPLORER = ("elements", "tables", "words", "view", "matrix", "charts", "first", "cell", "show")
 
 
