@@ -27,7 +27,7 @@ def test_page_of_a_hostile_notebook_can_run_and_load_nothing(tmp_path):
     text = (tmp_path / "a.html").read_text(encoding="utf-8")
     assert "<title>A &lt;/title&gt;&lt;script&gt;alert(1)&lt;/script&gt; title</title>" in text
     assert "<p>table</p>" in text
-    assert '<div tabindex="0" role="region" aria-label="Table" class="output_html' in text
+    assert '<div tabindex="0" role="region" aria-label="Table 1" class="output_html' in text
     policy = re.search(r'http-equiv="Content-Security-Policy"', text) or re.search(r"Content-Security-Policy", text)
     assert policy and policy.start() < text.index("<style")
     assert text.count("alert(1)") == 2

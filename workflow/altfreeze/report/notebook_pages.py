@@ -4,6 +4,7 @@ A page is a single file that loads nothing from outside.
 """
 
 import copy
+import itertools
 import logging
 import re
 import sys
@@ -182,8 +183,11 @@ def _with_contents(html: str) -> str:
 def _scrolled_by_keys(html: str) -> str:
     """Return a page whose wide tables, figures and texts the keyboard reaches, which scrolls them."""
     html = re.sub(r"<(pre|figure)>", r'<\1 tabindex="0">', html)
+    numbers = itertools.count(1)
     return re.sub(
-        r'<div class="output_html', '<div tabindex="0" role="region" aria-label="Table" class="output_html', html
+        r'<div class="output_html',
+        lambda _: f'<div tabindex="0" role="region" aria-label="Table {next(numbers)}" class="output_html',
+        html,
     )
 
 
