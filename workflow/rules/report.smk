@@ -42,10 +42,11 @@ PAGES = {
     "walkthrough": {
         "notebook": "walkthrough",
         "values": {
-            "depth": config["primary_depth"],
-            "width": config["width"],
+            "num_layers": config["primary_depth"],
+            "hidden_units": config["width"],
             "freeze_ratio": config["primary_freeze_ratio"],
-            "epochs": config["epochs_standard"],
+            "epochs_standard": config["epochs_standard"],
+            "epochs_alternating": config["epochs_alternating"],
             "batch_size": config["batch_size"],
             "learning_rate": config["learning_rate"],
             "optimizer": config["optimizer"],
