@@ -115,16 +115,15 @@ rule report:
         templates=[
             repository_file("workflow/altfreeze/report/templates/methods.html.j2"),
             repository_file("workflow/altfreeze/report/templates/report.html.j2"),
-            *(
-                repository_file(f"workflow/altfreeze/report/templates/script/{part}.js")
-                for part in (*PAGE, *EXPLORER)
-            ),
+            repository_file("workflow/altfreeze/report/templates/references.bib"),
+            *(repository_file(f"workflow/altfreeze/report/templates/script/{part}.js") for part in (*PAGE, *EXPLORER)),
             repository_file("workflow/altfreeze/report/templates/style.css"),
         ],
         citation=repository_file("CITATION.cff"),
     output:
         report="<results>/report.html",
         answer="<results>/answer.txt",
+        paper=["<results>/paper/main.tex", "<results>/paper/references.bib"],
         figure=report(
             "<results>/figures/main.svg",
             caption="../report/main.rst",

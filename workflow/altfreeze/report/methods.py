@@ -276,8 +276,8 @@ def bibtex(provenance: dict[str, Any], path: Path = CITATION) -> str:
     commit = _commit(provenance)
     fields = {
         "author": " and ".join(authors),
-        "title": f"{{{_escaped(title)}}}",
-        "version": _escaped(version),
+        "title": f"{{{escaped(title)}}}",
+        "version": escaped(version),
         "year": str(citation.get("date-released", ""))[:4],
         "url": citation.get("repository-code", ""),
         "note": f"Commit {commit}" if commit else "",
@@ -290,11 +290,11 @@ def bibtex(provenance: dict[str, Any], path: Path = CITATION) -> str:
 def _author(author: dict[str, str]) -> str:
     """Return a person as family and given names, and an entity in braces, so that it is not taken apart."""
     if "family-names" in author:
-        return ", ".join(_escaped(author[name]) for name in ("family-names", "given-names") if name in author)
-    return f"{{{_escaped(author['name'])}}}"
+        return ", ".join(escaped(author[name]) for name in ("family-names", "given-names") if name in author)
+    return f"{{{escaped(author['name'])}}}"
 
 
-def _escaped(text: Any) -> str:
+def escaped(text: Any) -> str:
     """Return text without what TeX takes for a command."""
     commands = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     return re.sub(r"[\\~^&%$#_{}]", lambda found: commands.get(found[0], f"\\{found[0]}"), str(text))

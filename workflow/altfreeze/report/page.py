@@ -33,6 +33,7 @@ from altfreeze.report.figures.differences import main_figure
 from altfreeze.report.figures.endpoints import recipes_figure
 from altfreeze.report.figures.style import figure_svg
 from altfreeze.report.methods import bibtex, environment, facts, headline, methods, read_provenance, repeat
+from altfreeze.report.paper import bibliography, checklist, main_table
 from altfreeze.report.selection import overall
 from altfreeze.report.templates import EXPLORER, PAGE, TEMPLATES, script, style_sheet
 from altfreeze.report.words import ANSWERS, GLOSSARY, interval, listed, margin_in_words, percent, points
@@ -60,7 +61,7 @@ TABLES = (
 
 
 def write_report(study: Study, tables: Path | str, pages: Iterable[Path | str], output: Path | str) -> None:
-    """Write the report, and beside it its answer to ``answer.txt`` and its main figure to ``figures/main.svg``.
+    """Write the report, and beside it its answer, its main figure and what a paper needs (``paper/``).
 
     Parameters
     ----------
@@ -111,6 +112,8 @@ def write_report(study: Study, tables: Path | str, pages: Iterable[Path | str], 
         **_record(study, provenance, read["runs"]),
     )
     texts = {output.parent / "figures" / "main.svg": svg, output.with_name("answer.txt"): f"{sentence}\n"}
+    texts[output.parent / "paper" / "main.tex"] = main_table(study, read["endpoints"])
+    texts[output.parent / "paper" / "references.bib"] = bibliography(provenance)
     for path, text in (texts | {output: f"{html}\n"}).items():
         with atomic_output(path) as file:
             file.write(text)
@@ -177,6 +180,7 @@ def _record(study: Study, provenance: dict[str, Any], runs: pd.DataFrame) -> dic
         "bibtex": bibtex(provenance),
         "environment": environment(provenance),
         "repeat": repeat(study, provenance),
+        "checklist": checklist(study, provenance, runs),
     }
 
 
