@@ -556,6 +556,7 @@ def make_tables(folder, study, names=None, **changes):
         "device_name": ["x86_64"],
         "threads": [1],
         "hosts": 1,
+        "dates": ["2026-01-30", "2026-02-01"],
         "code": ["c0de"],
         "training_seconds": 12.3,
         "wall_seconds": 20.4,

@@ -96,8 +96,6 @@ def test_every_verdict_of_an_interval_is_a_word():
 def test_names_and_words_are_unique(named):
     assert [record.name for record in named.values()] == list(named)
     assert len({record.words for record in named.values()}) == len(named)
-    letters = [record.letter for record in named.values() if hasattr(record, "letter")]
-    assert len(set(letters)) == len(letters)
 
 
 def test_an_axis_says_what_is_spent_and_its_unit():

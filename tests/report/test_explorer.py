@@ -15,6 +15,7 @@ import pytest
 from altfreeze.report import explorer
 from altfreeze.report import page as report
 from altfreeze.tables import schema as tables
+from altfreeze.vocabulary import NOT_ABOVE_CHANCE
 from builders import (
     AXE,
     EFFECTS,
@@ -75,7 +76,8 @@ def test_what_is_packed_is_the_text_of_the_tables(tmp_path):
     read = {name: tables.read_table(tmp_path / f"{name}.csv", name) for name in names}
     read["epochs"] = tables.read_table(tmp_path / "epochs.parquet", "epochs")
     data = explorer.explorer_data(study, read)
-    assert unpacked(data["comparisons"]) == (tmp_path / "comparisons.csv").read_text()
+    shown = read["comparisons"][[*explorer.COMPARED]]
+    assert unpacked(data["comparisons"]) == tables.table_csv(shown).decode()
     for name in ("runs", "pairs", "times_to_target", "packs"):
         header, *lines = (tmp_path / f"{name}.csv").read_text().splitlines(keepends=True)
         parts = [
@@ -103,9 +105,10 @@ def test_a_large_study_keeps_the_cells_of_the_primary_comparison_first():
         for strategy, cell in depths["6"].items()
     }
     strategy, reference, _ = study.primary
-    first = {key: length for key, length in lengths.items() if key[1] in ("standard", strategy, reference)}
+    wanted = (*explorer._first_strategies(study), strategy, reference)
+    first = {key: length for key, length in lengths.items() if key[1] in wanted}
     assert len(first) < len(lengths)
-    data = explorer.explorer_data(study, read, space=sum(first.values()))
+    data = explorer.explorer_data(study, read, space=len(whole["comparisons"]) + sum(first.values()))
     assert {(dataset, label) for dataset, depths in data["cells"].items() for label in depths["6"]} == set(first)
     assert data["counts"] == {"held": len(first), "all": whole["counts"]["all"]}
     assert explorer.explorer_data(study, read, space=0)["cells"] == {}
@@ -151,7 +154,8 @@ def test_every_chart_is_one_that_vega_lite_draws(name):
     import vl_convert
 
     known = {"reference": "standard", "strategy": "a", "columns": 2, "width": 600, "panel": 250, "height": 100}
-    known |= {"below": -1, "above": 1, "format": "~g", "title": "t", "subtitle": "s", "legend": "horizontal"}
+    known |= {"below": -1, "above": 1, "format": "~g", "title": "t", "subtitle": "s", "legend": explorer.LEGEND}
+    known |= {"strategies": ["standard", "a"], "colours": ["black", "red"], "dashes": [[1, 0], [5, 3]]}
     known |= dict.fromkeys(("grey", "accent"), "#777777") | dict.fromkeys(("clock", "quantity", "difference"), "x")
 
     def filled(value):
@@ -219,14 +223,23 @@ def drawn(browser):
     return None if text is None else json.loads(text)
 
 
-def open_report(browser, page, **view):
+# who opens the report sees the primary comparison, which is against the control of equal operations
+VIEW = {"reference": "standard", "budget": "flops", "controls": "1", "cell": ""}
+
+
+def open_address(browser, page, view, opens=True):
     """Open the report anew at a view, and wait until it is drawn."""
     browser.get("about:blank")
     browser.get_log("browser")
     browser.get(f"{page.as_uri()}#{urlencode(view)}")
     wait(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#matrix tbody tr"))
-    if "cell" in view:
+    if opens and view.get("cell", "all"):
         wait(browser, lambda: drawn(browser))
+
+
+def open_report(browser, page, **view):
+    """Open the report anew at a view of all strategies against standard training, without a cell."""
+    open_address(browser, page, VIEW | view)
 
 
 def open_cell(browser, page, cell=CELL, **view):
@@ -240,10 +253,10 @@ def choose(browser, name, value):
     wait(browser, lambda: browser.find_element(By.ID, name).get_property("value") == value)
 
 
-def letters(browser):
+def numbers(browser):
     """Return the matrix, by row and column."""
     return [
-        [cell.text.split()[0] if cell.text else "" for cell in row.find_elements(By.TAG_NAME, "td")]
+        [cell.text for cell in row.find_elements(By.TAG_NAME, "td")]
         for row in browser.find_elements(By.CSS_SELECTOR, "#matrix tbody tr")
     ]
 
@@ -264,7 +277,8 @@ def test_it_opens_without_network_or_a_word_on_the_console(browser, page):
     open_cell(browser, page)
     assert browser.get_log("browser") == []
     assert browser.execute_script("return performance.getEntriesByType('resource').length") == 0
-    assert len(browser.find_elements(By.CSS_SELECTOR, ".chart svg")) == 3
+    # that of the first screen and those of the cell
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".chart svg")) == 4
 
 
 def test_a_cell_that_the_file_has_no_room_for_opens_with_its_table(browser, tmp_path, monkeypatch):
@@ -299,31 +313,98 @@ def test_the_matrix_frames_what_survives_and_says_on_which_side_an_equivalence_l
     assert "survives" not in cell_button(browser).get_attribute("class").split()
 
 
-def test_the_matrix_has_a_row_for_each_data_set_and_letters_for_verdicts(browser, page):
+def test_the_matrix_has_a_row_for_each_data_set_and_the_difference_in_the_colour_of_its_verdict(browser, page):
     emulate(browser)
     open_report(browser, page)
     heads = [head.text for head in browser.find_elements(By.CSS_SELECTOR, "#matrix tbody th")]
-    assert heads == ["iris", SCRIPT, "mean of all"]
+    assert heads == ["mean of all", "iris", SCRIPT]
     # pairs were left out of iris alone, and so of the mean
-    assert letters(browser)[0][0] == "W*"
-    assert set(itertools.chain(*letters(browser)[1:2])) == {"W"}
+    assert [row[0] for row in numbers(browser)] == ["−2.0*", "−2.0*", "−2.0"]
+    assert all("worse" in cell_button(browser, (name, *CELL[1:])).get_attribute("class") for name in ("all", "iris"))
     assert not browser.find_element(By.ID, "cell").is_displayed()
+
+
+def test_it_opens_on_the_primary_comparison_with_controls_folded(browser, page):
+    emulate(browser)
+    open_address(browser, page, {})
+    study = make_small_study()
+    strategy, reference, budget = study.primary
+    assert drawn(browser)["cell"] == ["all", "6", strategy]
+    assert (drawn(browser)["reference"], drawn(browser)["budget"]) == (reference, budget)
+    pressed = browser.find_elements(By.CSS_SELECTOR, "#matrix [aria-pressed=true]")
+    assert pressed == [cell_button(browser, ("all", "6", strategy))]
+    # a reader who opens it stays at its top
+    assert browser.execute_script("return scrollY") == 0
+    open_address(browser, page, {"reference": "standard"})
+    heads = [head.get_attribute("title") for head in browser.find_elements(By.CSS_SELECTOR, "#matrix thead th[title]")]
+    assert heads == list(study.alternating)
+    browser.find_element(By.ID, "controls").click()
+    wait(browser, lambda: len(numbers(browser)[0]) == len(study.strategies) - 1)
+    assert browser.get_log("browser") == []
+
+
+def test_an_opened_cell_is_scrolled_to_and_closed_by_escape(browser, page):
+    emulate(browser)
+    open_report(browser, page)
+    cell_button(browser).click()
+    wait(browser, lambda: drawn(browser))
+    title = "return document.getElementById('cell-title').getBoundingClientRect().top"
+    wait(browser, lambda: 0 <= browser.execute_script(title) < 100)
+    browser.find_element(By.CSS_SELECTOR, "#packs summary").send_keys(Keys.ESCAPE)
+    wait(browser, lambda: not browser.find_element(By.ID, "cell").is_displayed())
+    assert browser.switch_to.active_element == cell_button(browser)
+
+
+def test_the_first_screen_overlays_strategies_where_they_differ_most(browser, page):
+    emulate(browser)
+    open_address(browser, page, {})
+    study = make_small_study()
+
+    def view():
+        return json.loads(browser.find_element(By.ID, "first-curves").get_attribute("data-ready"))
+
+    wait(browser, lambda: browser.find_element(By.ID, "first-curves").get_attribute("data-ready"))
+    boxes = browser.find_elements(By.CSS_SELECTOR, "#first-legend input")
+    assert [box.get_attribute("value") for box in boxes if box.is_selected()] == explorer._first_strategies(study)
+    assert view() == {"dataset": "iris", "clock": "flops", "quantity": "test_accuracy"}
+    said = browser.find_element(By.ID, "first-ends")
+    assert all(label in said.text for label in ("standard ", "alternating-0.5 "))
+    boxes[0].click()
+    wait(browser, lambda: "standard " not in said.text)
+    Select(browser.find_element(By.ID, "first-dataset")).select_by_value(SCRIPT)
+    Select(browser.find_element(By.ID, "first-clock")).select_by_value("seconds")
+    wait(browser, lambda: view() == {"dataset": SCRIPT, "clock": "seconds", "quantity": "test_accuracy"})
+    assert "over Seconds" in browser.find_element(By.CSS_SELECTOR, "#first-curves .chart svg").get_attribute(
+        "innerHTML"
+    )
+    assert browser.get_log("browser") == []
+
+
+def test_the_data_set_of_the_first_screen_is_that_of_the_largest_difference():
+    study = make_small_study()
+    comparisons = make_comparisons(study)
+    rows = comparisons["dataset"] == "wine"
+    comparisons.loc[rows, "difference"] *= -3
+    assert explorer.most_different(study, comparisons) == "wine"
+    comparisons.loc[rows, "verdict"] = NOT_ABOVE_CHANCE
+    assert explorer.most_different(study, comparisons) == "iris"
 
 
 def test_filters_change_what_is_shown(browser, page):
     emulate(browser)
     open_report(browser, page)
-    columns = len(letters(browser)[0])
+    columns = len(numbers(browser)[0])
     assert columns == len(make_small_study().strategies) - 1
     choose(browser, "dataset", "iris")
-    wait(browser, lambda: len(letters(browser)) == 1)
+    wait(browser, lambda: len(numbers(browser)) == 1)
     choose(browser, "strategy", "alternating-0.5")
-    wait(browser, lambda: letters(browser) == [["W*"]])
+    wait(browser, lambda: numbers(browser) == [["−2.0*"]])
     choose(browser, "budget", "own")
     choose(browser, "metric", "flops_ratio")
-    wait(browser, lambda: letters(browser) == [["L*"]])
+    wait(browser, lambda: numbers(browser) == [["−25*"]])
+    assert "lower" in cell_button(browser).get_attribute("class")
     browser.find_element(By.ID, "reset").click()
-    wait(browser, lambda: len(letters(browser)) == 3 and len(letters(browser)[0]) == columns)
+    wait(browser, lambda: len(numbers(browser)) == 3 and len(numbers(browser)[0]) == 1)
     assert browser.get_log("browser") == []
 
 
@@ -354,15 +435,21 @@ def test_a_cell_opens_by_the_keyboard_and_arrows_move_in_the_matrix(browser, pag
         if button.get_property("tabIndex") == 0
     ]
     assert len(stops) == 1
-    browser.find_element(By.CSS_SELECTOR, "[aria-label='Matrix of verdicts']").send_keys(Keys.TAB)
+    browser.find_element(By.CSS_SELECTOR, "[aria-label='Matrix of differences']").send_keys(Keys.TAB)
     assert browser.switch_to.active_element == stops[0]
     browser.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
     browser.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
     browser.switch_to.active_element.send_keys(Keys.ENTER)
     opened = wait(browser, lambda: drawn(browser))["cell"]
-    assert opened == [SCRIPT, "6", list(make_small_study().strategies)[2]]
+    assert opened == ["iris", "6", list(make_small_study().strategies)[2]]
     # the focus stays where the reader was
     assert json.loads(browser.switch_to.active_element.get_attribute("data-cell")) == opened
+    first, last = ([*make_small_study().strategies][place] for place in (1, -1))
+    for key, cell in ((Keys.END, ("iris", last)), (Keys.PAGE_DOWN, (SCRIPT, last)), (Keys.HOME, (SCRIPT, first))):
+        browser.switch_to.active_element.send_keys(key)
+        assert json.loads(browser.switch_to.active_element.get_attribute("data-cell")) == [cell[0], "6", cell[1]]
+    browser.switch_to.active_element.send_keys(Keys.PAGE_UP)
+    assert json.loads(browser.switch_to.active_element.get_attribute("data-cell")) == ["all", "6", first]
 
 
 def test_the_address_restores_the_view(browser, page):
@@ -371,7 +458,7 @@ def test_the_address_restores_the_view(browser, page):
     open_cell(browser, page, **view, quantity="train_loss")
     for name, value in (view | {"quantity": "train_loss", "reference": "standard"}).items():
         assert browser.find_element(By.ID, name).get_property("value") == value
-    assert len(letters(browser)) == 1
+    assert len(numbers(browser)) == 1
     assert "Training loss (nat) over Seconds, measured alone" in alternative(browser, "curves")
     choose(browser, "clock", "updates")
     wait(browser, lambda: "over Updates per parameter" in alternative(browser, "curves"))
@@ -384,12 +471,9 @@ def test_the_address_restores_the_view(browser, page):
 )
 def test_an_address_that_says_nothing_shows_the_usual_view(browser, page, view):
     emulate(browser)
-    browser.get("about:blank")
-    browser.get_log("browser")
-    browser.get(f"{page.as_uri()}#{urlencode(view)}")
-    wait(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#matrix tbody tr"))
+    open_address(browser, page, {"cell": ""} | view, opens=False)
     assert not browser.find_element(By.ID, "cell").is_displayed()
-    assert browser.find_element(By.ID, "budget").get_property("value") == make_small_study().primary_budget
+    assert browser.find_element(By.ID, "budget").get_property("value") == make_small_study().primary.budget
     assert browser.get_log("browser") == []
 
 
@@ -461,19 +545,19 @@ def test_the_parts_of_the_page_are_there_and_named(browser, page):
     assert len(browser.find_elements(By.TAG_NAME, "main")) == 1
     links = browser.find_elements(By.CSS_SELECTOR, "nav a")
     # no page stands beside this report
-    assert len(links) == 7
+    assert len(links) == 8
     for link in links:
         target = link.get_attribute("href").partition("#")[2]
         assert browser.find_element(By.ID, target).tag_name == "h2"
 
 
-def test_the_first_screen_has_question_answer_figure_and_what_was_run(browser, tmp_path):
+def test_the_first_screen_has_question_answer_curves_and_effects(browser, tmp_path):
     study = make_default_study(depths=[6])
     make_tables(tmp_path / "tables", study)
     report.write_report(study, tmp_path / "tables", [], tmp_path / "report.html")
     emulate(browser)
     open_report(browser, tmp_path / "report.html")
-    for part in ("h1", "#answer", ".first svg", ".first section"):
+    for part in ("h1", "#answer", "#first-curves svg", "#effects svg"):
         place = browser.find_element(By.CSS_SELECTOR, part).rect
         assert place["y"] >= 0
         assert place["y"] + place["height"] <= 900
@@ -590,10 +674,15 @@ def test_csv_files_are_the_rows_of_the_tables(browser, page, tmp_path):
         assert chosen.any()
         return header + "".join(itertools.compress(lines, chosen))
 
+    def shown(name, **values):
+        frame = tables.read_table(page.parent / "tables" / f"{name}.csv", name)
+        chosen = np.logical_and.reduce([frame[key].isin(np.atleast_1d(value)) for key, value in values.items()])
+        return tables.table_csv(frame.loc[chosen, [*explorer.COMPARED]]).decode()
+
     def saved(part):
         return taken(browser, tmp_path, part, "csv").decode()
 
-    assert saved("comparison") == rows("comparisons", **own)
+    assert saved("comparison") == shown("comparisons", **own)
     assert saved("pairs") == rows("pairs", **own, **budget)
     assert saved("times") == rows("times_to_target", **both)
     assert saved("provenance") == rows("packs", **both)
@@ -601,7 +690,7 @@ def test_csv_files_are_the_rows_of_the_tables(browser, page, tmp_path):
     open_cell(browser, page, cell=ALL)
     for part in ("datasets", "pairs"):
         text = taken(browser, tmp_path, part, "csv", dataset="all").decode()
-        assert text == rows("comparisons", **own | budget | {"dataset": ["iris", SCRIPT]})
+        assert text == shown("comparisons", **own | budget | {"dataset": ["iris", SCRIPT]})
     open_cell(browser, page)
     found = pd.read_csv(io.StringIO(saved("curves")))
     table = tables.read_table(page.parent / "tables" / "epochs.parquet", "epochs")

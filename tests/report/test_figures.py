@@ -1,12 +1,16 @@
 """Figures of finished tables, and the stored notebooks that show them."""
 
+import base64
+import io
 import json
+from xml.etree import ElementTree
 
 import matplotlib
+import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
-from altfreeze.report.figures import curves, differences, endpoints, style
+from altfreeze.report.figures import animation, curves, differences, endpoints, style
 from altfreeze.report.selection import paired_differences
 from builders import ROOT, make_comparisons, make_epochs, make_runs, make_small_study, make_variations
 
@@ -126,3 +130,30 @@ def test_stored_notebooks_hold_no_results(path):
         assert cell["execution_count"] is None
     assert sum("parameters" in cell["metadata"].get("tags", []) for cell in code) == 1
     assert "papermill" not in notebook["metadata"]
+
+
+def test_an_animation_shows_each_moment_once_and_the_last_where_nothing_moves():
+    moments = [
+        animation.Frame(f"epoch {number}", (number % 2 == 0, number % 2 == 1), np.full((4, 4), number))
+        for number in (0, 1)
+    ]
+    points = np.array([[-1, 1], [1, -1]])
+    text = animation.learning_animation({"a & b": moments, "c": moments}, points, np.array([0, 1]), "<what is seen>")
+    assert text == animation.learning_animation(
+        {"a & b": moments, "c": moments}, points, np.array([0, 1]), "<what is seen>"
+    )
+    root = ElementTree.fromstring(text)
+    of = "{http://www.w3.org/2000/svg}"
+    assert [part.text for part in root.iter(f"{of}title")] == ["<what is seen>"]
+    drawn = [group for group in root.iter(f"{of}g") if "moment" in group.get("class", "")]
+    assert [group.get("class") for group in drawn] == 2 * ["moment", "moment last"]
+    # two moments of half a second each: each begins when the one before it ends
+    assert [group.get("style") for group in drawn] == 2 * ["animation-delay: -1s", "animation-delay: -0.5s"]
+    layers = [[part.get("fill") != style.LIGHT_GREY for part in group.iter(f"{of}rect")] for group in drawn[:2]]
+    assert layers == [[True, False], [False, True]]
+    picture = drawn[1].find(f"{of}image").get("href").partition("base64,")[2]
+    color = matplotlib.image.imread(io.BytesIO(base64.b64decode(picture)))[0, 0, :3]
+    light = 1 - 0.45 * (1 - np.array(matplotlib.colors.to_rgb(style.COLORS[1])))
+    np.testing.assert_allclose(color, light, atol=1 / 255)
+    dots = [(part.get("cx"), part.get("cy")) for part in root.iter(f"{of}circle")]
+    assert dots[:2] == [("0.0", "46.0"), ("280.0", "326.0")]

@@ -27,9 +27,27 @@ def test_page_of_a_hostile_notebook_can_run_and_load_nothing(tmp_path):
     text = (tmp_path / "a.html").read_text(encoding="utf-8")
     assert "<title>A &lt;/title&gt;&lt;script&gt;alert(1)&lt;/script&gt; title</title>" in text
     assert "<p>table</p>" in text
+    assert '<div tabindex="0" role="region" aria-label="Table 1" class="output_html' in text
     policy = re.search(r'http-equiv="Content-Security-Policy"', text) or re.search(r"Content-Security-Policy", text)
     assert policy and policy.start() < text.index("<style")
     assert text.count("alert(1)") == 2
+
+
+def test_a_page_has_contents_and_links_to_its_neighbours(tmp_path):
+    parts = ["First things", "Second & third", "Last"]
+    cells = [nbformat.v4.new_markdown_cell("# Title"), *(nbformat.v4.new_markdown_cell(f"## {part}") for part in parts)]
+    for name in ("budgets", "dynamics-iris"):
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / f"{name}.ipynb")
+        write_page(tmp_path / f"{name}.ipynb", tmp_path / f"{name}.html")
+    text = (tmp_path / "budgets.html").read_text(encoding="utf-8")
+    contents = re.search(r'<nav class="contents".*?</nav>', text)[0]
+    links = re.findall(r'href="#([^"]+)">([^<]+)<', contents)
+    assert [words.replace("&amp;", "&") for _, words in links] == parts
+    assert all(f'id="{anchor}"' in text for anchor, _ in links)
+    around = [("walkthrough.html", "prev"), ("statistics.html", "next")]
+    assert re.findall(r'href="([^"]+)" rel="(\w+)"', text) == 2 * around
+    assert "rel=" not in (tmp_path / "dynamics-iris.html").read_text(encoding="utf-8").partition("<main>")[0]
+    assert_loads_nothing(tmp_path / "budgets.html")
 
 
 def test_what_is_not_a_notebook_is_refused(tmp_path):

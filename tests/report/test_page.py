@@ -11,6 +11,7 @@ import pytest
 from altfreeze.report import discussion, failures
 from altfreeze.report import page as report
 from altfreeze.report.answer.first import answer
+from altfreeze.report.words import ANSWERS, GLOSSARY
 from altfreeze.study.reading import study_of
 from altfreeze.tables import schema as tables
 from builders import (
@@ -26,6 +27,8 @@ from builders import (
     open_page,
 )
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
 HOSTILE = "<img src=x onerror=alert(1)>&\"'$x_1$"
 
@@ -155,6 +158,7 @@ def test_report_says_where_it_ran_and_how_to_repeat_it(results):
     said = html.unescape(text_of(text, "environment"))
     for words in (
         "Machine 1 host, cpu (x86_64), 1 thread a job",
+        "Date 2026-01-30 to 2026-02-01",
         "python 3.11.0, torch 2.0.0",
         "0123456789" * 4 + " with changes that are not in it",
         "c0de",
@@ -199,7 +203,50 @@ def test_names_are_text(tmp_path):
     assert text.count("&lt;img src=x onerror") >= 4
 
 
+def test_pages_are_linked_in_the_order_of_reading_each_with_what_it_answers(tmp_path):
+    study = make_small_study()
+    make_tables(tmp_path / "tables", study)
+    names = ("budgets", "dynamics-iris", "dynamics-wine", "walkthrough")
+    for name in names:
+        (tmp_path / f"{name}.html").write_text(f"<title>The {name}</title>", encoding="utf-8")
+    report.write_report(study, tmp_path / "tables", [tmp_path / f"{name}.html" for name in names], tmp_path / "r.html")
+    said = text_of((tmp_path / "r.html").read_text(encoding="utf-8"), "pages")
+    places = [said.index(text) for name in ("walkthrough", "budgets", "dynamics") for text in (ANSWERS[name],)]
+    assert places == sorted(places)
+    assert f"The walkthrough : {ANSWERS['walkthrough']}" in said
+    assert f"iris , wine : {ANSWERS['dynamics']}" in said
+
+
 # in a browser
+
+
+def test_tables_sort_by_their_heads_and_are_saved_as_csv(browser, results, tmp_path):
+    open_page(browser, results / "report.html")
+    table = browser.find_element(By.ID, "budgets")
+    script = (
+        "return [...arguments[0].tBodies[0].rows].map((row) => parseFloat(row.cells[1].innerText.replace('−', '-')))"
+    )
+    for reverse in (False, True):
+        table.find_elements(By.CSS_SELECTOR, "thead .sort")[1].click()
+        numbers = browser.execute_script(script, table)
+        assert numbers == sorted(numbers, reverse=reverse)
+    browser.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+    browser.find_element(By.CSS_SELECTOR, "[aria-label='Table: strategies at equal budgets: save as CSV']").click()
+    saved = tmp_path / "strategies-at-equal-budgets.csv"
+    WebDriverWait(browser, 30, poll_frequency=0.05).until(lambda _: saved.exists() and saved.stat().st_size)
+    assert len(saved.read_text(encoding="utf-8").splitlines()) == len(numbers) + 1
+
+
+def test_the_meaning_of_a_word_is_shown_on_hover_and_on_a_tap(browser, results):
+    open_page(browser, results / "report.html")
+    word = next(each for each in browser.find_elements(By.CSS_SELECTOR, "#answer .term") if each.text == "operations")
+    assert word.get_attribute("title") == GLOSSARY["operations"]
+    word.click()
+    meaning = browser.find_element(By.ID, "meaning")
+    assert meaning.is_displayed()
+    assert meaning.text == f"operations: {GLOSSARY['operations']}"
+    word.send_keys(Keys.ESCAPE)
+    assert not meaning.is_displayed()
 
 
 @pytest.mark.parametrize("width", [390, 1280])

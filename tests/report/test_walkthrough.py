@@ -30,18 +30,20 @@ from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 NOTEBOOK = ROOT / "workflow" / "notebooks" / "walkthrough.ipynb"
 DEFAULTS = {
     "dataset": "digits",
-    "depth": 6,
-    "width": 64,
+    "num_layers": 6,
+    "hidden_units": 64,
     "freeze_ratio": 0.5,
-    "epochs": 20,
+    "epochs_standard": 20,
+    "epochs_alternating": 20,
     "batch_size": 32,
     "learning_rate": 0.001,
     "optimizer": "adam",
     "seed": 1,
 }
-SMALL = {"dataset": "iris", "depth": 4, "epochs": 4, "learning_rate": 0.01}
+SMALL = {"dataset": "iris", "num_layers": 4, "epochs_standard": 4, "epochs_alternating": 4, "learning_rate": 0.01}
 # unequal groups, an odd number of epochs whose last phase is cut short, and an incomplete last batch
-ODD = {"dataset": "wine", "depth": 5, "width": 16, "freeze_ratio": 0.7, "epochs": 7, "learning_rate": 0.01, "seed": 3}
+ODD = {"dataset": "wine", "num_layers": 5, "hidden_units": 16, "freeze_ratio": 0.7, "learning_rate": 0.01, "seed": 3}
+ODD |= {"epochs_standard": 7, "epochs_alternating": 7}
 EXERCISES = ("zero", "updates", "cache")
 
 
@@ -108,7 +110,7 @@ def test_it_runs_without_errors_and_warnings_and_draws_its_figures(executed):
     shown = [output for cell in executed.cells if cell.cell_type == "code" for output in cell.outputs]
     assert [output for output in shown if output.output_type == "error" or output.get("name") == "stderr"] == []
     figures = [output for output in shown if "image/svg+xml" in output.get("data", {})]
-    assert len(figures) == 5
+    assert len(figures) == 6
     assert not any("image/png" in output.data for output in figures)
 
 
@@ -127,7 +129,7 @@ def words(notebook, cell_id):
 
 def test_both_networks_start_from_the_same_bits(executed):
     table = outputs(executed, "build")[-1].data["text/plain"]
-    assert table.count("True") == SMALL["depth"]
+    assert table.count("True") == SMALL["num_layers"]
     assert "False" not in table
 
 
@@ -153,7 +155,7 @@ def test_its_gradient_flow_is_that_of_the_stacked_trainer(executed):
 def test_its_gradient_flow_in_words_is_that_of_the_stacked_trainer(executed):
     X, y = sklearn.datasets.load_iris(return_X_y=True)
     cosines = {}
-    for name, cell in cells(SMALL["epochs"]).items():
+    for name, cell in cells(SMALL["epochs_standard"]).items():
         flow = GradientFlow()
         train_pack(X, y, cell, [1], flow=flow)
         table = pd.DataFrame(flow.rows, columns=FLOW_COLUMNS)
@@ -196,7 +198,7 @@ def test_its_words_on_the_curves_are_those_of_the_stacked_trainer(executed):
     text = words(executed, "curves-picture")
     losses = {
         name: pd.DataFrame(train_pack(X, y, cell, [1]).rows)["validation_loss"]
-        for name, cell in cells(SMALL["epochs"]).items()
+        for name, cell in cells(SMALL["epochs_standard"]).items()
     }
     lowest = {name: loss.idxmin() + 1 for name, loss in losses.items()}
     assert f"after epoch {lowest['standard']} of 4 with standard and after epoch {lowest['alternating']} with" in text
@@ -237,20 +239,22 @@ def cells(epochs):
 
 def test_its_conclusions_are_those_of_the_stacked_trainer(executed):
     X, y = sklearn.datasets.load_iris(return_X_y=True)
-    standard, alternating = (train_pack(X, y, cell, [1]).rows[-1] for cell in cells(SMALL["epochs"]).values())
+    standard, alternating = (train_pack(X, y, cell, [1]).rows[-1] for cell in cells(SMALL["epochs_standard"]).values())
     text = words(executed, "findings")
     difference = alternating["test_accuracy"] - standard["test_accuracy"]
     assert abs(difference) > 0.01, "with equal accuracies this test could not tell the two apart"
     for part in (
-        f"standard training has a test accuracy of {standard['test_accuracy']:.4f}, ",
-        f"alternating training of {alternating['test_accuracy']:.4f}: ",
-        f"a difference of {difference:+.4f}, that is {round(30 * difference):+d} of 30 test rows".replace("-", "−"),
+        f"standard training has a test accuracy of {100 * standard['test_accuracy']:.1f} %, ",
+        f"alternating training of {100 * alternating['test_accuracy']:.1f} %: ",
+        f"a difference of {100 * difference:+.1f} points, that is {round(30 * difference):+d} of 30 test rows".replace(
+            "-", "−"
+        ),
         f"takes {alternating['flops'] / standard['flops']:.3f} times the operations",
-        f"({alternating['flops']:.3e} against {standard['flops']:.3e} FLOPs)",
+        f"({alternating['flops'] / 1e6:.1f} MFLOP against {standard['flops'] / 1e6:.1f} MFLOP)",
         f"first layer is updated {alternating['updates'].split()[0]} times",
         f"its last {alternating['updates'].split()[-1]} times; ",
         f"each is updated {standard['updates_minimum']} times.",
-        f"ends at a validation accuracy of {alternating['validation_accuracy']:.4f}; ",
+        f"ends at a validation accuracy of {100 * alternating['validation_accuracy']:.1f} %; ",
         "One seed proves nothing",
         "report of the study",
     ):
@@ -289,7 +293,7 @@ WRONG = {
         "phases of 1: the plan of the study saves 0 operations",
     ),
     "cache-of-whole-phases": (
-        stored_answer("cache").replace("min(period, epochs - start)", "period"),
+        stored_answer("cache").replace("min(period, epochs_alternating - start)", "period"),
         "phases of 3: the plan of the study saves",
     ),
 }
@@ -343,8 +347,9 @@ def test_the_answer_to_exercise_two_compares_at_equal_updates(answered):
     # 106 training rows in batches of 32 make 4 steps, the standard network learns in 3 epochs
     assert "after 12 updates of each layer" in text
     assert (
-        f"{third[-1]['validation_accuracy']:.4f} with standard and {other[-1]['validation_accuracy']:.4f} with" in text
-    )
+        f"{100 * third[-1]['validation_accuracy']:.1f} % with standard and "
+        f"{100 * other[-1]['validation_accuracy']:.1f} % with"
+    ) in text
     assert f"took {other[-1]['flops'] / third[-1]['flops']:.3f} times" in text
 
 
@@ -364,7 +369,8 @@ def test_a_wrong_answer_is_told_what_is_wrong(answered, name):
 
 # in a fresh environment
 
-FRESH = {"dataset": "breast_cancer", "depth": 3, "width": 8, "epochs": 3, "optimizer": "sgd", "freeze_ratio": 0.34}
+FRESH = {"dataset": "breast_cancer", "num_layers": 3, "hidden_units": 8, "optimizer": "sgd", "freeze_ratio": 0.34}
+FRESH |= {"epochs_standard": 3, "epochs_alternating": 3}
 
 
 @pytest.fixture(scope="module")
@@ -443,7 +449,7 @@ def test_in_a_fresh_environment_the_first_cell_installs_what_it_needs(fresh):
 def test_in_a_fresh_environment_it_runs_with_other_parameters(fresh):
     shown = [output for cell in fresh[0].cells for output in cell.get("outputs", [])]
     assert [output for output in shown if output.output_type == "error"] == []
-    assert sum("image/svg+xml" in output.get("data", {}) for output in shown) == 5
+    assert sum("image/svg+xml" in output.get("data", {}) for output in shown) == 6
     assert "After epoch 3 on breast_cancer, standard training" in words(fresh[0], "findings")
 
 
@@ -458,7 +464,7 @@ def test_a_bad_parameter_stops_it_with_one_line(tmp_path):
 
 
 def validate(**parameters):
-    known = vars(sklearn.datasets) | {"math": math, "torch": torch, "InputError": InputError}
+    known = vars(sklearn.datasets) | {"math": math, "torch": torch, "InputError": InputError, "given": {*parameters}}
     exec(code("validate"), known | DEFAULTS | parameters)
 
 
@@ -469,7 +475,7 @@ def validate(**parameters):
         {"dataset": "breast_cancer", "optimizer": "sgd"},
         {"freeze_ratio": 0},
         {"freeze_ratio": 1, "optimizer": "adamw"},
-        {"depth": 2, "width": 1, "epochs": 1, "batch_size": 1, "seed": 0},
+        {"num_layers": 2, "hidden_units": 1, "epochs_standard": 1, "epochs_alternating": 1, "batch_size": 1, "seed": 0},
     ],
 )
 def test_good_parameters_are_accepted(parameters):
@@ -481,11 +487,11 @@ def test_good_parameters_are_accepted(parameters):
     [
         ("dataset", "Iris", "iris, wine, breast_cancer, digits"),
         ("optimizer", "rmsprop", "sgd, adam, adamw"),
-        ("depth", 1, "a whole number ≥ 2"),
-        ("depth", 4.0, "a whole number ≥ 2"),
-        ("width", 0, "a whole number ≥ 1"),
-        ("epochs", 0, "a whole number ≥ 1"),
-        ("epochs", True, "a whole number ≥ 1"),
+        ("num_layers", 1, "a whole number ≥ 2"),
+        ("num_layers", 4.0, "a whole number ≥ 2"),
+        ("hidden_units", 0, "a whole number ≥ 1"),
+        ("epochs_standard", 0, "a whole number ≥ 1"),
+        ("epochs_alternating", True, "a whole number ≥ 1"),
         ("batch_size", "32", "a whole number ≥ 1"),
         ("seed", -1, "a whole number ≥ 0"),
         ("freeze_ratio", 1.01, "a number from 0 to 1"),
@@ -499,6 +505,25 @@ def test_bad_parameters_are_refused(name, value, allowed):
     with pytest.raises(InputError) as error:
         validate(**{name: value})
     assert str(error.value) == f"{name} is {value!r}; allowed: {allowed}"
+
+
+def test_a_parameter_of_another_name_is_refused():
+    with pytest.raises(InputError) as error:
+        validate(epochs=3)
+    assert str(error.value) == f"epochs is no parameter; allowed: {', '.join(DEFAULTS)}"
+
+
+def test_epochs_may_differ_and_a_network_that_learns_nothing_is_told(tmp_path):
+    deep = {"dataset": "iris", "num_layers": 40, "hidden_units": 8, "epochs_standard": 2, "epochs_alternating": 3}
+    notebook = execute(tmp_path / "deep.ipynb", **deep)
+    text = " ".join(
+        output.data["text/markdown"] for output in outputs(notebook, "findings") if "text/markdown" in output.data
+    )
+    assert "**Nothing was learned.** After 40 layers" in text
+    assert "After all epochs on iris" in text
+    turns = "in 1 of 3 epochs and the last in 2; with standard training, each in 2."
+    assert turns in words(notebook, "schedules-picture")
+    assert "the same to the last bit" in plain(notebook, "check-frozen")
 
 
 # the first cell

@@ -137,7 +137,7 @@ def test_the_page_on_schedules_counts_the_operations_that_the_runs_spent(clone):
     assert len(spent) == 7
     for label, share in (100 * spent / spent["standard"]).items():
         assert (
-            f"{share:.1f} % of the operations of standard training" in text.partition(f"<h2>{label}</h2>")[2][:50_000]
+            f"{share:.1f} % of the operations of standard training" in text.partition(f'<h2 id="{label}">')[2][:50_000]
         )
         (row,) = re.findall(rf"<th>{label}</th>(.*?)</tr>", text, re.DOTALL)
         assert re.findall(r"[\d.]+ %", row)[0] == f"{share:.1f} %"

@@ -156,10 +156,9 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an interval says: ``name`` in tables, ``letter`` in the matrix of the report, and its meaning in words."""
+    """What an interval says: ``name`` in tables, and its meaning in words."""
 
     name: str
-    letter: str
     words: str
 
 
@@ -244,14 +243,14 @@ PANELS = ("all", "others")
 # where standard training does not beat what a constant prediction scores: there is nothing to compare
 NOT_ABOVE_CHANCE = "not above chance"
 VERDICTS = _by_name(
-    Verdict("better", "B", "better"),
-    Verdict("worse", "W", "worse"),
-    Verdict("equivalent", "E", "equivalent: within the margin"),
-    Verdict(SATURATED, "S", "saturated: within the margin, as half of a standard training is: cannot tell"),
-    Verdict("undecided", "U", "undecided"),
-    Verdict("lower", "L", "lower cost"),
-    Verdict("higher", "H", "higher cost"),
-    Verdict(NOT_ABOVE_CHANCE, "N", "standard training is not above chance: no verdict"),
+    Verdict("better", "better"),
+    Verdict("worse", "worse"),
+    Verdict("equivalent", "equivalent: within the margin"),
+    Verdict(SATURATED, "saturated: within the margin, as half of a standard training is: cannot tell"),
+    Verdict("undecided", "undecided"),
+    Verdict("lower", "lower cost"),
+    Verdict("higher", "higher cost"),
+    Verdict(NOT_ABOVE_CHANCE, "standard training is not above chance: no verdict"),
 )
 # what a run logs after each epoch: columns of the table epochs, and their words as titles of axes
 QUANTITIES = {

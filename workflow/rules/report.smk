@@ -1,3 +1,5 @@
+from altfreeze.report.templates import EXPLORER, PAGE
+
 PAGE_TEMPLATES = [
     repository_file("workflow/altfreeze/report/templates/page/conf.json"),
     repository_file("workflow/altfreeze/report/templates/page/index.html.j2"),
@@ -42,10 +44,11 @@ PAGES = {
     "walkthrough": {
         "notebook": "walkthrough",
         "values": {
-            "depth": config["primary_depth"],
-            "width": config["width"],
+            "num_layers": config["primary_depth"],
+            "hidden_units": config["width"],
             "freeze_ratio": config["primary_freeze_ratio"],
-            "epochs": config["epochs_standard"],
+            "epochs_standard": config["epochs_standard"],
+            "epochs_alternating": config["epochs_alternating"],
             "batch_size": config["batch_size"],
             "learning_rate": study.untuned_rate,
             "optimizer": config["optimizer"],
@@ -116,14 +119,15 @@ rule report:
         templates=[
             repository_file("workflow/altfreeze/report/templates/methods.html.j2"),
             repository_file("workflow/altfreeze/report/templates/report.html.j2"),
-            repository_file("workflow/altfreeze/report/templates/copy.js"),
-            repository_file("workflow/altfreeze/report/templates/report.js"),
+            repository_file("workflow/altfreeze/report/templates/references.bib"),
+            *(repository_file(f"workflow/altfreeze/report/templates/script/{part}.js") for part in (*PAGE, *EXPLORER)),
             repository_file("workflow/altfreeze/report/templates/style.css"),
         ],
         citation=repository_file("CITATION.cff"),
     output:
         report="<results>/report.html",
         answer="<results>/answer.txt",
+        paper=["<results>/paper/main.tex", "<results>/paper/references.bib"],
         figure=report(
             "<results>/figures/main.svg",
             caption="../report/main.rst",

@@ -33,6 +33,9 @@ CAPTIONS = (
     ),
 )
 _TITLE = {"text": "@title", "subtitle": "@subtitle", "anchor": "start", "limit": "@width", "offset": 10}
+# of strategies, above a chart that has no menu of them
+LEGEND: Chart = {"orient": "top", "title": None, "labelLimit": 0, "symbolType": "stroke", "symbolOpacity": 1}
+LEGEND |= {"symbolStrokeWidth": 2.5, "symbolSize": 300}
 
 
 def charts(seeds: int) -> dict[str, Chart]:
@@ -47,26 +50,19 @@ def charts(seeds: int) -> dict[str, Chart]:
     -------
     dict of str to dict
         A text that begins with ``@`` stands for a value that the script knows: colours,
-        widths, labels and titles. The rows of all are named ``rows``.
+        widths, labels, legends and titles. The rows of all are named ``rows``.
     """
-    legend: Chart = {"orient": "top", "title": None, "labelLimit": 0, "direction": "@legend"}
-    legend |= {"symbolType": "stroke", "symbolOpacity": 1, "symbolStrokeWidth": 2.5, "symbolSize": 300}
+    # colour is not the only sign
     strategies_apart = {
-        "color": {
+        channel: {
             "field": "strategy",
             "type": "nominal",
-            "scale": {"domain": ["@reference", "@strategy"], "range": ["@grey", "@accent"]},
-            "legend": legend,
-        },
-        # colour is not the only sign
-        "strokeDash": {
-            "field": "strategy",
-            "type": "nominal",
-            "scale": {"domain": ["@reference", "@strategy"], "range": [[5, 3], [1, 0]]},
-            "legend": legend,
-        },
+            "scale": {"domain": "@strategies", "range": looks},
+            "legend": "@legend",
+        }
+        for channel, looks in (("color", "@colours"), ("strokeDash", "@dashes"))
     }
-    clock = {"field": "at", "type": "quantitative", "title": "@clock", "axis": {"format": "@format"}}
+    clock = {"field": "at", "type": "quantitative", "title": "@clock", "axis": {"format": "@format", "tickCount": 5}}
     return {
         "curves": _curves(clock, strategies_apart, seeds),
         "pairs": _differences(),
@@ -92,17 +88,22 @@ def _curves(clock: Chart, strategies_apart: Chart, seeds: int) -> Chart:
         {"calculate": "datum.mean + datum.half", "as": "high"},
     ]
     mean = value | {"field": "mean"}
-    shown = [
+    named: list[Chart] = [
         {"field": "strategy", "type": "nominal", "title": "strategy"},
         {"field": "at", "type": "quantitative", "title": "@clock", "format": "@format"},
+    ]
+    shown = [
+        *named,
         *(
             {"field": name, "type": "quantitative", "title": title, "format": ".2f"}
             for name, title in (("mean", "mean"), ("low", "interval from"), ("high", "to"))
         ),
     ]
+    of_seed = [*named, {"field": "seed", "type": "nominal", "title": "seed"}]
+    of_seed.append({"field": "value", "type": "quantitative", "title": "@quantity", "format": ".2f"})
     band = {"color": strategies_apart["color"], "y": value | {"field": "low"}, "y2": {"field": "high"}}
     seed = {"color": strategies_apart["color"], "detail": {"field": "seed", "type": "nominal"}, "y": value}
-    return _single(320) | {
+    return _single("@height") | {
         "transform": [{"filter": "isValid(datum.value)"}],
         "encoding": {"x": clock},
         "layer": [
@@ -112,6 +113,7 @@ def _curves(clock: Chart, strategies_apart: Chart, seeds: int) -> Chart:
                 "encoding": band,
             },
             {"mark": {"type": "line", "strokeWidth": 0.8, "opacity": 0.4}, "encoding": seed},
+            {"mark": {"type": "circle", "size": 30, "opacity": 0.01}, "encoding": {"y": value, "tooltip": of_seed}},
             {
                 "transform": means,
                 "mark": {"type": "line", "strokeWidth": 2.6},

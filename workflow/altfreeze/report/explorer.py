@@ -13,17 +13,34 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from altfreeze.report.charts import POINTS, charts
+from altfreeze.report.charts import LEGEND, POINTS, charts
+from altfreeze.report.selection import compared_rows
 from altfreeze.statistics.paired import CONFIDENCE
 from altfreeze.study.grid import FIRST_CALIBRATION_SEED, Study
+from altfreeze.study.recipes import PRIMARY_RECIPE
 from altfreeze.tables.schema import CELL, KEY, table_csv
-from altfreeze.vocabulary import BUDGETS, CLOCKS, MEASURES, QUANTITIES, VERDICTS, Metric
+from altfreeze.vocabulary import (
+    BUDGETS,
+    CLOCKS,
+    EQUAL_BUDGETS,
+    MEASURES,
+    NOT_ABOVE_CHANCE,
+    QUANTITIES,
+    VERDICTS,
+    Metric,
+)
 
 # table to text, by data set, depth and strategy
 Packed = dict[str, dict[str, dict[str, dict[str, str]]]]
 
-# most characters of packed cells: with them, the report of a large study stays below 5 MiB
-SPACE = 5 * 2**19
+# most characters of what is packed: with it, the report of a large study stays below 5 MB
+SPACE = 3_600_000
+# columns of the table comparisons that are shown
+COMPARED = (
+    *("dataset", "depth", "recipe", "strategy", "reference", "budget", "metric", "pairs", "dropped"),
+    *("diverged_reference", "diverged_strategy", "reference_mean", "strategy_mean"),
+    *("difference", "low", "high", "verdict"),
+)
 # columns of the table epochs that are shown, beside those of its key
 CURVES = ("epoch", "status", *(clock.column for clock in CLOCKS.values() if clock.column != "epoch"))
 # id and label of each filter; the script fills them, in this order
@@ -36,12 +53,12 @@ FILTERS = {
     "metric": "Metric",
     "recipe": "Recipe",
 }
-# letter and meaning of what stands in the matrix; the star stands beside a letter
-LETTERS = {name: (verdict.letter, verdict.words) for name, verdict in VERDICTS.items()}
-LETTERS |= {
-    "no pair": ("–", "no pair"),
-    "survives": ("□", "framed: better or worse after Benjamini and Hochberg, over all comparisons on one data set"),
-    "left out": ("*", "pairs left out, of diverged runs or a budget below one epoch"),
+# what the looks of a number in the matrix mean
+LOOKS = {name: verdict.words for name, verdict in VERDICTS.items()}
+LOOKS |= {
+    "no pair": "no pair",
+    "survives": "framed: better or worse after Benjamini and Hochberg, over all comparisons on one data set",
+    "left out": "*: pairs left out, of diverged runs or a budget below one epoch",
 }
 # letters of d3-format: what an operation count is shortened to, and a number with all its digits
 _FORMATS = {"flops": "~s"}
@@ -91,28 +108,47 @@ def explorer_data(study: Study, tables: Mapping[str, pd.DataFrame], space: int =
     tables : dict of str to pandas.DataFrame
         The tables comparisons, pairs, runs, epochs, times_to_target and packs.
     space : int
-        Most characters of packed cells.
+        Most characters of what is packed.
 
     Returns
     -------
     dict
         Only of what JSON has. ``comparisons`` and, by data set, depth and strategy, the tables of
         ``cells`` are their rows as the text of their CSV files (`packed`), so that what a
-        reader takes away is what the tables say; of epochs some columns and rows
-        (`thinned`). ``cells`` are those of the primary comparison and then of its depth
+        reader takes away is what the tables say; of comparisons and epochs some columns, and of
+        epochs some rows (`thinned`). ``cells`` are those of the primary comparison and then of its depth
         first, as many as `space` holds; ``counts`` says of how many.
     """
-    cells, counts = _packed_cells(study, tables, space)
+    comparisons = packed(tables["comparisons"][[*COMPARED]])
+    cells, counts = _packed_cells(study, tables, space - len(comparisons))
+    strategy, reference, budget = study.primary
+    clock = EQUAL_BUDGETS[study.primary_budget].clock
     return {
         "datasets": study.datasets,
         "panels": study.panels,
         "depths": [str(depth) for depth in study.depths],
-        "strategies": [label for label in study.strategies if label != "standard"],
-        "start": {"reference": "standard", "budget": study.primary_budget, "metric": study.metric.final},
+        "strategies": sorted(
+            (label for label in study.strategies if label != "standard"),
+            key=lambda label: label not in study.alternating,
+        ),
+        "alternating": list(study.alternating),
+        "short": {label: _short(label) for label in study.strategies},
+        "start": {
+            "recipe": PRIMARY_RECIPE,
+            "reference": reference,
+            "budget": budget,
+            "metric": study.metric.final,
+            "cell": ["all", str(study.primary_depth), strategy],
+        },
+        "first": {
+            "dataset": most_different(study, tables["comparisons"]),
+            "depth": str(study.primary_depth),
+            "strategies": _first_strategies(study),
+            "clock": clock.name if clock else next(iter(CLOCKS)),
+        },
         "margins": {"metric": study.equivalence_margin, "ratio": study.cost_margin},
         "calibration": FIRST_CALIBRATION_SEED,
         "filters": list(FILTERS),
-        "letters": {name: letter for name, (letter, _) in LETTERS.items()},
         "budgets": {name: budget.words for name, budget in BUDGETS.items()},
         "metrics": {name: metric.words for name, metric in MEASURES.items()},
         "ratios": [name for name, metric in MEASURES.items() if metric.is_ratio],
@@ -123,11 +159,34 @@ def explorer_data(study: Study, tables: Mapping[str, pd.DataFrame], space: int =
         "losses": [name for name, measure in MEASURES.items() if measure.metric and measure.metric.scale == 1],
         "quantities": quantities(study.metric),
         "charts": charts(study.seeds),
-        "comparisons": packed(tables["comparisons"]),
+        "legend": LEGEND,
+        "comparisons": comparisons,
         "survivors": survivors(tables["comparisons"], tables["pairs"]),
         "cells": cells,
         "counts": counts,
     }
+
+
+def most_different(study: Study, comparisons: pd.DataFrame) -> str:
+    """Return the primary data set on which the primary comparison differs most, the first one where none has a pair."""
+    strategy, reference, budget = study.primary
+    rows = compared_rows(comparisons, study.metric.final, budget, reference)
+    rows = rows[(rows["depth"] == study.primary_depth) & (rows["strategy"] == strategy)]
+    told = rows["dataset"].isin(study.panels["all"]) & (rows["verdict"] != NOT_ABOVE_CHANCE)
+    sizes = rows[told].set_index("dataset")["difference"].abs().dropna()
+    return study.panels["all"][0] if sizes.empty else str(sizes.idxmax())
+
+
+def _first_strategies(study: Study) -> list[str]:
+    """Return standard training, the control of half its updates and the primary strategy, those that are trained."""
+    return [
+        label for label in ("standard", "standard_half_updates", study.primary_strategy) if label in study.strategies
+    ]
+
+
+def _short(label: str) -> str:
+    """Return the label of a strategy as the head of a narrow column."""
+    return label.removeprefix("standard_").replace("alternating", "alt").replace("_", " ").replace("-", " ")
 
 
 def survivors(comparisons: pd.DataFrame, pairs: pd.DataFrame) -> list[int]:
@@ -188,12 +247,15 @@ def _packed_cells(study: Study, tables: Mapping[str, pd.DataFrame], space: int) 
 
 
 def _cells(study: Study) -> list[tuple[str, int, str]]:
-    """Return data set, depth and strategy of every cell: those of the primary comparison first, then its depth's."""
-    strategy, reference, _ = study.primary
+    """Return data set, depth and strategy of every cell: those of the first screen and the primary comparison first.
+
+    Then those of its depth.
+    """
+    first = {*_first_strategies(study), study.primary.reference}
     grid = itertools.product(study.depths, study.datasets, study.strategies)
     return sorted(
         ((dataset, depth, label) for depth, dataset, label in grid),
-        key=lambda cell: (cell[1] != study.primary_depth, cell[2] not in ("standard", strategy, reference)),
+        key=lambda cell: (cell[1] != study.primary_depth, cell[2] not in first),
     )
 
 

@@ -64,7 +64,11 @@ def headline(study: Study, provenance: dict[str, Any], runs: pd.DataFrame) -> Fa
             f"{count(len(runs), 'run')}, {'all' if ended == len(runs) else f'{ended:,}'} of which ended well",
         ),
         ("Budget", f"{_epochs(study)}; compared at {EQUAL_BUDGETS[study.primary_budget].words}"),
-        ("Machine", f"{_machine(provenance)}, {provenance['training_seconds']:.0f} s of training"),
+        (
+            "Machine",
+            f"{_machine(provenance)}, {provenance['training_seconds']:.0f} s of training"
+            f"{', ' + _dates(provenance) if _dates(provenance) else ''}",
+        ),
         ("Commit", "; ".join(_commits(provenance, 12))),
     ]
 
@@ -150,6 +154,7 @@ def environment(provenance: dict[str, Any]) -> Facts:
     """Return where and with what it was run, from the provenance of ``study.json``."""
     return [
         ("Machine", _machine(provenance)),
+        *([("Date", _dates(provenance))] if _dates(provenance) else []),
         ("Versions", _versions(provenance)),
         ("Commit", "; ".join(_commits(provenance))),
         ("Code", f"fingerprint of what decides the numbers: {', '.join(provenance['code'])}"),
@@ -290,8 +295,8 @@ def bibtex(provenance: dict[str, Any], path: Path = CITATION) -> str:
     commit = _commit(provenance)
     fields = {
         "author": " and ".join(authors),
-        "title": f"{{{_escaped(title)}}}",
-        "version": _escaped(version),
+        "title": f"{{{escaped(title)}}}",
+        "version": escaped(version),
         "year": str(citation.get("date-released", ""))[:4],
         "url": citation.get("repository-code", ""),
         "note": f"Commit {commit}" if commit else "",
@@ -304,11 +309,11 @@ def bibtex(provenance: dict[str, Any], path: Path = CITATION) -> str:
 def _author(author: dict[str, str]) -> str:
     """Return a person as family and given names, and an entity in braces, so that it is not taken apart."""
     if "family-names" in author:
-        return ", ".join(_escaped(author[name]) for name in ("family-names", "given-names") if name in author)
-    return f"{{{_escaped(author['name'])}}}"
+        return ", ".join(escaped(author[name]) for name in ("family-names", "given-names") if name in author)
+    return f"{{{escaped(author['name'])}}}"
 
 
-def _escaped(text: Any) -> str:
+def escaped(text: Any) -> str:
     """Return text without what TeX takes for a command."""
     commands = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     return re.sub(r"[\\~^&%$#_{}]", lambda found: commands.get(found[0], f"\\{found[0]}"), str(text))
@@ -333,6 +338,12 @@ def _machine(provenance: dict[str, Any]) -> str:
     threads = " or ".join(map(str, provenance["threads"]))
     devices = f"{', '.join(provenance['device'])} ({', '.join(provenance['device_name'])})"
     return f"{count(provenance['hosts'], 'host')}, {devices}, {threads} thread{'' if threads == '1' else 's'} a job"
+
+
+def _dates(provenance: dict[str, Any]) -> str:
+    """Return the days of the trainings, the first and the last; empty where they were not recorded."""
+    dates = provenance.get("dates", [])
+    return " to ".join(dict.fromkeys([dates[0], dates[-1]])) if dates else ""
 
 
 def _versions(provenance: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ A page is a single file that loads nothing from outside.
 """
 
 import copy
+import itertools
 import logging
 import re
 import sys
@@ -21,12 +22,15 @@ from pygments.formatters import HtmlFormatter
 
 from altfreeze.report.kernels import ForkedKernelManager
 from altfreeze.report.templates import TEMPLATES, style_sheet
+from altfreeze.report.words import ANSWERS
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import atomic_output
 
 KERNEL = "python3"
 # two kernels that start at once can choose the same port; another start chooses another
 STARTS = 3
+# a page of fewer parts needs no contents
+_FEWEST_PARTS = 3
 
 
 def execute(notebook: Path, parameters: dict[str, Any], executed: Path) -> None:
@@ -108,15 +112,19 @@ def write_page(notebook: Path, output: Path) -> None:
     exporter = HTMLExporter(
         template_name="page",
         extra_template_basedirs=[str(TEMPLATES)],
-        exclude_anchor_links=True,
         exclude_input_prompt=True,
         exclude_output_prompt=True,
     )
     light, dark = (HtmlFormatter(style=name).get_style_defs(".highlight") for name in ("xcode", "github-dark"))
+    name = output.stem
     style = f"{style_sheet()}\n{light}\n@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}"
     html, _ = exporter.from_notebook_node(
-        node, resources={"page_title": _title(node) or notebook.stem, "page_style": style}
+        node,
+        resources={"page_title": _title(node) or name, "page_style": style, "page_neighbours": _neighbours(name)}
+        # the walkthrough is read with its code
+        | {"page_shows_code": name == "walkthrough"},
     )
+    html = _scrolled_by_keys(_with_contents(html))
     with atomic_output(notebook) as file:
         file.write(nbformat.writes(node) + "\n")
     with atomic_output(output) as file:
@@ -150,6 +158,37 @@ def without_traces(node: nbformat.NotebookNode) -> nbformat.NotebookNode:
     # a kernel flushes what is printed when it likes; of a progress bar only the last state stays
     node, _ = CoalesceStreamsPreprocessor().preprocess(node, {})
     return node
+
+
+def _neighbours(name: str) -> list[tuple[str, str, str]]:
+    """Return relation, address and name of the pages before and after one, in the order of `ANSWERS`."""
+    # a page of one of many data sets is reached from the report
+    single = [kind for kind in ANSWERS if kind != "dynamics"]
+    if name not in single:
+        return []
+    place = single.index(name)
+    around = [("prev", single[place - 1 : place] if place else []), ("next", single[place + 1 : place + 2])]
+    return [(relation, f"{page}.html", page) for relation, pages in around for page in pages]
+
+
+def _with_contents(html: str) -> str:
+    """Return a page with links to its parts below its title, where it has some."""
+    parts = re.findall(r'<h2 id="([^"]+)">(.*?)<a class="anchor-link"', html)
+    if len(parts) < _FEWEST_PARTS:
+        return html
+    links = "".join(f'<li><a href="#{anchor}">{words}</a></li>' for anchor, words in parts)
+    return html.replace("</h1>", f'</h1>\n<nav class="contents" aria-label="Contents"><ul>{links}</ul></nav>', 1)
+
+
+def _scrolled_by_keys(html: str) -> str:
+    """Return a page whose wide tables, figures and texts the keyboard reaches, which scrolls them."""
+    html = re.sub(r"<(pre|figure)>", r'<\1 tabindex="0">', html)
+    numbers = itertools.count(1)
+    return re.sub(
+        r'<div class="output_html',
+        lambda _: f'<div tabindex="0" role="region" aria-label="Table {next(numbers)}" class="output_html',
+        html,
+    )
 
 
 def _title(node: nbformat.NotebookNode) -> str | None:

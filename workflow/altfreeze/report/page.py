@@ -21,7 +21,7 @@ from altfreeze.report.charts import CAPTIONS
 from altfreeze.report.discussion import Finding, Rule, discuss
 from altfreeze.report.explorer import (
     FILTERS,
-    LETTERS,
+    LOOKS,
     content_hash,
     curves,
     explorer_data,
@@ -33,9 +33,10 @@ from altfreeze.report.figures.differences import main_figure
 from altfreeze.report.figures.endpoints import recipes_figure
 from altfreeze.report.figures.style import figure_svg
 from altfreeze.report.methods import bibtex, environment, facts, headline, methods, read_provenance, repeat
+from altfreeze.report.paper import bibliography, checklist, main_table
 from altfreeze.report.selection import overall
-from altfreeze.report.templates import TEMPLATES, style_sheet
-from altfreeze.report.words import interval, listed, margin_in_words, percent, points
+from altfreeze.report.templates import EXPLORER, PAGE, TEMPLATES, script, style_sheet
+from altfreeze.report.words import ANSWERS, GLOSSARY, interval, listed, margin_in_words, percent, points
 from altfreeze.study.grid import Study
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import atomic_output
@@ -61,7 +62,7 @@ TABLES = (
 
 
 def write_report(study: Study, tables: Path | str, pages: Iterable[Path | str], output: Path | str) -> None:
-    """Write the report, and beside it its answer to ``answer.txt`` and its main figure to ``figures/main.svg``.
+    """Write the report, and beside it its answer, its main figure and what a paper needs (``paper/``).
 
     Parameters
     ----------
@@ -84,18 +85,26 @@ def write_report(study: Study, tables: Path | str, pages: Iterable[Path | str], 
     provenance = read_provenance(folder)
     sentence = answer(study, read["endpoints"])
     svg = figure_svg(
-        main_figure(read["runs"], read["comparisons"], study.primary_depth, *study.primary, study.metric),
+        main_figure(
+            read["runs"],
+            read["comparisons"],
+            study.primary_depth,
+            *study.primary,
+            study.metric,
+            study.equivalence_margin,
+        ),
         f"Paired differences in final test {study.metric.words}, by data set. {sentence}",
     )
     explored = explorer_data(study, read)
-    scripts = [library(), *((TEMPLATES / name).read_text(encoding="utf-8") for name in ("copy.js", "report.js"))]
+    scripts = [library(), script(*PAGE), script(*EXPLORER)]
     template = templates().get_template("report.html.j2")
     html = template.render(
         style=Markup(style_sheet()),
         answer=sentence,
         figure=Markup(svg),
         recipes=_recipes(study, read["variations"]),
-        pages=[_page_link(page, output.parent) for page in pages],
+        pages=_page_links(pages, output.parent),
+        glossary=GLOSSARY,
         cells=explored["counts"],
         explorer_data=Markup(json_in_html(explored)),
         scripts=[Markup(script) for script in scripts],
@@ -104,6 +113,8 @@ def write_report(study: Study, tables: Path | str, pages: Iterable[Path | str], 
         **_record(study, provenance, read["runs"]),
     )
     texts = {output.parent / "figures" / "main.svg": svg, output.with_name("answer.txt"): f"{sentence}\n"}
+    texts[output.parent / "paper" / "main.tex"] = main_table(study, read["endpoints"])
+    texts[output.parent / "paper" / "references.bib"] = bibliography(provenance)
     for path, text in (texts | {output: f"{html}\n"}).items():
         with atomic_output(path) as file:
             file.write(text)
@@ -115,7 +126,7 @@ def templates() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
     )
     known.globals |= {"budgets": BUDGETS, "equal_budgets": EQUAL_BUDGETS, "clocks": CLOCKS, "measures": MEASURES}
-    known.globals |= {"verdicts": VERDICTS, "filters": FILTERS, "letters": LETTERS, "charts": CAPTIONS}
+    known.globals |= {"verdicts": VERDICTS, "filters": FILTERS, "looks": LOOKS, "charts": CAPTIONS}
     known.filters |= {"listed": listed, "margin": margin_in_words}
     return known
 
@@ -171,6 +182,7 @@ def _record(study: Study, provenance: dict[str, Any], runs: pd.DataFrame) -> dic
         "bibtex": bibtex(provenance),
         "environment": environment(provenance),
         "repeat": repeat(study, provenance),
+        "checklist": checklist(study, provenance, runs),
     }
 
 
@@ -263,6 +275,16 @@ class _TitleParser(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text += data if self.inside else ""
+
+
+def _page_links(pages: Iterable[Path | str], folder: Path) -> list[tuple[str, list[dict[str, str]]]]:
+    """Return what the pages of each kind answer, in the order in which they are read, and the links to them."""
+    kinds: dict[str, list[dict[str, str]]] = {kind: [] for kind in ANSWERS}
+    for page in pages:
+        kind, _, name = Path(page).stem.partition("-")
+        link = _page_link(page, folder)
+        kinds.setdefault(kind, []).append(link | ({"title": name} if name else {}))
+    return [(ANSWERS.get(kind, ""), links) for kind, links in kinds.items() if links]
 
 
 def _page_link(page: Path | str, folder: Path) -> dict[str, str]:

@@ -12,6 +12,32 @@ CONTROLS = {
     "standard_half_updates": "standard training for half of the steps",
     "standard_matched_flops": "standard training that stops at the same number of operations",
 }
+# pages by the kind of their name before a hyphen, in the order in which they are read, and what each answers
+ANSWERS = {
+    "walkthrough": "one training of each kind in plain PyTorch: what freezing does to a layer and its gradient",
+    "budgets": "why it wins or loses: each strategy at each equal budget, time to target, speed",
+    "statistics": "how far to trust it: sensitivity, power, data sets like these, standard training against itself",
+    "schedules": "which layers learn when under each strategy, and what that costs",
+    "dynamics": "how the networks learn, epoch by epoch, on each data set",
+}
+# what each term means, for who has not read a page on it
+GLOSSARY = {
+    "operations": "multiplications and additions of forward and backward passes (FLOPs), counted exactly.",
+    "freeze ratio": "the share of the layers that is in the lower group; with 0.5, half of them.",
+    "control": "a strategy that exists to make the comparison fair, as standard training for half of the steps.",
+    "target": "an accuracy on validation data, so far on the way from chance to where standard training ends.",
+    "margin": "half the width of the band in which a difference counts as none; named before the results were seen.",
+    "95 % interval": "the range that would hold the true mean in 95 of 100 repetitions with other seeds.",
+    "paired": "compared run by run: for one seed, the same split, first weights and order of batches.",
+    "seed": "the number that a run's split, first weights and order of batches are drawn from.",
+    "recipe": "all that is the same for every strategy: network, optimizer, learning rate, schedule, width, batches.",
+    "equivalent": "within the margin, on a data set whose end notices a loss.",
+    "saturated": "within the margin where half of a standard training ends so, too: no difference says nothing.",
+    "undecided": "the interval holds zero and reaches beyond the margin: it says neither that nor that not.",
+    "not above chance": "standard training does not beat a constant prediction: there is nothing to compare.",
+    "Holm": "a correction of p-values for their number: at most one in twenty such families has a false finding.",
+    "sign test": "how likely so many data sets on one side would be if each side were as likely as the other.",
+}
 
 
 def count(number: float, word: str, plural: str | None = None) -> str:

@@ -215,6 +215,15 @@ def versions(*packages: str) -> dict[str, str]:
     return {"python": platform.python_version(), "altfreeze": VERSION, **found}
 
 
+def processor(info: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the model of this machine's processor, or its kind where the system does not tell a model."""
+    try:
+        found = re.search(r"^model name\s*: *(.+)$", info.read_text(encoding="utf-8"), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1].strip() if found else platform.machine()
+
+
 def gpu_is_here() -> bool:
     """Return whether this machine has an NVIDIA GPU, without importing torch.
 

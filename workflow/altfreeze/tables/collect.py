@@ -313,6 +313,7 @@ class _Packs:
             "missing_packs": len(self.study.packs) - len(facts),
             **{name: distinct(name) for name in ("git", "code", "versions", "device", "device_name", "threads")},
             "hosts": len(distinct("host")),
+            "dates": sorted(filter(None, distinct("date"))),
             **{name: sum(fact[name] for fact in facts) for name in ("training_seconds", "wall_seconds", "cpu_seconds")},
             "peak_memory_mib": max((fact["peak_memory_mib"] for fact in facts), default=0.0),
         }

@@ -18,7 +18,7 @@ from altfreeze.support.files import sha256_of_file, write_json
 from altfreeze.tables.agreement import difference, is_same_platform
 from altfreeze.tables.logs import read_flow, read_pack
 from altfreeze.tables.schema import CELL
-from altfreeze.training.tuning import read_learning_rate
+from altfreeze.training.tuning import tuned_cell
 
 # keys by which folders of one study may differ: whose seeds they hold, where and how those were trained
 _OWN = ("results", "first_seed", "seeds", "seeds_per_job", "variation_seeds", "device", "checkpoint_seconds", "fork")
@@ -41,9 +41,7 @@ class _Part(NamedTuple):
         return self.folder / "tuning" / dataset / f"depth{depth}" / strategy / f"{recipe}.json"
 
     def cell(self, pack: Pack) -> Cell:
-        where = (pack.dataset, pack.depth, pack.strategy, pack.recipe)
-        cell = self.study.cell(*where)
-        return cell.at(read_learning_rate(self.tuning(where), cell)) if self.study.is_tuned(pack.recipe) else cell
+        return tuned_cell(self.study, self.folder, (pack.dataset, pack.depth, pack.strategy, pack.recipe))
 
     def read(self, pack: Pack) -> tuple[Any, dict[str, Any]]:
         """Return log and manifest of a pack, checked as the tables' are."""

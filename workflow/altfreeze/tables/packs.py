@@ -173,7 +173,7 @@ def _present(task: PackTask) -> PackRows:
         times=times_to_target(task.key, task.targets, logged, task.metric),
         epochs=arrow_rows("epochs", len(rows), values),
         flow=flow,
-        facts={name: manifest[name] for name in RUN_FACTS},
+        facts={name: manifest[name] for name in RUN_FACTS} | {"date": manifest.get("date")},
         workload=workload,
         mistakes=tuple(mistakes),
         decided=decided,

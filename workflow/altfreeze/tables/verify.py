@@ -15,7 +15,7 @@ from altfreeze.support.files import sha256_of_file
 from altfreeze.tables.agreement import difference, is_same_platform, tolerance
 from altfreeze.tables.logs import read_pack
 from altfreeze.training.job import choose_device, run
-from altfreeze.training.tuning import read_learning_rate
+from altfreeze.training.tuning import tuned_cell
 
 
 class Verified(NamedTuple):
@@ -100,12 +100,7 @@ def report(study: Study, results: Path, share: float, seed: int) -> int:
 
 def _cell_of(study: Study, results: Path, pack: Pack) -> Cell:
     """Return what a pack was trained at."""
-    where = (pack.dataset, pack.depth, pack.strategy, pack.recipe)
-    cell = study.cell(*where)
-    if not study.is_tuned(pack.recipe):
-        return cell
-    tuning = results / "tuning" / pack.dataset / f"depth{pack.depth}" / pack.strategy / f"{pack.recipe}.json"
-    return cell.at(read_learning_rate(tuning, cell))
+    return tuned_cell(study, results, (pack.dataset, pack.depth, pack.strategy, pack.recipe))
 
 
 def _again(study: Study, results: Path, pack: Pack) -> Verified:

@@ -1,5 +1,6 @@
 """The jobs around trainings: data, device and memory, progress, checkpoints, and the files that are written."""
 
+import datetime
 import functools
 import os
 import sys
@@ -22,7 +23,7 @@ from altfreeze.study.cell import Cell
 from altfreeze.study.grid import Study
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import atomic_output, sha256_of_file, write_json
-from altfreeze.support.provenance import fingerprint, git_state, versions
+from altfreeze.support.provenance import fingerprint, git_state, processor, versions
 from altfreeze.training.batches import workload_of
 from altfreeze.training.checkpoints import Checkpoint
 from altfreeze.training.log import csv_text, log_text
@@ -194,7 +195,7 @@ def run(
         "code": fingerprint(*_DECIDING),
         "versions": versions("torch", "numpy"),
         "device": device,
-        "device_name": torch.cuda.get_device_name() if device == "cuda" else os.uname().machine,
+        "device_name": torch.cuda.get_device_name() if device == "cuda" else processor(),
         "threads": threads,
     }
 
@@ -210,7 +211,8 @@ def run(
     _write_text(log_path, log_text(trained.rows))
     spent = {"wall_seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu, "attempt": attempt}
     files = {"log_sha256": sha256_of_file(log_path), "flow_sha256": sha256_of_file(flow_path) if flow_path else None}
-    write_json(manifest_path, _manifest(job, trained, device) | files | spent)
+    date = datetime.datetime.now(datetime.UTC).date().isoformat()
+    write_json(manifest_path, _manifest(job, trained, device) | files | spent | {"date": date})
     checkpoint.remove()
 
 

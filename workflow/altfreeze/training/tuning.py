@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from altfreeze.study.cell import Cell
+from altfreeze.study.grid import Study
 from altfreeze.support.errors import InputError
 from altfreeze.vocabulary import Metric
 
@@ -107,3 +108,26 @@ def read_learning_rate(path: str | Path, cell: Cell) -> float:
             f"{path}: learning_rate is {rate!r}; a number > 0 is allowed; delete it and run snakemake again"
         )
     return rate
+
+
+def tuned_cell(study: Study, results: Path, where: tuple[str, int, str, str]) -> Cell:
+    """Return a cell of a study at its learning rate, which a tuning has chosen or its recipe says.
+
+    Parameters
+    ----------
+    study : altfreeze.study.grid.Study
+    results : path
+        Its folder of results.
+    where : tuple of str, int, str, str
+        Data set, depth, label of the strategy, and recipe.
+
+    Raises
+    ------
+    InputError
+        See `read_learning_rate`.
+    """
+    cell, tuned_by = study.cell(*where), study.tuned_by(where[3])
+    if tuned_by is None:
+        return cell
+    file = results / "tuning" / where[0] / f"depth{where[1]}" / where[2] / f"{tuned_by}.json"
+    return cell.at(read_learning_rate(file, study.cell(*where[:3], tuned_by)))

@@ -31,7 +31,7 @@ def claims_table(study: Study, judged: Sequence[Judged]) -> pd.DataFrame:
     rows = []
     for each in judged:
         there = [found for found in each.found if found.label]
-        effects = "\n".join(f"{_short(found.test)} {_effect_in_words(study, found)}" for found in there)
+        effects = "\n".join(f"{_short_words(found.test)} {_effect_in_words(study, found)}" for found in there)
         sets = "\n".join(str(found.datasets) for found in there)
         rows.append([f"{each.claim.name}\n{_source(each)}", each.saying, effects, sets])
     return pd.DataFrame(rows, columns=["Claim", "Here", "Effect and 95 % interval", "Data sets"])
@@ -58,7 +58,7 @@ def _source(judged: Judged) -> str:
     return f"{first} et al. {judged.claim.year}" if others else f"{first} {judged.claim.year}"
 
 
-def _short(test: Expectation) -> str:
+def _short_words(test: Expectation) -> str:
     """Return what a test reads, in a word or two."""
     if test.measure == "end":
         return "end"

@@ -17,6 +17,9 @@ from altfreeze.study.recipes import PRIMARY_RECIPE
 from altfreeze.support.errors import InputError
 from altfreeze.vocabulary import EQUAL_BUDGETS, METRICS, PANELS, Metric
 
+# points, of the letters of a figure that is shown as narrow as a phone
+_SMALL = 7.5
+
 
 def main_figure(
     runs: pd.DataFrame,
@@ -26,8 +29,9 @@ def main_figure(
     reference: str = "standard",
     budget: str = "epochs",
     metric: Metric = METRICS["accuracy"],
+    margin: float = 0,
 ) -> Figure:
-    """Draw one comparison: one row per data set, and their mean.
+    """Draw one comparison: one row per data set, from the best for the strategy to the worst, and their mean.
 
     Parameters
     ----------
@@ -36,10 +40,14 @@ def main_figure(
     depth : int
     strategy, reference, budget : str
         As in the table comparisons.
+    metric : altfreeze.vocabulary.Metric
+    margin : float
+        Half width of the band in which a difference counts as none, a share.
 
     Returns
     -------
     matplotlib.figure.Figure
+        Narrow and tall: it stands beside another on a screen and fills a phone.
 
     Raises
     ------
@@ -47,30 +55,48 @@ def main_figure(
         If `comparisons` has no such row.
     """
     rows = comparison_rows(comparisons, metric.final, depth, strategy, budget, reference)
+    means = rows["dataset"].isin(PANELS)
+    rows = pd.concat([rows[~means].sort_values("difference", ascending=False, kind="stable"), rows[means]])
     seeds = paired_differences(runs, depth, strategy, reference, metric)
     # `runs` knows the accuracy at a run's end only, which is not what is compared where one strategy trains longer
     if not np.isclose(rows[["read_reference", "read_strategy"]].fillna(1), 1).all():
         seeds = seeds.iloc[:0]
     with style():
-        figure = Figure(figsize=(6.6, 1.4 + 0.36 * len(rows)), layout="constrained")
+        figure = Figure(figsize=(5.2, 0.95 + np.clip(4.8 / len(rows), 0.155, 0.3) * len(rows)), layout="constrained")
         axes = figure.subplots()
+        axes.axvspan(-100 * margin, 100 * margin, color="0.9", linewidth=0, zorder=0)
         axes.axvline(0, color="#999999", linewidth=1.2)
         for position, row in enumerate(rows.itertuples()):
             overall = row.dataset in PANELS
             color = "black" if overall else COLORS[0]
             _draw_seeds(axes, position, seeds.loc[seeds["dataset"] == row.dataset, "difference"])
-            axes.plot([100 * row.low, 100 * row.high], [position, position], color=color, linewidth=2.4)
-            axes.plot(
-                100 * row.difference, position, "D" if overall else "o", color=color, markersize=5.5 if overall else 7
-            )
-        axes.axhline(len(rows) - 0.5 - rows["dataset"].isin(PANELS).sum(), color=GREY, linewidth=0.8)
-        axes.set_yticks(range(len(rows)), [row_label(name) for name in rows["dataset"]])
+            axes.plot([100 * row.low, 100 * row.high], [position, position], color=color, linewidth=1.8)
+            axes.plot(100 * row.difference, position, "D" if overall else "o", color=color, markersize=4.5)
+        axes.axhline(len(rows) - 0.5 - means.sum(), color=GREY, linewidth=0.8)
+        axes.set_yticks(range(len(rows)), [row_label(name) for name in rows["dataset"]], fontsize=_SMALL)
         axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.set_xlabel(f"Final test {metric.words} ({_points(metric)}),\n{_minus(metric, strategy, reference)}")
-        small = "" if seeds.empty else " Small dots: seeds."
-        figure.supxlabel(f"Dot: mean over seeds. Bar: 95 % paired bootstrap interval.{small}", fontsize="small")
+        axes.tick_params(axis="x", labelsize=_SMALL)
+        axes.set_xlabel(
+            f"Final test {metric.words} ({_points(metric)}),\n{_minus(metric, strategy, reference)}", fontsize=_SMALL
+        )
+        small = "" if seeds.empty else " Small: seeds."
+        band = f" Band: ±{margin_in_words(margin, metric, short=True)}." if margin else ""
+        figure.supxlabel(f"Dot: mean over seeds. Bar: its 95 % interval.{small}{band}", fontsize=_SMALL)
         _numbers_at_the_right(axes, rows)
+        _arrows(axes)
     return figure
+
+
+def _arrows(axes: Axes) -> None:
+    """Say above the axes on which side of zero the strategy is worse and on which it is better."""
+    place: dict[str, Any] = {
+        "xycoords": ("data", "axes fraction"),
+        "textcoords": "offset points",
+        "fontsize": _SMALL,
+        "color": GREY,
+    }
+    axes.annotate("← worse", (0, 1), (-5, 3), ha="right", va="bottom", **place)
+    axes.annotate("better →", (0, 1), (5, 3), ha="left", va="bottom", **place)
 
 
 def _points(metric: Metric) -> str:
@@ -86,25 +112,29 @@ def _draw_seeds(axes: Axes, position: int, differences: pd.Series) -> None:
     values = 100 * differences.sort_values().to_numpy()
     # equal differences lie side by side, not on each other
     offset = 0.09 * pd.Series(values).groupby(values.round(6)).cumcount().to_numpy()
-    axes.scatter(values, position + 0.12 + np.minimum(offset, 0.36), s=9, color=GREY, alpha=0.7, linewidth=0, zorder=3)
+    axes.scatter(values, position + 0.12 + np.minimum(offset, 0.36), s=6, color=GREY, alpha=0.7, linewidth=0, zorder=3)
 
 
 def _numbers_at_the_right(axes: Axes, rows: pd.DataFrame) -> None:
     """Write each row's difference and interval beside it."""
+    # two decimals of ten points and more say nothing
+    places = 1 if rows[["difference", "low", "high"]].abs().max(axis=None) >= 0.1 else 2
     numbers = [
-        "no pair" if np.isnan(row.difference) else signed_points(row.difference) + _ends_in_brackets(row)
+        "no pair"
+        if np.isnan(row.difference)
+        else signed_points(row.difference, places) + _ends_in_brackets(row, places)
         for row in rows.itertuples()
     ]
     right = axes.twinx()
     right.set_ylim(axes.get_ylim())
-    right.set_yticks(range(len(rows)), numbers, fontsize="small")
+    right.set_yticks(range(len(rows)), numbers, fontsize=_SMALL)
     right.tick_params(length=0)
     right.grid(False)
     right.spines[:].set_visible(False)
 
 
-def _ends_in_brackets(row: Any) -> str:
-    return "" if np.isnan(row.low) else f" [{signed_points(row.low)}, {signed_points(row.high)}]"
+def _ends_in_brackets(row: Any, places: int) -> str:
+    return "" if np.isnan(row.low) else f" [{signed_points(row.low, places)}, {signed_points(row.high, places)}]"
 
 
 def budgets_figure(

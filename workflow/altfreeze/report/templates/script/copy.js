@@ -1,5 +1,4 @@
 // Buttons that copy the text of a block of the page. It is selected, too, so that it is seen.
-"use strict";
 for (const button of document.querySelectorAll("[data-copy]")) {
   button.hidden = false;
   button.addEventListener("click", () => {
