@@ -224,7 +224,7 @@ def test_a_new_strategy_is_checked_by_its_schedules_own_signature(monkeypatch):
     ("wrong", "words"),
     [
         ({"depth": [3]}, ["depth: unknown key", "did you mean depths?"]),
-        ({"nonsense": 1}, ["nonsense: unknown key", "allowed: width, batch_size"]),
+        ({"nonsense": 1}, ["nonsense: unknown key", "allowed: network, width"]),
         ({"depths": "four"}, ["depths", '"four"', "a list"]),
         ({"depths": [4, "four"]}, ["depths[1]", '"four"', "a whole number ≥ 2"]),
         ({"depths": [4.0]}, ["depths[0]", "4.0", "a whole number"]),

@@ -16,6 +16,7 @@ from altfreeze.support.randomness import stream_seed
 from altfreeze.training import trainer
 from altfreeze.training.batches import stack_parts
 from altfreeze.training.network import StackedMLP, StackedNetwork, layer_sizes
+from altfreeze.training.networks import making
 from altfreeze.training.trainer import train_pack
 from builders import make_cell
 from torch import nn
@@ -290,7 +291,7 @@ def test_a_diverged_seed_is_marked_from_its_epoch_on_and_harms_no_other(wine, mo
         if number == 2:
             made[0].weights[0].detach()[1, 0, 0] = math.inf
 
-    monkeypatch.setattr(trainer, "StackedMLP", Recorded)
+    monkeypatch.setattr(making, "StackedMLP", Recorded)
     trained = train_pack(*wine, cell, range(3), progress=poison)
     assert trained.diverged == {1: 3}
     for row, expected in zip(without_clock(trained.rows), without_clock(sound.rows), strict=True):

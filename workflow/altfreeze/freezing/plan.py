@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from altfreeze.freezing.cost import fill_flops, step_flops
+from altfreeze.freezing.cost import Layer, dense_layers, fill_flops, step_flops
 from altfreeze.freezing.strategy import STRATEGIES, Position, factors, learning_rate_position
 
 # a run whose cache would be larger trains without
@@ -19,16 +19,32 @@ _FLOAT_BYTES = 4
 
 
 class Workload(NamedTuple):
-    """What a run's steps work on: ``sizes`` of the network, ``rows`` of the train part, rows in a batch."""
+    """What a run's steps work on.
+
+    Attributes
+    ----------
+    sizes : tuple of int, length depth + 1
+        Numbers of a row that go into each layer, and out of the last.
+    rows, batch_size : int
+        Rows of the train part and of a batch.
+    counted : tuple of altfreeze.freezing.cost.Layer, length depth
+        Layers whose operations were counted; empty of an MLP, which `sizes` say all of.
+    """
 
     sizes: tuple[int, ...]
     rows: int
     batch_size: int
+    counted: tuple[Layer, ...] = ()
 
     @property
     def depth(self) -> int:
         """Number of weight layers."""
         return len(self.sizes) - 1
+
+    @property
+    def layers(self) -> Sequence[Layer]:
+        """What each layer has and costs."""
+        return self.counted or dense_layers(self.sizes)
 
     @property
     def batches(self) -> list[int]:
@@ -59,7 +75,8 @@ class Work(NamedTuple):
     """What a step, a fill or the start of an epoch computes, as far as its duration depends on it.
 
     Steps in which the same number of inner layers learn above the same lowest layer do
-    the same work, whichever these layers are.
+    the same work, whichever these layers are, if inner layers are alike: those of the
+    networks that are built in are.
 
     Attributes
     ----------
@@ -104,9 +121,9 @@ class Epoch(NamedTuple):
 
     def flops(self, workload: Workload) -> int:
         """Return the epoch's operations; see `altfreeze.freezing.cost`."""
-        filled = fill_flops(workload.sizes, workload.rows, *self.fill) if self.fill else 0
+        filled = fill_flops(workload.layers, workload.rows, *self.fill) if self.fill else 0
         return filled + sum(
-            count * step_flops(workload.sizes, rows, active, self.cached)
+            count * step_flops(workload.layers, rows, active, self.cached)
             for (active, rows), count in self._counted().items()
         )
 
@@ -178,7 +195,7 @@ def horizon(strategy: dict[str, Any], epochs: int, workload: Workload, seed: int
         return max(1, steps // 2)
     matched = plan(strategy | {"name": "alternating"}, epochs, workload, seed, cache)
     available = sum(epoch.flops(workload) for epoch in matched)
-    costs = [step_flops(workload.sizes, rows, (True,) * workload.depth) for rows in workload.batches]
+    costs = [step_flops(workload.layers, rows, (True,) * workload.depth) for rows in workload.batches]
     whole, rest = divmod(available, sum(costs))
     return max(1, whole * len(costs) + sum(cost <= rest for cost in itertools.accumulate(costs)))
 

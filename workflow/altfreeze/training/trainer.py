@@ -15,7 +15,8 @@ from altfreeze.freezing.switch import PhaseSwitch
 from altfreeze.study.cell import Cell
 from altfreeze.support.randomness import stream_seed
 from altfreeze.training.batches import Parts, draw_batches, evaluate, fill, stack_parts, to_device, workload_of
-from altfreeze.training.network import StackedMLP, StackedNetwork
+from altfreeze.training.network import StackedNetwork
+from altfreeze.training.networks.making import make_network
 from altfreeze.training.optimizer import learning_rate, make_optimizer, update_of
 
 # plain values of a trainer that its state holds
@@ -26,7 +27,7 @@ class TrainedPack(NamedTuple):
     """What `train_pack` returns."""
 
     rows: list[dict[str, Any]]
-    network: StackedMLP
+    network: StackedNetwork
     optimizer: torch.optim.Optimizer
     diverged: dict[int, float]
     seconds: float
@@ -366,7 +367,7 @@ def train_pack(
     workload = workload_of(X, y, cell, part)
     plan = cell.plan(workload)
     weight_seeds = [stream_seed(*cell.run_key(seed), "initial weights") for seed in seeds]
-    network = StackedMLP(workload.sizes, weight_seeds, cell.dropout).to(device)
+    network = make_network(cell, workload, weight_seeds, device)
     trainer = Trainer(network, cell, plan, workload, seeds, parts, flow)
     if state is not None:
         trainer.load_state_dict(state)
