@@ -22,7 +22,7 @@ from altfreeze.training.networks.stack import StackedLayers
 
 # members whose forward pass of a batch costs more operations are faster in a loop than stacked, on a CPU; measured by
 # benchmarks/benchmark_networks.py
-LARGEST_STACKED = 2**25
+LARGEST_STACKED = 2**27
 # rows of the batches that a network is tried with
 _ROWS = 3
 
