@@ -2,8 +2,8 @@
 
     python benchmarks/benchmark_networks.py [--seeds N] [--repetitions N]
 
-`altfreeze.training.networks.making.LARGEST_STACKED` was read off its table: the operations of a member's forward pass of
-a batch at which a loop becomes as fast. Both are timed in turns, and the fastest of each counts.
+`altfreeze.training.networks.making.LARGEST_STACKED` was read off its table: the operations of a member's forward pass
+of a batch at which a loop becomes as fast. Both are timed in turns, and the fastest of each counts.
 """
 
 import argparse
@@ -55,10 +55,8 @@ def main() -> None:
         forward = cell.batch_size * sum(layer.forward for layer in workload.layers)
         stack, loop = (1000 * each for each in seconds_of_a_step(cell, workload, given.seeds, given.repetitions))
         rule = "stack" if forward <= limit else "loop"
-        name = f"{network} {normalisation}"
-        print(
-            f"{source:7} {name:17} {width:5}  {forward / 2**20:14.1f} Mi  {stack:8.1f}  {loop:7.1f}  {loop / stack:10.2f}  {rule}"
-        )
+        shown = f"{source:7} {f'{network} {normalisation}':17} {width:5}  {forward / 2**20:14.1f} Mi"
+        print(f"{shown}  {stack:8.1f}  {loop:7.1f}  {loop / stack:10.2f}  {rule}")
 
 
 if __name__ == "__main__":

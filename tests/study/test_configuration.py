@@ -17,6 +17,7 @@ from altfreeze.study.reading import check_files, check_schedules, complete, load
 from altfreeze.study.schema import Configuration, keys
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import write_json
+from altfreeze.support.provenance import code_of_factory
 from builders import ROOT, make_study
 
 DEFAULT = ROOT / "config" / "config.yaml"
@@ -245,6 +246,20 @@ def test_a_new_strategy_is_checked_by_its_schedules_own_signature(monkeypatch):
         ({"learning_rate": 0}, ["learning_rate", "> 0"]),
         ({"learning_rate": float("inf")}, ["learning_rate", "Infinity"]),
         ({"optimizer": "lion"}, ["optimizer", '"lion"', "sgd, adam, adamw"]),
+        (
+            {"network": "cn"},
+            ["network", '"cn"', "did you mean cnn?", "mlp, cnn, resnet, transformer or", "package.module:"],
+        ),
+        ({"network": "my nets:make"}, ["network", '"my nets:make"', "as package.module:factory"]),
+        ({"network": "cnn"}, ["network", '"cnn" takes channels', "iris has no shape", "sources.iris"]),
+        ({"variations": [{"network": "transformer"}]}, ["variations[0].network", '"transformer" takes', "iris"]),
+        ({"normalisation": "batch"}, ["normalisation", '"batch" is nothing that "mlp" reads', "none"]),
+        (
+            {"datasets": ["digits"], "variations": [{"network": "transformer", "normalisation": "batch"}]},
+            ["variations[0].normalisation", '"transformer"', "none, layer"],
+        ),
+        ({"frozen_normalisation": "off"}, ["frozen_normalisation", "eval, train"]),
+        ({"sources": {"a": {"kind": "npz", "path": "a.npz", "shape": [1, 0]}}}, ["sources.a.shape[1]", "≥ 1"]),
         ({"learning_rate_schedule": "linear"}, ["constant, cosine"]),
         ({"momentum": 1}, ["momentum", "< 1"]),
         ({"dropout": 1}, ["dropout", "< 1"]),
@@ -619,3 +634,30 @@ def test_entries_of_their_own_ratio_that_split_as_another_are_one_line():
     assert said({"name": "alternating", "label": "mine", "freeze_ratio": 0.5, "period": 2}) == ()
     assert said({"name": "alternating", "label": "mine", "freeze_ratio": 0.75}) == ()
     assert len(said({"name": "alternating", "label": "mine", "freeze_ratio": 0})) == 1
+
+
+def test_a_network_decides_by_what_it_reads_alone():
+    keys = {"datasets": ["digits"], "variations": [{"frozen_normalisation": "train"}, {"network": "cnn"}]}
+    study = make_study(**keys)
+    # the MLP has nothing that moves while it is frozen
+    assert list(study.recipes) == ["primary", "network=cnn"]
+    mlp, cnn = (study.cell("digits", 6, "standard", recipe) for recipe in study.recipes)
+    assert (mlp.network, mlp.shape, mlp.normalisation, mlp.frozen_normalisation) == ("mlp", None, None, None)
+    assert (cnn.network, cnn.shape, cnn.normalisation, cnn.frozen_normalisation) == ("cnn", [1, 8, 8], "none", None)
+    own = make_study(**keys | {"network": "mine:make"}).cell("digits", 6, "standard")
+    assert own.frozen_normalisation == "eval"
+    assert (study.networks, make_study(network="mine:make").networks) == ("MLPs", "networks of mine:make")
+
+
+def test_the_module_of_a_factory_is_found_without_running_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nets").mkdir()
+    (tmp_path / "nets" / "mine.py").write_text("raise SystemExit")
+    given = {"datasets": ["digits"], "network": "nets.mine:make"}
+    check_files(complete(given))
+    before = code_of_factory("nets.mine:make")
+    (tmp_path / "nets" / "mine.py").write_text("raise SystemExit(1)")
+    assert code_of_factory("nets.mine:make") not in (None, before)
+    assert code_of_factory("cnn") is None
+    with pytest.raises(InputError, match=r'network: "nets\.others:make" has no module of that name; allowed: one that'):
+        check_files(complete(given | {"network": "nets.others:make"}))
