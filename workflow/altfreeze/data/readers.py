@@ -248,9 +248,7 @@ def read_npz(source: dict[str, Any], where: str) -> Dataset:
         )
     X = X.reshape(len(X), -1).astype(np.float64)
     if not X.size or not (np.abs(X) <= LARGEST_NUMBER).all():
-        raise InputError(
-            f"{where}: {names[0]} has no numbers, or some that are not finite or beyond {LARGEST_NUMBER:g}"
-        )
+        raise InputError(f"{where}: {names[0]} is empty, or not all finite numbers up to {LARGEST_NUMBER:g}")
     classes, indices = np.unique(y, return_inverse=True)
     features = [f"x{number}" for number in range(1, X.shape[1] + 1)]
     notes = {"file_sha256": sha256_of_file(path)}
