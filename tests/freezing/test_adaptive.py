@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from altfreeze.freezing.adaptive import deciding_flops, possible_work, written_down
+from altfreeze.freezing.cost import dense_layers
 from altfreeze.freezing.flow import GradientFlow, NormObserver
 from altfreeze.freezing.plan import OBSERVE, Work, Workload, plan, plan_work
 from altfreeze.freezing.strategy import STRATEGIES, History, Position, defaults, factors
@@ -99,8 +100,8 @@ def test_what_was_decided_is_written_down_as_phases():
 
 
 def test_observing_costs_five_operations_of_each_parameter_that_learned():
-    assert deciding_flops((13, 16, 3), (True, True)) == 5 * (14 * 16 + 17 * 3)
-    assert deciding_flops((13, 16, 3), (False, True)) == 5 * 17 * 3
+    assert deciding_flops(dense_layers((13, 16, 3)), (True, True)) == 5 * (14 * 16 + 17 * 3)
+    assert deciding_flops(dense_layers((13, 16, 3)), (False, True)) == 5 * 17 * 3
 
 
 # who decides
@@ -183,7 +184,7 @@ def test_the_log_of_decisions_trained_again_gives_the_same_run(name, optimizer, 
         torch.testing.assert_close(found, parameter, rtol=1e-3, atol=1e-4)
     # it costs what it costs to train, and to decide
     active = [epoch.steps[0].active for epoch in again.plan(trained.workload)]
-    cost = np.cumsum([deciding_flops(trained.workload.sizes, layers) for layers in active])
+    cost = np.cumsum([deciding_flops(trained.workload.layers, layers) for layers in active])
     paid = [row["flops"] for row in adaptive.rows[::2]]
     assert paid == [row["flops"] + spent for row, spent in zip(trained.rows[::2], cost, strict=True)]
     assert adaptive.seconds > 0 and all(row["seconds"] > 0 for row in adaptive.rows)

@@ -9,9 +9,9 @@ from altfreeze.freezing import plan as plans
 from altfreeze.freezing.plan import Workload
 from altfreeze.freezing.strategy import MASKED, STRATEGIES
 from altfreeze.study.cell import Cell
-from altfreeze.training import compiled, trainer
 from altfreeze.training.batches import workload_of
 from altfreeze.training.network import StackedMLP
+from altfreeze.training.networks import compiled, trainer
 from altfreeze.training.trainer import train_pack
 from builders import NEEDED, make_study, train_plainly
 from torch.utils.flop_counter import FlopCounterMode

@@ -5,8 +5,8 @@ import itertools
 import pytest
 import torch
 from altfreeze.freezing.cost import layer_flops, step_flops
-from altfreeze.training import compiled
 from altfreeze.training.network import StackedMLP, layer_sizes
+from altfreeze.training.networks import compiled
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional

@@ -17,6 +17,7 @@ from altfreeze.study.reading import check_files, check_schedules, complete, load
 from altfreeze.study.schema import Configuration, keys
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import write_json
+from altfreeze.support.provenance import code_of_factory
 from builders import ROOT, make_study
 
 DEFAULT = ROOT / "config" / "config.yaml"
@@ -224,7 +225,7 @@ def test_a_new_strategy_is_checked_by_its_schedules_own_signature(monkeypatch):
     ("wrong", "words"),
     [
         ({"depth": [3]}, ["depth: unknown key", "did you mean depths?"]),
-        ({"nonsense": 1}, ["nonsense: unknown key", "allowed: width, batch_size"]),
+        ({"nonsense": 1}, ["nonsense: unknown key", "allowed: network, width"]),
         ({"depths": "four"}, ["depths", '"four"', "a list"]),
         ({"depths": [4, "four"]}, ["depths[1]", '"four"', "a whole number ≥ 2"]),
         ({"depths": [4.0]}, ["depths[0]", "4.0", "a whole number"]),
@@ -245,6 +246,24 @@ def test_a_new_strategy_is_checked_by_its_schedules_own_signature(monkeypatch):
         ({"learning_rate": 0}, ["learning_rate", "> 0"]),
         ({"learning_rate": float("inf")}, ["learning_rate", "Infinity"]),
         ({"optimizer": "lion"}, ["optimizer", '"lion"', "sgd, adam, adamw"]),
+        (
+            {"network": "cn"},
+            ["network", '"cn"', "did you mean cnn?", "mlp, cnn, resnet, transformer or", "package.module:"],
+        ),
+        ({"network": "my nets:make"}, ["network", '"my nets:make"', "as package.module:factory"]),
+        (
+            {"datasets": ["digits"], "network": "cnn", "optimizer": "muon"},
+            ["optimizer", '"muon" needs the network mlp'],
+        ),
+        ({"network": "cnn"}, ["network", '"cnn" takes channels', "iris has no shape", "sources.iris"]),
+        ({"variations": [{"network": "transformer"}]}, ["variations[0].network", '"transformer" takes', "iris"]),
+        ({"normalisation": "batch"}, ["normalisation", '"batch" is nothing that "mlp" reads', "none"]),
+        (
+            {"datasets": ["digits"], "variations": [{"network": "transformer", "normalisation": "batch"}]},
+            ["variations[0].normalisation", '"transformer"', "none, layer"],
+        ),
+        ({"frozen_normalisation": "off"}, ["frozen_normalisation", "eval, train"]),
+        ({"sources": {"a": {"kind": "npz", "path": "a.npz", "shape": [1, 0]}}}, ["sources.a.shape[1]", "≥ 1"]),
         ({"learning_rate_schedule": "linear"}, ["constant, cosine"]),
         ({"momentum": 1}, ["momentum", "< 1"]),
         ({"dropout": 1}, ["dropout", "< 1"]),
@@ -646,3 +665,30 @@ def test_a_variation_keeps_the_tuned_rates_of_the_primary_recipe_unless_it_names
     untuned = make_study(learning_rate=0.1, learning_rates_to_try=[0.1, 0.2], variations=variations)
     of_width = {recipe: untuned.tuned_by(recipe) for recipe in untuned.recipes}
     assert of_width == {"primary": None, "width=16": None, anew: anew, "learning_rate=tuned": "learning_rate=tuned"}
+
+
+def test_a_network_decides_by_what_it_reads_alone():
+    keys = {"datasets": ["digits"], "variations": [{"frozen_normalisation": "train"}, {"network": "cnn"}]}
+    study = make_study(**keys)
+    # the MLP has nothing that moves while it is frozen
+    assert list(study.recipes) == ["primary", "network=cnn"]
+    mlp, cnn = (study.cell("digits", 6, "standard", recipe) for recipe in study.recipes)
+    assert (mlp.network, mlp.shape, mlp.normalisation, mlp.frozen_normalisation) == ("mlp", None, None, None)
+    assert (cnn.network, cnn.shape, cnn.normalisation, cnn.frozen_normalisation) == ("cnn", [1, 8, 8], "none", None)
+    own = make_study(**keys | {"network": "mine:make"}).cell("digits", 6, "standard")
+    assert own.frozen_normalisation == "eval"
+    assert (study.networks, make_study(network="mine:make").networks) == ("MLPs", "networks of mine:make")
+
+
+def test_the_module_of_a_factory_is_found_without_running_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nets").mkdir()
+    (tmp_path / "nets" / "mine.py").write_text("raise SystemExit")
+    given = {"datasets": ["digits"], "network": "nets.mine:make"}
+    check_files(complete(given))
+    before = code_of_factory("nets.mine:make")
+    (tmp_path / "nets" / "mine.py").write_text("raise SystemExit(1)")
+    assert code_of_factory("nets.mine:make") not in (None, before)
+    assert code_of_factory("cnn") is None
+    with pytest.raises(InputError, match=r'network: "nets\.others:make" has no module of that name; allowed: one that'):
+        check_files(complete(given | {"network": "nets.others:make"}))

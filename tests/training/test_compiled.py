@@ -5,8 +5,8 @@ from itertools import product
 
 import pytest
 import torch
-from altfreeze.training import compiled
 from altfreeze.training.network import StackedMLP
+from altfreeze.training.networks import compiled
 from altfreeze.training.optimizer import make_optimizer, update_of
 from altfreeze.training.trainer import train_pack
 from builders import make_cell

@@ -6,8 +6,8 @@ import pytest
 import torch
 from altfreeze.freezing.cost import orthogonalise_flops
 from altfreeze.freezing.plan import Workload
-from altfreeze.training import compiled
 from altfreeze.training.network import StackedMLP
+from altfreeze.training.networks import compiled
 from altfreeze.training.optimizer import StackedMuon, make_optimizer, orthogonalise, update_of
 from altfreeze.training.trainer import train_pack
 from builders import make_cell

@@ -4,8 +4,8 @@ from itertools import pairwise, product
 
 import pytest
 import torch
-from altfreeze.training import compiled
 from altfreeze.training.network import StackedMLP, dropout_masks, initial_parameters, layer_sizes
+from altfreeze.training.networks import compiled
 from torch import nn
 
 SIZES = layer_sizes(5, 8, 4, 3)

@@ -233,7 +233,7 @@ def test_timed_work_is_that_of_training(monkeypatch, label, dropout):
 
     monkeypatch.setattr("altfreeze.training.trainer.draw_batches", draw)
     # an update that is compiled does not go through torch's
-    monkeypatch.setattr("altfreeze.training.compiled.WIDEST", 0)
+    monkeypatch.setattr("altfreeze.training.networks.compiled.WIDEST", 0)
     monkeypatch.setattr(torch.optim.Adam, "step", step)
     monkeypatch.setattr(StackedMLP, "compute_gradients", compute_gradients)
     monkeypatch.setattr(StackedMLP, "hidden", hidden_layers)

@@ -13,9 +13,10 @@ from altfreeze.freezing.cost import step_flops
 from altfreeze.freezing.flow import GradientFlow
 from altfreeze.support.provenance import closure
 from altfreeze.support.randomness import stream_seed
-from altfreeze.training import trainer
+from altfreeze.training import clock, trainer
 from altfreeze.training.batches import stack_parts
 from altfreeze.training.network import StackedMLP, StackedNetwork, layer_sizes
+from altfreeze.training.networks import making
 from altfreeze.training.trainer import train_pack
 from builders import make_cell
 from torch import nn
@@ -294,7 +295,7 @@ def test_a_diverged_seed_is_marked_from_its_epoch_on_and_harms_no_other(wine, mo
         if number == 2:
             made[0].weights[0].detach()[1, 0, 0] = math.inf
 
-    monkeypatch.setattr(trainer, "StackedMLP", Recorded)
+    monkeypatch.setattr(making, "StackedMLP", Recorded)
     trained = train_pack(*wine, cell, range(3), progress=poison)
     assert trained.diverged == {1: 3}
     for row, expected in zip(without_clock(trained.rows), without_clock(sound.rows), strict=True):
@@ -327,7 +328,7 @@ def test_an_epoch_in_which_a_frozen_layer_changed_ends_the_training(wine, monkey
 def test_switches_within_an_epoch_do_not_wait_for_the_device(wine, monkeypatch):
     waits = []
 
-    class Counted(trainer.Clock):
+    class Counted(clock.Clock):
         def __init__(self, device):
             super().__init__(device)
             self.wait = lambda: waits.append(1)

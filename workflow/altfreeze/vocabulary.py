@@ -227,6 +227,8 @@ ENDPOINTS = _by_name(
     Endpoint("end", "better", "at the end, for equal operations"),
     Endpoint("time", "faster", "on the way to a target"),
 )
+# networks that are built in, and what several of one are called; another is named by its factory
+NETWORKS = {"mlp": "MLPs", "cnn": "CNNs", "resnet": "residual networks", "transformer": "transformers"}
 # of a difference within the margin where the endpoint does not notice that standard training lost half of its budget
 SATURATED = "saturated"
 MEASURES = _by_name(

@@ -74,7 +74,7 @@ from altfreeze.study.grid import Study
 from altfreeze.study.sources import paths_of
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import write_json
-from altfreeze.support.provenance import fingerprint, gpu_is_here
+from altfreeze.support.provenance import code_of_factory, fingerprint, gpu_is_here
 
 try:
     config_files = [file for file in workflow.configfiles if file not in workflow.overwrite_configfiles]

@@ -26,6 +26,7 @@ rule timing:
     params:
         study=STUDY_FILE,
         timed=lambda wildcards: as_json(study.timed()),
+        factory=code_of_factory(study.network),
         data=subpath(input[0], parent=True),
         device=config["device"],
         code=fingerprint("altfreeze.training.timing"),

@@ -20,6 +20,7 @@ rule train:
     params:
         study=STUDY_FILE,
         cell=cell_of,
+        factory=lambda wildcards: code_of_factory(study.recipes[wildcards.recipe].network),
         device=config["device"],
         code=fingerprint("altfreeze.training.trainer", "altfreeze.training.log"),
         # no output: Snakemake deletes those of a job that failed or begins anew
@@ -55,6 +56,7 @@ rule tune:
     params:
         study=STUDY_FILE,
         cell=cell_of,
+        factory=lambda wildcards: code_of_factory(study.recipes[wildcards.recipe].network),
         learning_rates=config["learning_rates_to_try"],
         metric=config["metric"],
         calibration_seeds=lambda wildcards: len(study.calibration_seeds_of(wildcards.recipe)),

@@ -99,7 +99,9 @@ def dataset_of_table(table: Table, source: dict[str, Any], seed: int) -> Dataset
         check_classes(y, class_names, at)
     with _collected(faults):
         features = frame.drop(columns=[target, *dropped, *chosen])
-        X, feature_names, encoding = encode_features(features, where, kept, notation)
+        # a constant one has its place in a shape
+        taken_whole = list(features.columns) if "shape" in source else kept
+        X, feature_names, encoding = encode_features(features, where, taken_whole, notation)
     if faults:
         raise InputError(*faults)
     split, groups = (frame[source[key]] if key in source else None for key in ("split", "groups"))

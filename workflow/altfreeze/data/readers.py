@@ -12,10 +12,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from altfreeze.data.frames import Table, refuse_duplicates
+import numpy as np
+
+from altfreeze.data.dataset import Dataset
+from altfreeze.data.frames import LARGEST_NUMBER, Table, refuse_duplicates
 from altfreeze.data.notation import Notation
 from altfreeze.study.sources import paths_of
 from altfreeze.support.errors import InputError
+from altfreeze.support.files import sha256_of_file
 from altfreeze.support.messages import listing, plural, quoted, reason
 
 if TYPE_CHECKING:
@@ -208,3 +212,44 @@ def _frame_of_arrow(source: dict[str, Any], path: str, content: bytes, where: st
         raise InputError(f"{where} is not a readable {source['kind'].title()} file: {reason(error)}") from error
     frame.columns = [str(column_name) for column_name in frame.columns]
     return frame
+
+
+def read_npz(source: dict[str, Any], where: str) -> Dataset:
+    """Read an npz file of features of any shape and classes.
+
+    Parameters
+    ----------
+    source : dict
+        Of kind ``npz``.
+    where : str
+        How messages begin.
+
+    Returns
+    -------
+    Dataset
+        The numbers of each row stand in one line.
+
+    Raises
+    ------
+    InputError
+        If the file has no such arrays, or they are no finite numbers with a class for each row.
+    """
+    path, names = source["path"], (source.get("features", "X"), source.get("target", "y"))
+    where = f"{where}: {path}"
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            X, y = (stored[name] for name in names)
+    except (OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{where} has no arrays {' and '.join(names)} that can be read: {reason(error)}") from error
+    if X.ndim < 2 or y.shape != X.shape[:1] or X.dtype.kind not in "fiub" or y.dtype.kind not in "iubUS":
+        raise InputError(
+            f"{where}: {names[0]} is {X.dtype} {X.shape} and {names[1]} {y.dtype} {y.shape}; allowed: numbers "
+            "(rows, ...) and a whole number or a word for each row"
+        )
+    X = X.reshape(len(X), -1).astype(np.float64)
+    if not X.size or not (np.abs(X) <= LARGEST_NUMBER).all():
+        raise InputError(f"{where}: {names[0]} is empty, or not all finite numbers up to {LARGEST_NUMBER:g}")
+    classes, indices = np.unique(y, return_inverse=True)
+    features = [f"x{number}" for number in range(1, X.shape[1] + 1)]
+    notes = {"file_sha256": sha256_of_file(path)}
+    return Dataset(X, indices.astype(np.int64), [str(name) for name in classes], features, notes)

@@ -4,6 +4,7 @@ The features are raw: splitting, imputing and standardising come later, because 
 """
 
 import http.client
+import math
 import warnings
 import zlib
 from typing import Any
@@ -13,7 +14,9 @@ import numpy as np
 from altfreeze.data.dataset import Dataset, check_classes
 from altfreeze.data.frames import LARGEST_NUMBER, Table, dataset_of_table
 from altfreeze.data.keel import read_keel
-from altfreeze.data.readers import read_files
+from altfreeze.data.mnist1d import make_mnist1d
+from altfreeze.data.readers import read_files, read_npz
+from altfreeze.study.sources import shape_of
 from altfreeze.support.errors import InputError
 from altfreeze.support.messages import quoted, reason
 from altfreeze.support.randomness import stream_seed
@@ -28,9 +31,9 @@ def load_dataset(name: str, source: dict[str, Any], study_seed: int) -> Dataset:
         Name of the data set in the study; part of the key of the random stream of a made set.
     source : dict
         ``kind`` and its parameters: ``iris``, ``wine``, ``breast_cancer``, ``digits`` (bundled with scikit-learn);
-        ``classification``, ``moons``, ``circles``, ``spirals``, ``gaussian_quantiles`` (made); ``csv``,
-        ``parquet``, ``feather`` (files, a relative path starts at the working directory; the last two store categories
-        of numbers as numbers);
+        ``classification``, ``moons``, ``circles``, ``spirals``, ``gaussian_quantiles``, ``mnist1d`` (made); ``npz``,
+        ``csv``, ``parquet``, ``feather`` (files, a relative path starts at the working directory; the last two store
+        categories of numbers as numbers);
         ``openml`` (fetched once, then read from scikit-learn's cache, whose place the environment variable
         SCIKIT_LEARN_DATA sets); ``keel`` (downloaded once, see `altfreeze.data.keel`).
     study_seed : int
@@ -50,12 +53,20 @@ def load_dataset(name: str, source: dict[str, Any], study_seed: int) -> Dataset:
     kind = source["kind"]
     if kind in _BUNDLED:
         dataset = _load_bundled(kind)
+    elif kind == "npz":
+        dataset = read_npz(source, where)
     elif kind in _MADE:
         dataset = _make(name, source, study_seed, where)
     else:
         table = _read_table(source, where)
         dataset = dataset_of_table(table, source, made_set_seed(study_seed, name, "groups"))
     check_classes(dataset.y, dataset.class_names, where)
+    shape, features = shape_of(source), dataset.X.shape[1]
+    if shape and math.prod(shape) != features:
+        raise InputError(
+            f"{where}: shape {shape} is of {math.prod(shape)} numbers, and its rows have {features}; allowed: a shape "
+            f"of {features}"
+        )
     return dataset
 
 
@@ -133,6 +144,7 @@ _MADE = {
     "circles": _make_circles,
     "spirals": _make_spirals,
     "gaussian_quantiles": _make_gaussian_quantiles,
+    "mnist1d": lambda source, seed, noise_seed: (*make_mnist1d(source["samples"], seed), 10),
 }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from altfreeze.freezing.cost import Layer
 from altfreeze.freezing.plan import OBSERVE, Work, Workload, is_cached, layer_ranges
 from altfreeze.freezing.schedules import only
 from altfreeze.freezing.strategy import STRATEGIES, Count, History, Position, Ratio, strategy
@@ -61,13 +62,12 @@ def possible_work(workload: Workload, cache: bool) -> set[Work]:
     return kinds | {Work("fill", start + 1, 0, 0, 0, stop, workload.rows) for start, stop in fills}
 
 
-def deciding_flops(sizes: Sequence[int], active: Sequence[bool]) -> int:
+def deciding_flops(layers: Sequence[Layer], active: Sequence[bool]) -> int:
     """Return the operations of observing one network for an epoch.
 
     Parameters
     ----------
-    sizes : sequence of int, length depth + 1
-        See `altfreeze.freezing.cost.layer_flops`.
+    layers : sequence of altfreeze.freezing.cost.Layer, length depth
     active : sequence of bool, length depth
         Which layers learned.
 
@@ -76,8 +76,7 @@ def deciding_flops(sizes: Sequence[int], active: Sequence[bool]) -> int:
     int
         Of each parameter that learned, a difference, and a multiplication and an addition for each of two norms.
     """
-    parameters = [(fan_in + 1) * fan_out for fan_in, fan_out in itertools.pairwise(sizes)]
-    return 5 * sum(count for count, learns in zip(parameters, active, strict=True) if learns)
+    return 5 * sum(layer.parameters for layer, learns in zip(layers, active, strict=True) if learns)
 
 
 @strategy(state_on_thaw="keep", adaptive=True)

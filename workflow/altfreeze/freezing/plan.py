@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from altfreeze.freezing.cost import fill_flops, orthogonalise_flops, step_flops
+from altfreeze.freezing.cost import Layer, dense_layers, fill_flops, orthogonalise_flops, step_flops
 from altfreeze.freezing.strategy import MASKED, STRATEGIES, Position, factors, learning_rate_position
 
 # a run whose cache would be larger trains without
@@ -21,19 +21,33 @@ _FLOAT_BYTES = 4
 class Workload(NamedTuple):
     """What a run's steps work on.
 
-    ``sizes`` of the network, ``rows`` of the train part and of a batch; whether the optimizer
-    orthogonalises updates, which costs operations of its own.
+    Attributes
+    ----------
+    sizes : tuple of int, length depth + 1
+        Numbers of a row that go into each layer, and out of the last.
+    rows, batch_size : int
+        Rows of the train part and of a batch.
+    counted : tuple of altfreeze.freezing.cost.Layer, length depth
+        Layers whose operations were counted; empty of an MLP, which `sizes` say all of.
+    orthogonalises : bool
+        Whether the optimizer orthogonalises updates, which costs operations of its own.
     """
 
     sizes: tuple[int, ...]
     rows: int
     batch_size: int
+    counted: tuple[Layer, ...] = ()
     orthogonalises: bool = False
 
     @property
     def depth(self) -> int:
         """Number of weight layers."""
         return len(self.sizes) - 1
+
+    @property
+    def layers(self) -> Sequence[Layer]:
+        """What each layer has and costs."""
+        return self.counted or dense_layers(self.sizes)
 
     @property
     def batches(self) -> list[int]:
@@ -44,7 +58,7 @@ class Workload(NamedTuple):
     def step_flops(self, rows: int, active: Sequence[bool], cached: int = 0) -> int:
         """Return the operations of one step and its update; see `altfreeze.freezing.cost`."""
         update = orthogonalise_flops(self.sizes, active) if self.orthogonalises else 0
-        return step_flops(self.sizes, rows, active, cached) + update
+        return step_flops(self.layers, rows, active, cached) + update
 
 
 class Step(NamedTuple):
@@ -75,7 +89,8 @@ class Work(NamedTuple):
     """What a step, a fill or the start of an epoch computes, as far as its duration depends on it.
 
     Steps in which the same number of inner layers learn above the same lowest layer do
-    the same work, whichever these layers are.
+    the same work, whichever these layers are, if inner layers are alike: those of the
+    networks that are built in are.
 
     Attributes
     ----------
@@ -124,7 +139,7 @@ class Epoch(NamedTuple):
 
     def flops(self, workload: Workload) -> int:
         """Return the epoch's operations; see `altfreeze.freezing.cost`."""
-        filled = fill_flops(workload.sizes, workload.rows, *self.fill) if self.fill else 0
+        filled = fill_flops(workload.layers, workload.rows, *self.fill) if self.fill else 0
         return filled + sum(
             count * workload.step_flops(rows, active, self.cached) for (active, rows), count in self._counted().items()
         )

@@ -16,6 +16,9 @@ class LayeredNetwork(Protocol):
     def layer(self, index: int) -> Sequence[torch.nn.Parameter]:
         """Return the parameters of one layer, counted from 0, the lowest first."""
 
+    def kept(self, index: int) -> Sequence[torch.Tensor]:
+        """Return what else of one layer stays as it is while it is frozen: its buffers."""
+
     def set_active(self, active: Sequence[bool]) -> None:
         """Freeze and thaw layers: a frozen parameter has ``requires_grad=False`` and no gradient.
 
@@ -27,9 +30,11 @@ class LayeredNetwork(Protocol):
 
 
 def _checksum(network: LayeredNetwork, optimizer: torch.optim.Optimizer, active: Sequence[bool]) -> torch.Tensor:
-    """Return the bits of all frozen weights and of their optimizer state, summed, without waiting for the device."""
+    """Return the bits of all that is frozen and of its optimizer state, summed, without waiting for the device."""
     tensors = []
     for index, learns in enumerate(active):
+        # every number of a buffer, whatever its type, as two words
+        tensors += [] if learns else [each.double().view(torch.float32) for each in network.kept(index)]
         for parameter in network.layer(index) if not learns else ():
             tensors += [parameter.detach(), *filter(torch.is_tensor, optimizer.state.get(parameter, {}).values())]
     # in pairs of numbers, which are words that are summed without a copy; in one sum, as it is one for each switch

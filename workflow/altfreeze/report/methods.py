@@ -18,6 +18,7 @@ from altfreeze.report.words import count, listed, margin_in_words, reference_in_
 from altfreeze.statistics.paired import CONFIDENCE, FEWEST_PAIRS, RESAMPLES
 from altfreeze.study.grid import Study
 from altfreeze.study.keel import KEEL, LICENCE, PACKAGE, VERSION
+from altfreeze.study.recipes import unread
 from altfreeze.study.sources import MADE, fixes_test_part
 from altfreeze.support.errors import InputError
 from altfreeze.support.provenance import commit_in_words
@@ -73,6 +74,21 @@ def headline(study: Study, provenance: dict[str, Any], runs: pd.DataFrame) -> Fa
     ]
 
 
+# how the text begins
+_NETWORKS = {"mlp": "Multilayer perceptrons", "cnn": "Convolutional networks", "resnet": "Residual networks"}
+_NETWORKS |= {"transformer": "Transformers"}
+_NORMALISATIONS = {"none": "no normalisation", "batch": "batch normalisation", "layer": "layer normalisation"}
+
+
+def _network_in_words(study: Study) -> str:
+    """Return what the configuration says of the network beside its name and depth."""
+    normalises = "" if study.network == "mlp" else f"normalisation {study.normalisation}, "
+    frozen = (
+        "" if "frozen_normalisation" in unread(study.config) else f"frozen layers as in {study.frozen_normalisation}, "
+    )
+    return f"width {study.width}, {normalises}{frozen}dropout {study.dropout:g}"
+
+
 def facts(study: Study, runs: int) -> Facts:
     """Return what was run: one entry for each part of the configuration, and the number of runs."""
     momentum = f", momentum {study.momentum:g}" if study.optimizer == "sgd" else ""
@@ -90,7 +106,7 @@ def facts(study: Study, runs: int) -> Facts:
         ),
         ("Strategies", ", ".join(study.strategies)),
         ("Epochs", f"{_epochs(study)}{stop}"),
-        ("Network", f"width {study.width}, dropout {study.dropout:g}"),
+        ("Network", f"{study.network}, {_network_in_words(study)}"),
         (
             "Optimizer",
             f"{study.optimizer}, learning rate {study.learning_rate} ({study.learning_rate_schedule}), "
@@ -225,6 +241,8 @@ def methods(study: Study, provenance: dict[str, Any], runs: int) -> dict[str, An
     fixed = [name for name in study.datasets if fixes_test_part(study.sources.get(name, {}))]
     return {
         "shares": [f"{100 * share:.0f}" for share in (1 - VALIDATION_SHARE - TEST_SHARE, VALIDATION_SHARE, TEST_SHARE)],
+        "networks": _NETWORKS.get(study.network, f"Networks made by {study.network}"),
+        "normalisation": _NORMALISATIONS[study.normalisation],
         "fixed": fixed and listed(fixed),
         "origins": _origins(study),
         "depths": listed([str(depth) for depth in study.depths], "or"),

@@ -22,6 +22,12 @@ class Cell:
         None where it is not yet tuned.
     momentum : float or None
         None for an optimizer that does not read it, so that changing it makes no result stale.
+    network : str
+        ``mlp``, another that is built in, or ``package.module:factory``.
+    shape : list of int or None
+        In which another network than the MLP gets a row's features; None where they have no places.
+    normalisation, frozen_normalisation : str or None
+        None for a network that does not read it.
     epochs, width, batch_size, dropout, optimizer, learning_rate_schedule, weight_decay, \
 cache_activations, state_on_thaw
         As in the configuration.
@@ -42,6 +48,10 @@ cache_activations, state_on_thaw
     cache_activations: str
     state_on_thaw: str
     momentum: float | None = None
+    network: str = "mlp"
+    shape: list[int] | None = None
+    normalisation: str | None = None
+    frozen_normalisation: str | None = None
 
     def run_key(self, seed: int) -> tuple[int, str, int, int]:
         """Return the key of what a run's network draws; strategy and recipe are no part of it."""
@@ -63,7 +73,9 @@ cache_activations, state_on_thaw
 
     @property
     def _caches(self) -> bool:
-        return self.cache_activations == "auto" and not self.dropout
+        # what is drawn anew, or depends on the batch, cannot be read again
+        repeats = not self.dropout and self.frozen_normalisation != "train"
+        return self.cache_activations == "auto" and repeats
 
     def following(self, strategy: dict[str, Any]) -> "Cell":
         """Return the same cell under another strategy, as what an adaptive one has decided."""

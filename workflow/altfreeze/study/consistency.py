@@ -16,7 +16,8 @@ from altfreeze.study.entries import labelled
 from altfreeze.study.grid import FIRST_CALIBRATION_SEED, Study
 from altfreeze.study.mistakes import KeyPath, Mistake, quoted
 from altfreeze.study.recipes import TUNED, name_of, varied
-from altfreeze.vocabulary import PANELS
+from altfreeze.study.sources import shape_of
+from altfreeze.vocabulary import NETWORKS, PANELS
 
 _LONGEST_FILE_NAME = 255
 # of a recipe's name, which files are named by
@@ -25,6 +26,12 @@ _LONGEST_RECIPE = 200
 _LONGEST_LABEL = 80
 # folders of git, of environments and of Snakemake itself
 _NOT_FOR_RESULTS = (".git", ".venv", ".snakemake", ".conda", "__pycache__")
+# what a network may be normalised over; a factory does as it likes
+NORMALISATIONS = {
+    "cnn": ["none", "batch", "layer"],
+    "resnet": ["none", "batch", "layer"],
+    "transformer": ["none", "layer"],
+}
 _CHECKS: list[Callable[..., Iterator[Mistake]]] = []
 
 
@@ -214,6 +221,42 @@ def _rates_are_tried_where_tuned(
     tuned = [path for path, rate in rates.items() if rate == TUNED]
     if tuned and not learning_rates_to_try:
         yield tuned[0], '"tuned" chooses among learning_rates_to_try, which is empty; allowed: a list of some there'
+
+
+@_check
+def _networks_fit(
+    network: str,
+    normalisation: str,
+    optimizer: str,
+    variations: list[dict[str, Any]],
+    datasets: list[str],
+    sources: dict[str, Any],
+) -> Iterator[Mistake]:
+    primary = {"network": network, "normalisation": normalisation, "optimizer": optimizer}
+    recipes: list[tuple[KeyPath, dict[str, Any]]] = [((), primary)]
+    recipes += [
+        (("variations", place), primary | variation)
+        for place, variation in enumerate(variations)
+        if primary.keys() & variation.keys()
+    ]
+    for path, recipe in recipes:
+        name, allowed = recipe["network"], NORMALISATIONS.get(recipe["network"], ["none"])
+        if recipe["normalisation"] not in allowed:
+            where = f"is nothing that {quoted(name)} reads; allowed with it: {', '.join(allowed)}"
+            yield (*path, "normalisation"), f"{quoted(recipe['normalisation'])} {where}"
+        if recipe["optimizer"] == "muon" and name != "mlp":
+            sentence = "needs the network mlp, of which its operations are known; allowed: sgd, adam, adamw"
+            yield (*path, "optimizer"), f'"muon" {sentence}'
+        for dataset in datasets if name in NETWORKS and name != "mlp" else ():
+            shape = shape_of(sources[dataset])
+            if len(shape or [0]) not in ((2, 3) if name != "resnet" else (1, 2, 3)):
+                has = f"the shape {shape}" if shape else "no shape"
+                yield (
+                    (*path, "network"),
+                    f"{quoted(name)} takes channels and one or two sides, and {dataset} has {has}; "
+                    f"allowed: other networks or data sets, or a `shape` in sources.{dataset}",
+                )
+                break
 
 
 def _ratios(config: dict[str, Any]) -> Iterator[Mistake]:

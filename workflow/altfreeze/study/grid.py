@@ -8,9 +8,9 @@ from altfreeze.freezing.schedules import split_index
 from altfreeze.freezing.strategy import STRATEGIES, defaults
 from altfreeze.study.cell import Cell
 from altfreeze.study.entries import labelled
-from altfreeze.study.recipes import PRIMARY_RECIPE, TUNED, is_tuned_anew, name_of, varied, what_it_sets
-from altfreeze.study.sources import MADE
-from altfreeze.vocabulary import METRICS, Metric
+from altfreeze.study.recipes import PRIMARY_RECIPE, TUNED, is_tuned_anew, name_of, unread, varied, what_it_sets
+from altfreeze.study.sources import MADE, shape_of
+from altfreeze.vocabulary import METRICS, NETWORKS, Metric
 
 # seeds of calibration are no seeds of the comparison: these are below
 FIRST_CALIBRATION_SEED = 1_000_000
@@ -90,6 +90,11 @@ class Study:
     def metric(self) -> Metric:
         """What a run is scored by."""
         return METRICS[self.config["metric"]]
+
+    @property
+    def networks(self) -> str:
+        """What several of the study's networks are called."""
+        return NETWORKS.get(self.network, f"networks of {self.network}")
 
     @cached_property
     def primary_datasets(self) -> list[str]:
@@ -288,6 +293,8 @@ class Study:
 
     def _make_cell(self, dataset: str, depth: int, label: str) -> Cell:
         strategy = self.strategies[label]
+        other = self.network != "mlp"
+        skipped = unread(self.config)
         return Cell(
             study_seed=self.seed,
             dataset=dataset,
@@ -303,7 +310,11 @@ class Study:
             weight_decay=self.weight_decay,
             cache_activations=self.cache_activations,
             state_on_thaw=STRATEGIES[strategy["name"]].state_on_thaw or self.state_on_thaw,
-            momentum=self.momentum if self.optimizer == "sgd" else None,
+            momentum=None if "momentum" in skipped else self.momentum,
+            network=self.network,
+            shape=shape_of(self.sources[dataset]) if other else None,
+            normalisation=self.normalisation if other else None,
+            frozen_normalisation=None if "frozen_normalisation" in skipped else self.frozen_normalisation,
         )
 
     def timed(self) -> dict[str, Any]:
@@ -311,8 +322,9 @@ class Study:
         names = ["seed", "datasets", "depths", "freeze_ratios", "strategies", "epochs_standard", "epochs_alternating"]
         names += ["width", "batch_size", "dropout", "optimizer", "learning_rate", "learning_rate_schedule"]
         names += ["weight_decay", "cache_activations", *_GENERAL.values(), "state_on_thaw", "primary_freeze_ratio"]
-        names += ["momentum"] if self.optimizer == "sgd" else []
-        return {name: self.config[name] for name in (*names, "timing_rounds", "timing_width")}
+        names += ["network", "normalisation", "frozen_normalisation", "momentum", "timing_rounds", "timing_width"]
+        shapes = {name: shape_of(self.sources[name]) for name in self.datasets if self.network != "mlp"}
+        return {name: self.config[name] for name in names if name not in unread(self.config)} | {"shapes": shapes}
 
 
 def share_parameters(strategy: dict[str, Any], control: dict[str, Any]) -> bool:

@@ -19,6 +19,7 @@ from altfreeze.study.mistakes import key_of, quoted
 from altfreeze.study.schema import Configuration, keys
 from altfreeze.study.sources import paths_of
 from altfreeze.support.errors import InputError
+from altfreeze.support.provenance import file_of_module
 
 # no value of the configuration has as many levels of lists and keys; anchors of YAML can make endless ones
 _MOST_LEVELS = 8
@@ -171,7 +172,7 @@ def complete(config: Any, files: Sequence[Path | str] = (), origin: str = "--con
 
 
 def check_files(config: dict[str, Any], files: Sequence[Path | str] = ()) -> None:
-    """Check that the files that the study's data sets are read from exist.
+    """Check that the files exist that the study's data sets are read from, and the modules of its networks.
 
     Parameters
     ----------
@@ -183,7 +184,7 @@ def check_files(config: dict[str, Any], files: Sequence[Path | str] = ()) -> Non
     Raises
     ------
     InputError
-        With a line for each missing file that names its key.
+        With a line for each that is missing that names its key.
     """
     layers = {str(file): read(file) for file in files}
     here = quoted(str(Path.cwd()))
@@ -195,6 +196,14 @@ def check_files(config: dict[str, Any], files: Sequence[Path | str] = ()) -> Non
                 if not os.path.isfile(path):  # noqa: PTH113
                     sentence = f"{quoted(path)} is not a file; allowed: a file, its path relative to {here}"
                     missing.append(f"{_origin(key, config, layers, '--config')}: {key_of(key)}: {sentence}")
+    networks: dict[mistakes.KeyPath, str] = {("network",): config["network"]}
+    networks |= {("variations", i, "network"): each.get("network", "") for i, each in enumerate(config["variations"])}
+    for key, network in networks.items():
+        if ":" in network and file_of_module(network.partition(":")[0]) is None:
+            sentence = f"no module of that name; allowed: one that Python finds, from {here} on"
+            missing.append(
+                f"{_origin(key, config, layers, '--config')}: {key_of(key)}: {quoted(network)} has {sentence}"
+            )
     if missing:
         raise InputError(*missing)
 

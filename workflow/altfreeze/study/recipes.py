@@ -2,10 +2,25 @@
 
 from typing import Any
 
+from altfreeze.vocabulary import NETWORKS
+
 # the recipe that the configuration's own keys make
 PRIMARY_RECIPE = "primary"
 # a learning rate that calibration chooses for each data set, depth and strategy
 TUNED = "tuned"
+
+
+def unread(config: dict[str, Any]) -> set[str]:
+    """Return the keys of a recipe that its optimizer or network does not read, so that they decide nothing.
+
+    Parameters
+    ----------
+    config : dict
+        Complete configuration.
+    """
+    # a factory's network may normalise over the batch
+    moves = config["normalisation"] == "batch" or config["network"] not in NETWORKS
+    return ({"momentum"} if config["optimizer"] != "sgd" else set()) | (set() if moves else {"frozen_normalisation"})
 
 
 def name_of(variation: dict[str, Any]) -> str:
@@ -57,5 +72,6 @@ def what_it_sets(config: dict[str, Any], variation: dict[str, Any]) -> dict[str,
     """
     # with nothing else changed, tuning chooses the same again
     anew = variation.get("learning_rate") == TUNED and len(variation) > 1
-    unread = {"variations", *(["momentum"] if varied(config, variation)["optimizer"] != "sgd" else [])}
-    return {key: value for key, value in varied(config, variation).items() if key not in unread} | {"anew": anew}
+    changed = varied(config, variation)
+    sets = {key: value for key, value in changed.items() if key not in {"variations", *unread(changed)}}
+    return sets | {"anew": anew}

@@ -21,7 +21,7 @@ from altfreeze.study.values import (
     ShareAboveZero,
     ShareBelowOne,
 )
-from altfreeze.vocabulary import EQUAL_BUDGETS, METRICS
+from altfreeze.vocabulary import EQUAL_BUDGETS, METRICS, NETWORKS
 
 _StudyName = Annotated[
     str,
@@ -42,6 +42,13 @@ _Results = Annotated[
     ),
     AfterValidator(lambda path: str(PurePath(path))),
 ]
+_Factory = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$",
+        json_schema_extra={"$comment": "as package.module:factory"},
+    ),
+]
 _Depth = Annotated[int, Field(ge=2, le=1000)]
 # YAML reads the word off as false
 _Off = BeforeValidator(lambda value: "off" if value is False else value)
@@ -55,12 +62,22 @@ class _Recipe(BaseModel):
 
     model_config = ConfigDict(**STRICT, frozen=True)
 
+    network: Literal[tuple(NETWORKS)] | _Factory = "mlp"  # type: ignore[valid-type]
+    """what is trained: `mlp`, `cnn`, `resnet` or `transformer`, or a factory of your own as `package.module:factory`, \
+see below"""
     width: Count = 64
-    """units in each hidden layer"""
+    """units in each hidden layer; channels of a `cnn` or `resnet`, numbers in a token of a `transformer`"""
+    normalisation: Literal["none", "batch", "layer"] = "none"
+    """in each layer of a `cnn` or `resnet`, over the `batch`, or over each row's channels and places (`layer`); in a \
+`transformer`, `layer` or none"""
+    frozen_normalisation: Literal["eval", "train"] = "eval"
+    """how a frozen layer normalises over a batch: by the statistics that it has, or by the batch's as if it learned, \
+which goes on moving the statistics. Read with `normalisation: batch` and by factories"""
     batch_size: LargeCount = 64
     """rows in a batch; the last batch of an epoch may be smaller"""
     dropout: ShareBelowOne = 0.0
-    """probability of dropping a hidden unit, after each ReLU"""
+    """probability of dropping a hidden unit, after each ReLU; in other networks, a number that a layer but the last \
+puts out"""
     optimizer: Literal["sgd", "adam", "adamw", "muon"] = "adam"
     """`sgd` with momentum, `adam`, `adamw`, as in torch.optim; `muon` with adamw for the output layer and biases, \
 its updates as large as adamw's, so that one rate serves both"""

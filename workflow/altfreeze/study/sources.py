@@ -13,6 +13,8 @@ _Samples = Annotated[int, Field(ge=20, le=10_000_000)]
 _Features = Annotated[int, Field(ge=1, le=100_000)]
 _Classes = Annotated[int, Field(ge=2, le=100_000)]
 _Name = Annotated[str, Field(min_length=1, max_length=1000)]
+# more are more than torch allows
+_Shape = Annotated[list[Annotated[int, Field(ge=1, le=1_000_000)]], Field(min_length=1, max_length=8)]
 _Columns = Annotated[list[str], *EachOnce]
 _Character = Annotated[str, Field(min_length=1, max_length=1)]
 # of two alternatives, a mistake in one would be told as two
@@ -93,6 +95,29 @@ class GaussianQuantiles(TypedDict):
 
 
 @with_config(STRICT)
+class Mnist1d(TypedDict):
+    """MNIST-1D: noisy series of 40 numbers that are drawn digits, of shape [1, 40]."""
+
+    kind: Literal["mnist1d"]
+    samples: _Samples
+    """5000 in the published set"""
+
+
+@with_config(STRICT)
+class Npz(TypedDict):
+    """An npz file of numbers: rows of any shape, and their classes."""
+
+    kind: Literal["npz"]
+    path: Path
+    features: NotRequired[_Name]
+    """name of the array, `X`"""
+    target: NotRequired[_Name]
+    """`y`"""
+    shape: NotRequired[_Shape]
+    """in which networks take a row, as [channels, height, width]; MLPs take its numbers in one line"""
+
+
+@with_config(STRICT)
 class Csv(TypedDict):
     """A file of text, or several of one table; compressed if its name ends in .gz, .bz2, .xz or .zip."""
 
@@ -113,6 +138,8 @@ all seeds"""
     """columns to leave out"""
     keep: NotRequired[_Columns]
     """columns to take as they are, though refused"""
+    shape: NotRequired[_Shape]
+    """in which networks take the other columns, as [channels, height, width]; constant ones then stay"""
     separator: NotRequired[_Character]
     """`,`"""
     decimal: NotRequired[_Character]
@@ -148,6 +175,8 @@ all seeds"""
     """columns to leave out"""
     keep: NotRequired[_Columns]
     """columns to take as they are, though refused"""
+    shape: NotRequired[_Shape]
+    """in which networks take the other columns, as [channels, height, width]; constant ones then stay"""
 
 
 @with_config(STRICT)
@@ -162,6 +191,8 @@ class OpenML(TypedDict):
     """columns to leave out"""
     keep: NotRequired[_Columns]
     """columns to take as they are, though refused"""
+    shape: NotRequired[_Shape]
+    """in which networks take the other columns, as [channels, height, width]; constant ones then stay"""
 
 
 @with_config(STRICT)
@@ -205,6 +236,20 @@ def fixes_test_part(source: dict[str, Any]) -> bool:
     return not source.keys().isdisjoint(("split", "groups", "test_path"))
 
 
+# of sets whose features have places
+_SHAPES = {"digits": [1, 8, 8], "mnist1d": [1, 40]}
+
+
+def shape_of(source: dict[str, Any]) -> list[int] | None:
+    """Return the shape in which networks take a row of a source, None where its features have no places.
+
+    Parameters
+    ----------
+    source : dict
+    """
+    return source.get("shape", _SHAPES.get(source["kind"]))
+
+
 def paths_of(source: dict[str, Any], *keys: str) -> list[str]:
     """Return the files that a source is read from.
 
@@ -219,7 +264,7 @@ def paths_of(source: dict[str, Any], *keys: str) -> list[str]:
 
 
 _ONE_WAY = {"allOf": [{"oneOf": [{"required": ["id"]}, {"required": ["name", "version"]}]}]}
-MADE = ("classification", "moons", "circles", "spirals", "gaussian_quantiles")
+MADE = ("classification", "moons", "circles", "spirals", "gaussian_quantiles", "mnist1d")
 _NOT_BOTH: dict[str, Any] = {"not": {"required": ["split", "test_path"]}}
 _BOTH = _NOT_BOTH | {"dependentRequired": {"header": ["columns"], "columns": ["header"]}}
 Source = Annotated[
@@ -229,6 +274,8 @@ Source = Annotated[
     | Circles
     | Spirals
     | GaussianQuantiles
+    | Mnist1d
+    | Npz
     | Annotated[Csv, AfterValidator(_written_so), AfterValidator(_split_once), Field(json_schema_extra=_BOTH)]
     | Annotated[Arrow, AfterValidator(_split_once), Field(json_schema_extra=_NOT_BOTH)]
     | Keel

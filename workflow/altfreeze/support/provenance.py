@@ -8,8 +8,10 @@ import os
 import platform
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from importlib import metadata
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +153,36 @@ def fingerprint(*roots: str) -> str:
     for module in closure(*roots):
         digest.update(f"{module}\n{_read(_source(module))[0]}\n".encode())
     return digest.hexdigest()[:16]
+
+
+def file_of_module(name: str) -> Path | None:
+    """Return the file of a module of the user's, found without running any code, or None where there is none.
+
+    Parameters
+    ----------
+    name : str
+        With dots, looked for in the folder of the call and where Python looks.
+    """
+    folders = ["", *sys.path]
+    for part in name.split(".")[:-1]:
+        found = PathFinder.find_spec(part, folders)
+        if found is None or found.submodule_search_locations is None:
+            return None
+        folders = list(found.submodule_search_locations)
+    found = PathFinder.find_spec(name.rpartition(".")[2], folders)
+    return Path(found.origin) if found and found.origin and found.has_location else None
+
+
+def code_of_factory(network: str) -> str | None:
+    """Return a hash of the file in which a network's factory stands, None of a network that is built in.
+
+    Parameters
+    ----------
+    network : str
+        ``package.module:factory``, or a name without a colon.
+    """
+    path = file_of_module(network.partition(":")[0]) if ":" in network else None
+    return None if path is None else hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def _git(*arguments: str) -> subprocess.CompletedProcess[str]:

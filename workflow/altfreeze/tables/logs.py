@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
+from altfreeze.freezing.cost import Layer
 from altfreeze.freezing.plan import Workload
 from altfreeze.study.cell import Cell
 from altfreeze.support.errors import InputError
@@ -121,7 +122,8 @@ def _read_manifest(path: Path, cell: Cell, seeds: Sequence[int], data_sha256: st
         raise InputError(f"{path}: resumed_at_epochs is no list; {HEAL_PACK}")
     work = manifest["workload"]
     try:
-        workload = Workload(**work | {"sizes": tuple(work["sizes"])})
+        counted = tuple(Layer(*layer) for layer in work["counted"])
+        workload = Workload(**work | {"sizes": tuple(work["sizes"]), "counted": counted})
         made = np.cumsum([len(epoch.steps) for epoch in cell.plan(workload)]) / len(workload.batches)
     except (ValueError, LookupError, TypeError) as error:
         raise InputError(f"{path}: workload is none ({type(error).__name__}: {error}); {HEAL_PACK}") from None

@@ -137,7 +137,7 @@ def speedups(
             observed = epochs if found else []
             work = plan_work(epochs, workload) + Counter({OBSERVE: len(observed)})
             seconds[strategy] = _total(work, by_round.get((dataset, depth), {})) / steps
-            deciding = sum(deciding_flops(workload.sizes, epoch.steps[0].active) for epoch in observed)
+            deciding = sum(deciding_flops(workload.layers, epoch.steps[0].active) for epoch in observed)
             flops[strategy] = (sum(epoch.flops(workload) for epoch in epochs) + deciding) / steps
         for strategy in list(seconds)[1:]:
             ratios = seconds["standard"] / seconds[strategy]

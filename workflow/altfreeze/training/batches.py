@@ -11,6 +11,7 @@ from altfreeze.data.split import batch_order, split_of_seed, standardise
 from altfreeze.freezing.plan import Workload
 from altfreeze.study.cell import Cell
 from altfreeze.training.network import StackedNetwork, layer_sizes
+from altfreeze.training.networks.making import workload_of_network
 
 # layers are computed for many rows at once in parts of about this many floats
 CHUNK_FLOATS = 2**20
@@ -95,9 +96,14 @@ def workload_of(X: np.ndarray, y: np.ndarray, cell: Cell, part: np.ndarray | Non
     -------
     altfreeze.freezing.plan.Workload
     """
-    sizes = layer_sizes(X.shape[1], cell.width, cell.depth, int(y.max()) + 1)
-    split = split_of_seed(y, *cell.data_key(0), part)
-    return Workload(tuple(sizes), len(split.train), cell.batch_size, cell.optimizer == "muon")
+    features, classes = X.shape[1], int(y.max()) + 1
+    rows = len(split_of_seed(y, *cell.data_key(0), part).train)
+    if cell.network != "mlp":
+        return workload_of_network(cell, features, classes, rows)
+    muon = cell.optimizer == "muon"
+    return Workload(
+        tuple(layer_sizes(features, cell.width, cell.depth, classes)), rows, cell.batch_size, orthogonalises=muon
+    )
 
 
 def draw_batches(

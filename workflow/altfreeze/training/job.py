@@ -23,7 +23,7 @@ from altfreeze.study.cell import Cell
 from altfreeze.study.grid import Study
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import atomic_output, sha256_of_file, write_json
-from altfreeze.support.provenance import fingerprint, git_state, processor, versions
+from altfreeze.support.provenance import code_of_factory, fingerprint, git_state, processor, versions
 from altfreeze.training.batches import workload_of
 from altfreeze.training.checkpoints import Checkpoint
 from altfreeze.training.log import csv_text, log_text
@@ -193,6 +193,7 @@ def run(
         "gradient_flow": flow is not None,
         "data_sha256": sha256_of_file(data_path),
         "code": fingerprint(*_DECIDING),
+        "factory": code_of_factory(cell.network),
         "versions": versions("torch", "numpy"),
         "device": device,
         "device_name": torch.cuda.get_device_name() if device == "cuda" else processor(),

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from altfreeze.freezing.switch import LayeredNetwork
-from altfreeze.training import compiled
+from altfreeze.training.networks import compiled
+from altfreeze.training.networks.layers import Stack, keep_units
 
 
 class StackedNetwork(LayeredNetwork, Protocol):
@@ -70,6 +71,9 @@ class StackedNetwork(LayeredNetwork, Protocol):
         Tensor, shape (S, batch)
             Cross-entropy of each row.
         """
+
+    def member(self, index: int) -> nn.Sequential:
+        """Return one member as an ordinary network, with copies of its weights."""
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """Return all parameters, in an order that never changes."""
@@ -140,7 +144,7 @@ def initial_parameters(sizes: Sequence[int], seed: int) -> list[tuple[torch.Tens
     return parameters
 
 
-class StackedMLP(nn.Module):
+class StackedMLP(Stack):
     """Multilayer perceptrons with ReLU, one per seed, stacked in leading dimension S.
 
     Layer l has the weight ``weights[l]`` of shape (S, in, out) and the bias
@@ -171,18 +175,9 @@ class StackedMLP(nn.Module):
         self.sizes = np.array(sizes)
 
     @property
-    def depth(self) -> int:
-        """Number of weight layers."""
-        return len(self.weights)
-
-    @property
     def widest(self) -> int:
         """Most units of a layer."""
         return max(weight.shape[2] for weight in self.weights)
-
-    def layer(self, index: int) -> tuple[nn.Parameter, nn.Parameter]:
-        """Return the parameters of one layer as (weight, bias)."""
-        return self.layers[index]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits, without dropout.
@@ -323,24 +318,6 @@ class StackedMLP(nn.Module):
         )
         return losses
 
-    def set_active(self, active: Sequence[bool]) -> None:
-        """Freeze and thaw layers.
-
-        Frozen means ``requires_grad=False`` and ``grad is None``: the optimizer then
-        leaves weight, momentum and step count alone. A zero gradient would not do,
-        for momentum, Adam and weight decay go on moving such a weight.
-
-        Parameters
-        ----------
-        active : sequence of bool, length depth
-            Which layers learn, bottom first.
-        """
-        for index, learns in enumerate(active):
-            for parameter in self.layer(index):
-                parameter.requires_grad_(learns)
-                if not learns:
-                    parameter.grad = None
-
     def member(self, index: int) -> nn.Sequential:
         """Return one member as an ordinary network.
 
@@ -390,5 +367,4 @@ def dropout_masks(
     Tensor of float32, shape (S, depth - 1, batch, width)
         1 where a unit is kept, 0 where it is dropped.
     """
-    shape = (depth - 1, batch, width)
-    return torch.stack([torch.rand(shape, generator=generator) for generator in generators]).ge_(probability)
+    return keep_units(generators, probability, (depth - 1, batch, width))

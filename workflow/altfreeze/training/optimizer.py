@@ -12,8 +12,8 @@ from torch.optim.adamw import adamw
 
 from altfreeze.freezing.strategy import STRATEGIES
 from altfreeze.study.cell import Cell
-from altfreeze.training import compiled
 from altfreeze.training.network import StackedMLP, StackedNetwork, contiguous_rows
+from altfreeze.training.networks import compiled
 
 # the decorators of torch's optimizers would load its compiler, which is not used and as slow to import as torch
 for _method in vars(torch.optim.Optimizer).values():
@@ -223,7 +223,7 @@ def tensors_of(optimizer: torch.optim.Optimizer, parameters: Sequence[torch.Tens
     Returns
     -------
     ndarray of int64, shape (2 and states, parameters)
-        See `altfreeze.training.compiled.addresses`.
+        See `altfreeze.training.networks.compiled.addresses`.
     """
     options = optimizer.param_groups[0]
     names = (
@@ -238,7 +238,7 @@ def tensors_of(optimizer: torch.optim.Optimizer, parameters: Sequence[torch.Tens
 
 
 def options_of(optimizer: torch.optim.Optimizer) -> np.ndarray:
-    """Return what an optimizer of `make_optimizer` is set to, as `altfreeze.training.compiled.update` takes it."""
+    """Return what an optimizer of `make_optimizer` is set to, as `compiled.update` takes it."""
     options = optimizer.param_groups[0]
     if "betas" in options:
         decoupled = isinstance(optimizer, torch.optim.AdamW)

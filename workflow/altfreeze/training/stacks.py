@@ -81,7 +81,7 @@ def decide(X: np.ndarray, y: np.ndarray, cell: Cell, device: str = "cpu", part: 
         return cell.following(written_down(active)).plan(workload)
 
     train_pack(X, y, cell, DECIDERS, device, flow=observer, part=part, decide=plan_on)
-    flops = itertools.accumulate(deciding_flops(workload.sizes, layers) for layers in active)
+    flops = itertools.accumulate(deciding_flops(workload.layers, layers) for layers in active)
     seconds = itertools.accumulate(each / len(DECIDERS) for each in observer.seconds)
     return Decided(written_down(active), list(flops), list(seconds))
 

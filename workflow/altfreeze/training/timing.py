@@ -18,7 +18,7 @@ from altfreeze.study.grid import Study
 from altfreeze.support.randomness import stream_seed
 from altfreeze.training.batches import Parts, workload_of
 from altfreeze.training.log import csv_text
-from altfreeze.training.network import StackedMLP
+from altfreeze.training.networks.making import make_network
 from altfreeze.training.optimizer import are_made_at_once
 from altfreeze.training.trainer import Trainer
 
@@ -99,7 +99,7 @@ class Timer:
         """Return a trainer whose layers have all made a step: from here on each has its optimizer state."""
         everything = Step((1.0,) * self.workload.depth, 0.0, self.workload.batches[0])
         plan = [Epoch([everything], 0, None, by_layer)]
-        network = StackedMLP(self.workload.sizes, [self.generator.initial_seed()], self.cell.dropout).to(self.device)
+        network = make_network(self.cell, self.workload, [self.generator.initial_seed()], self.device)
         part = (self._input(0), self.targets)
         trainer = Trainer(network, self.cell, plan, self.workload, [0], Parts(part, part, part))
         trainer.begin_epoch(plan[0])

@@ -1,9 +1,7 @@
 """Train one pack: the seeds of one cell, stacked. What decides its numbers, and nothing that prints or writes."""
 
-import contextlib
 import math
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +13,9 @@ from altfreeze.freezing.switch import PhaseSwitch
 from altfreeze.study.cell import Cell
 from altfreeze.support.randomness import stream_seed
 from altfreeze.training.batches import Parts, draw_batches, evaluate, fill, stack_parts, to_device, workload_of
-from altfreeze.training.network import StackedMLP, StackedNetwork
+from altfreeze.training.clock import Clock
+from altfreeze.training.network import StackedNetwork
+from altfreeze.training.networks.making import make_network
 from altfreeze.training.optimizer import are_made_at_once, learning_rate, make_at_once, make_optimizer, update_of
 
 # plain values of a trainer that its state holds
@@ -26,45 +26,11 @@ class TrainedPack(NamedTuple):
     """What `train_pack` returns."""
 
     rows: list[dict[str, Any]]
-    network: StackedMLP
+    network: StackedNetwork
     optimizer: torch.optim.Optimizer
     diverged: dict[int, float]
     seconds: float
     workload: Workload
-
-
-class Clock:
-    """Seconds of training: what runs between `start` and `stop`, summed."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.wait: Callable[[], None] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
-        self.seconds = 0.0
-
-    def start(self, wait: bool = True) -> None:
-        """Let the clock run, once the device has finished what it does before, if `wait`."""
-        if wait:
-            self.wait()
-        self.started = time.perf_counter()
-
-    def stop(self, wait: bool = True) -> None:
-        """Stop the clock, once the device has finished, if `wait`."""
-        if wait:
-            self.wait()
-        self.seconds += time.perf_counter() - self.started
-
-    @contextlib.contextmanager
-    def paused(self, wait: bool = True) -> Iterator[None]:
-        """Keep what runs inside off the clock.
-
-        Parameters
-        ----------
-        wait : bool
-            Whether to wait for the device before and after. Without, its queue stays filled,
-            and only the host's part of what runs inside is off the clock.
-        """
-        self.stop(wait)
-        yield
-        self.start(wait)
 
 
 class Trainer:
@@ -393,7 +359,7 @@ def train_pack(
     workload = workload_of(X, y, cell, part)
     plan = cell.plan(workload)
     weight_seeds = [stream_seed(*cell.run_key(seed), "initial weights") for seed in seeds]
-    network = StackedMLP(workload.sizes, weight_seeds, cell.dropout).to(device)
+    network = make_network(cell, workload, weight_seeds, device)
     trainer = Trainer(network, cell, plan, workload, seeds, parts, flow)
     if state is not None:
         trainer.load_state_dict(state)

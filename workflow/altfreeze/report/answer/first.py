@@ -173,7 +173,7 @@ def _scope(study: Study, by_chance: list[str], end: Any) -> str:
     sets = count(judged or len(by_chance), "data set")
     pairs = (judged or len(by_chance)) * study.seeds
     left_out = f" ({end.pairs:,} of {count(pairs, 'pair')}, the others left out)" if end.pairs < pairs else ""
-    return f"{study.primary_depth}-layer MLPs, {sets}{without}, {count(study.seeds, 'seed')} each{left_out}"
+    return f"{study.primary_depth}-layer {study.networks}, {sets}{without}, {count(study.seeds, 'seed')} each{left_out}"
 
 
 def _time_in_words(study: Study, endpoints: pd.DataFrame, row: Any) -> str:

@@ -1,7 +1,6 @@
 """What the page on schedules says of the plans of trainings, in numbers and words."""
 
 import inspect
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -59,7 +58,7 @@ def totals(epochs: Sequence[Epoch], workload: Workload) -> Totals:
     Totals
     """
     updates = tuple(map(sum, zip(*(epoch.updates() for epoch in epochs), strict=True)))
-    parameters = [(fan_in + 1) * fan_out for fan_in, fan_out in itertools.pairwise(workload.sizes)]
+    parameters = [layer.parameters for layer in workload.layers]
     return Totals(
         sum(len(epoch.steps) for epoch in epochs),
         updates,
