@@ -413,6 +413,9 @@ def test_only_what_was_compared_can_be_chosen(browser, page):
     open_report(browser, page, budget="flops")
     metrics = [option.get_attribute("value") for option in Select(browser.find_element(By.ID, "metric")).options]
     assert metrics == ["final_test_accuracy"]
+    open_report(browser, page, budget="flops", reference=make_small_study().primary.reference)
+    budgets = [option.get_attribute("value") for option in Select(browser.find_element(By.ID, "budget")).options]
+    assert budgets == ["own"]
     # one learning rate leaves nothing to choose
     assert not browser.find_element(By.ID, "recipe").is_displayed()
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from altfreeze.report.blocks.cells import shorter_trainings
 from altfreeze.report.charts import LEGEND, POINTS, charts
 from altfreeze.report.selection import compared_rows
 from altfreeze.statistics.paired import CONFIDENCE
@@ -132,6 +133,7 @@ def explorer_data(study: Study, tables: Mapping[str, pd.DataFrame], space: int =
             key=lambda label: label not in study.alternating,
         ),
         "alternating": list(study.alternating),
+        "shorter": shorter_trainings(study),
         "short": {label: _short(label) for label in study.strategies},
         "start": {
             "recipe": PRIMARY_RECIPE,

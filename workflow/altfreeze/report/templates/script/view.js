@@ -40,7 +40,9 @@ const offerAll = (view) => {
   let rows = comparisons.rows;
   for (const name of ["recipe", "reference", "budget", "metric"]) {
     const labels = { budget: data.budgets, metric: data.metrics }[name] ?? {};
-    offer(name, view, distinct(rows, name).map((value) => [value, labels[value] ?? value]));
+    // a control that ends earlier is the same training at any budget but its own end
+    const sensible = (value) => name !== "budget" || value === "own" || !data.shorter.includes(view.reference);
+    offer(name, view, distinct(rows, name).filter(sensible).map((value) => [value, labels[value] ?? value]));
     rows = rows.filter((row) => row[name] === view[name]);
   }
   byId("recipe").parentElement.hidden = byId("recipe").length < 2;
