@@ -204,8 +204,8 @@ def test_a_comparison_with_a_control_is_that_of_the_tables_where_they_have_it(ta
     row = row[row["metric"] == "final_test_accuracy"].iloc[0]
     assert [found.effect, found.low, found.high] == pytest.approx([row["mean"], row["low"], row["high"]], abs=1e-8)
     assert "reference=standard_half_updates" in found.link
-    # the tables do not compare lisa with it
-    (found,) = said_of(tables, {"control": "standard_half_updates"}).found
+    # the tables do not compare these two
+    (found,) = said_of(tables, {"control": "hift"}).found
     assert (found.saying, found.link) == (HOLDS, "")
 
 
