@@ -9,9 +9,10 @@ from altfreeze.freezing import plan as plans
 from altfreeze.freezing.plan import Workload
 from altfreeze.freezing.strategy import MASKED, STRATEGIES
 from altfreeze.study.cell import Cell
+from altfreeze.training import trainer
 from altfreeze.training.batches import workload_of
 from altfreeze.training.network import StackedMLP
-from altfreeze.training.networks import compiled, trainer
+from altfreeze.training.networks import compiled
 from altfreeze.training.trainer import train_pack
 from builders import NEEDED, make_study, train_plainly
 from torch.utils.flop_counter import FlopCounterMode
@@ -63,6 +64,8 @@ def bits(network):
 
 def spied(monkeypatch, before):
     """Call `before` ahead of each step with the network and the number of cached layers."""
+    # so that each step is seen
+    monkeypatch.setattr("altfreeze.training.trainer.are_made_at_once", lambda *_: False)
     original = StackedMLP.compute_gradients
 
     def spy(network, x, targets, keep, start):

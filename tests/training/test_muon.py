@@ -94,7 +94,7 @@ def test_a_run_pays_for_its_updates_and_is_the_same_in_another_pack(strategy, wi
     for found, expected in zip(together.network.parameters(), alone.network.parameters(), strict=True):
         torch.testing.assert_close(found[2], expected[0], rtol=1e-4, atol=1e-5)
     workload = together.workload
-    assert workload == Workload((13, 16, 16, 16, 3), 106, 32, True)
+    assert workload == Workload((13, 16, 16, 16, 3), 106, 32, orthogonalises=True)
     plain = workload._replace(orthogonalises=False)
     epochs = cell.plan(workload)
     updates = sum(orthogonalise_flops(workload.sizes, step.active) for epoch in epochs for step in epoch.steps)

@@ -22,7 +22,7 @@ from altfreeze.training.networks import making
 from altfreeze.training.networks.making import Blueprint, describe, make_network
 from altfreeze.training.networks.stack import StackedLayers
 from altfreeze.training.trainer import train_pack
-from builders import ROOT, make_study
+from builders import NEEDED, ROOT, make_study
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from typing_extensions import get_protocol_members
@@ -53,7 +53,11 @@ def one_thread():
 
 def make_cell(name="alternating", **keys):
     takes = STRATEGIES[name].parameters
-    entry = {"name": name, "label": "tried"} | {key: keys.pop(key) for key in list(keys) if key in takes}
+    entry = (
+        {"name": name, "label": "tried"}
+        | NEEDED.get(name, {})
+        | {key: keys.pop(key) for key in list(keys) if key in takes}
+    )
     chosen = {
         "datasets": ["digits"],
         "depths": [DEPTH],
