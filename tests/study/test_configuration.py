@@ -627,3 +627,15 @@ def test_entries_of_their_own_ratio_that_split_as_another_are_one_line():
     assert said({"name": "alternating", "label": "mine", "freeze_ratio": 0.5, "period": 2}) == ()
     assert said({"name": "alternating", "label": "mine", "freeze_ratio": 0.75}) == ()
     assert len(said({"name": "alternating", "label": "mine", "freeze_ratio": 0})) == 1
+
+
+def test_the_walkthrough_has_its_own_rate_and_optimizer_where_its_plain_loop_cannot_have_the_studys():
+    def shown(**keys):
+        return make_study(**keys).walkthrough
+
+    assert shown(optimizer="sgd", learning_rate=0.1) == {
+        **{"depth": 6, "freeze_ratio": 0.5, "epochs": 50, "width": 64, "batch_size": 32, "learning_rate": 0.1},
+        **{"optimizer": "sgd", "seed": 1},
+    }
+    assert "optimizer" not in shown(optimizer="muon")
+    assert "learning_rate" not in shown(learning_rate="tuned", learning_rates_to_try=[0.1])

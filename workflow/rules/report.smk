@@ -39,16 +39,7 @@ PAGES = {
     },
     "walkthrough": {
         "notebook": "walkthrough",
-        "values": {
-            "depth": config["primary_depth"],
-            "width": config["width"],
-            "freeze_ratio": config["primary_freeze_ratio"],
-            "epochs": config["epochs_standard"],
-            "batch_size": config["batch_size"],
-            "learning_rate": config["learning_rate"],
-            "optimizer": config["optimizer"],
-            "seed": config["seed"],
-        },
+        "values": study.walkthrough,
     },
 }
 

@@ -287,6 +287,15 @@ class Study:
             momentum=self.momentum if self.optimizer == "sgd" else None,
         )
 
+    @property
+    def walkthrough(self) -> dict[str, Any]:
+        """What the page walkthrough shows of the study; its plain loop has one rate, and the optimizers of torch."""
+        shown = {"depth": self.primary_depth, "freeze_ratio": self.primary_freeze_ratio, "epochs": self.epochs_standard}
+        shown |= {name: self.config[name] for name in ("width", "batch_size", "learning_rate", "optimizer", "seed")}
+        # the notebook's own where it cannot
+        unfit = {"learning_rate": TUNED, "optimizer": "muon"}
+        return {name: value for name, value in shown.items() if unfit.get(name, ...) != value}
+
     def timed(self) -> dict[str, Any]:
         """Return the part of the configuration that the timing study depends on."""
         names = ["seed", "datasets", "depths", "freeze_ratios", "strategies", "epochs_standard", "epochs_alternating"]
