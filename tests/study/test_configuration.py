@@ -692,3 +692,15 @@ def test_the_module_of_a_factory_is_found_without_running_it(tmp_path, monkeypat
     assert code_of_factory("cnn") is None
     with pytest.raises(InputError, match=r'network: "nets\.others:make" has no module of that name; allowed: one that'):
         check_files(complete(given | {"network": "nets.others:make"}))
+
+
+def test_the_walkthrough_has_its_own_rate_and_optimizer_where_its_plain_loop_cannot_have_the_studys():
+    def shown(**keys):
+        return make_study(**keys).walkthrough
+
+    assert shown(optimizer="sgd", learning_rate=0.1) == {
+        **{"num_layers": 6, "freeze_ratio": 0.5, "epochs_standard": 50, "epochs_alternating": 50, "hidden_units": 64},
+        **{"batch_size": 32, "learning_rate": 0.1, "optimizer": "sgd", "seed": 1},
+    }
+    assert "optimizer" not in shown(optimizer="muon")
+    assert "learning_rate" not in shown(learning_rate="tuned", learning_rates_to_try=[0.1])

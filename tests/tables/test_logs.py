@@ -48,6 +48,13 @@ def move_a_row(lines):
     return [*lines[:-1], lines[-1].replace("5,3,", "5,2.5,", 1)]
 
 
+def decide_otherwise(log):
+    phases = [{"layers": "1-4", "for": 2.0}, {"layers": "2-4", "for": 1.0}]
+    change_json(
+        log.with_suffix(".json"), decided={"name": "phases", "phases": phases, "unit": "epoch", "repeat": False}
+    )
+
+
 def state_less_work(log):
     change_json(log.with_suffix(".json"), workload=results_workload(4)._replace(rows=95)._asdict())
 
@@ -75,8 +82,11 @@ def state_no_work(log):
         (lambda log: change_json(log.with_suffix(".json"), seeds=[0, 1]), "seeds3-5.json", "seeds is not what"),
         (lambda log: change_json(log.with_suffix(".json"), cell={}), "seeds3-5.json", "cell is not what"),
         (lambda log: change_json(log.with_suffix(".json"), data_sha256=""), "seeds3-5.json", "data_sha256 is not"),
+        (decide_otherwise, "seeds3-5.json", "decided is not that of the packs before"),
         (state_less_work, "seeds3-5.json", "workload is not that of the packs before"),
         (state_no_work, "seeds3-5.json", "workload is none"),
+        (lambda log: change_json(log.with_suffix(".json"), decided={"name": "x"}), "seeds3-5.json", "decided no plan"),
+        (lambda log: change_json(log.with_suffix(".json"), decided="all"), "seeds3-5.json", "decided no plan"),
     ],
 )
 def test_damage_stops_the_collection_with_a_line_that_names_the_file(results, damage, named, words):

@@ -43,17 +43,7 @@ PAGES = {
     },
     "walkthrough": {
         "notebook": "walkthrough",
-        "values": {
-            "num_layers": config["primary_depth"],
-            "hidden_units": config["width"],
-            "freeze_ratio": config["primary_freeze_ratio"],
-            "epochs_standard": config["epochs_standard"],
-            "epochs_alternating": config["epochs_alternating"],
-            "batch_size": config["batch_size"],
-            "learning_rate": study.untuned_rate,
-            "optimizer": config["optimizer"],
-            "seed": config["seed"],
-        },
+        "values": study.walkthrough,
     },
 }
 

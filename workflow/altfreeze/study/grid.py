@@ -317,6 +317,20 @@ class Study:
             frozen_normalisation=None if "frozen_normalisation" in skipped else self.frozen_normalisation,
         )
 
+    @property
+    def walkthrough(self) -> dict[str, Any]:
+        """What the page walkthrough shows of the study; its plain loop has one rate, and the optimizers of torch."""
+        shown = {
+            "num_layers": self.primary_depth,
+            "freeze_ratio": self.primary_freeze_ratio,
+            "hidden_units": self.width,
+        }
+        names = ("epochs_standard", "epochs_alternating", "batch_size", "learning_rate", "optimizer", "seed")
+        shown |= {name: self.config[name] for name in names}
+        # the notebook's own where it cannot
+        unfit = {"learning_rate": TUNED, "optimizer": "muon"}
+        return {name: value for name, value in shown.items() if unfit.get(name, ...) != value}
+
     def timed(self) -> dict[str, Any]:
         """Return the part of the configuration that the timing study depends on."""
         names = ["seed", "datasets", "depths", "freeze_ratios", "strategies", "epochs_standard", "epochs_alternating"]

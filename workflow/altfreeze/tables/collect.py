@@ -18,7 +18,7 @@ from altfreeze.support.errors import InputError
 from altfreeze.support.files import sha256_of_file, write_json
 from altfreeze.support.parallel import in_order
 from altfreeze.tables.logs import check_expected, read_json
-from altfreeze.tables.packs import PackRows, PackTask, check_workload, missing_rows, pack_rows
+from altfreeze.tables.packs import PackRows, PackTask, check_decided, check_workload, missing_rows, pack_rows
 from altfreeze.tables.reference_seconds import median_seconds, speedups
 from altfreeze.tables.schema import (
     CELL,
@@ -92,7 +92,8 @@ def collect(study: Study, results: Path | str, tables: Path | str, threads: int 
             for (dataset, depth, recipe), workload in packs.workloads.items()
             if recipe == PRIMARY_RECIPE
         }
-        speed, untimed = _speedups(study, given.timing, timed, packs.decided, threads)
+        decided = {where[:3]: found for where, found in packs.decided.items() if found and where[3] == PRIMARY_RECIPE}
+        speed, untimed = _speedups(study, given.timing, timed, decided, threads)
         alone = _read_alone(results / "tables" / "timing.json")
         # no file has its name yet: what is refused leaves none behind
         _refuse(
@@ -237,8 +238,8 @@ class _Packs:
         What the manifests say of the jobs; a missing pack has none.
     mistakes : list of str
         Why packs are missing, one line each.
-    decided : dict of (str, int, str) to dict
-        By data set, depth and label, what an adaptive strategy decided under the primary recipe.
+    decided : dict of (str, int, str, str) to dict or None
+        By data set, depth, label and recipe, what an adaptive strategy decided.
     """
 
     def __init__(self, study: Study, results: Path, given: _Given, threads: int) -> None:
@@ -246,7 +247,7 @@ class _Packs:
         self.workloads: dict[tuple[str, int, str], Workload] = {}
         self.manifests: dict[Pack, dict[str, Any]] = {}
         self.mistakes: list[str] = []
-        self.decided: dict[tuple[str, int, str], dict[str, Any]] = {}
+        self.decided: dict[tuple[str, int, str, str], dict[str, Any] | None] = {}
         self._table: dict[Pack, dict[str, Any]] = {}
 
     def _task(self, pack: Pack, targets: Mapping[tuple[str, int, str], Sequence[tuple[float, float]]]) -> PackTask:
@@ -276,17 +277,17 @@ class _Packs:
     ) -> Iterator[PackRows]:
         """Yield the rows of each pack that calibrates or is compared, in the order of the study.
 
-        The workload of a pack must be that of the packs before, at its data set and depth under its recipe.
+        The workload of a pack must be that of the packs before, at its data set and depth under its recipe, and so
+        must be what it decided.
         """
         tasks = [self._task(pack, targets or {}) for pack in self.study.packs if pack.calibrates == calibrates]
         for task, rows in zip(tasks, in_order(pack_rows, tasks, self.threads), strict=True):
             if rows.workload is not None:
                 try:
                     check_workload(task, rows.workload, self.workloads.setdefault(task.pack.setting, rows.workload))
+                    check_decided(task, rows.decided, self.decided.setdefault(task.pack[:4], rows.decided))
                 except InputError as error:
                     rows = missing_rows(task, str(error))
-            if rows.decided is not None and task.pack.recipe == PRIMARY_RECIPE:
-                self.decided[task.pack[:3]] = rows.decided
             self._table[task.pack] = rows.pack
             if rows.facts is not None:
                 self.manifests[task.pack] = rows.facts

@@ -124,9 +124,13 @@ def _read_manifest(path: Path, cell: Cell, seeds: Sequence[int], data_sha256: st
     try:
         counted = tuple(Layer(*layer) for layer in work["counted"])
         workload = Workload(**work | {"sizes": tuple(work["sizes"]), "counted": counted})
-        made = np.cumsum([len(epoch.steps) for epoch in cell.plan(workload)]) / len(workload.batches)
+        # what an adaptive strategy decided is as long
+        followed = cell.following(manifest["decided"]) if manifest.get("decided") else cell
+        made = np.cumsum([len(epoch.steps) for epoch in followed.plan(workload)]) / len(workload.batches)
     except (ValueError, LookupError, TypeError) as error:
-        raise InputError(f"{path}: workload is none ({type(error).__name__}: {error}); {HEAL_PACK}") from None
+        raise InputError(
+            f"{path}: workload is none, or decided no plan ({type(error).__name__}: {error}); {HEAL_PACK}"
+        ) from None
     return manifest | {"workload": workload}, made
 
 

@@ -128,6 +128,14 @@ def check_workload(task: PackTask, workload: Workload, expected: Workload) -> No
         )
 
 
+def check_decided(task: PackTask, decided: dict[str, Any] | None, expected: dict[str, Any] | None) -> None:
+    """Refuse a pack that follows another plan than the packs of its cell before, as another machine may decide."""
+    if decided != expected:
+        raise InputError(
+            f"{task.stem}.json: decided is not that of the packs before; delete it and run snakemake again"
+        )
+
+
 def _pack_row(task: PackTask, facts: Mapping[str, Any], reason: str = "") -> dict[str, Any]:
     """Return the row of the table packs, with what the manifest says; the log's path is that of the rule train."""
     return {
