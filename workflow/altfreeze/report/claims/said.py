@@ -19,7 +19,7 @@ def tally_of_claims(study: Study, judged: Sequence[Judged]) -> str:
     counts = [f"{saying}: {sayings.count(saying)}" for saying in SAYINGS if saying in sayings]
     tested = len(judged) - sayings.count(ABSENT)
     scope = (
-        f"{study.primary_depth}-layer MLPs of width {study.width}, trained by {study.optimizer} at a "
+        f"{study.primary_depth}-layer {study.networks} of width {study.width}, trained by {study.optimizer} at a "
         f"{study.learning_rate_schedule} learning rate for {count(study.epochs_standard, 'epoch')} on "
         f"{count(len(study.primary_datasets), 'data set')}, {count(study.seeds, 'seed')} each"
     )
