@@ -189,6 +189,24 @@ def test_a_loop_over_the_seeds_and_another_pack_give_the_same_numbers(network, n
     assert_same_network(looped.network.member(1), alone, rtol=0, atol=0)
 
 
+def test_dropout_is_the_masks_times_what_each_layer_but_the_last_puts_out(digits):
+    cell = make_cell(network="cnn", dropout=0.25)
+    network = make_network(cell, workload_of(*digits, cell), SEEDS, "cpu")
+    x, targets = torch.randn(2, 7, 64), torch.randint(10, (2, 7))
+    keep = network.draw_masks([torch.Generator().manual_seed(seed) for seed in SEEDS], 7)
+    assert 0.6 < keep.mean() < 0.9
+    losses = network.compute_gradients(x, targets, keep)
+    member, out = network.member(1), x[1].view(7, 1, 8, 8)
+    for layer, mask in zip(member, [*keep[1].split(network.sizes[1:-1], 1), None], strict=True):
+        out = layer(out)
+        out = out if mask is None else out * mask.view(out.shape) / 0.75
+    expected = nn.functional.cross_entropy(out, targets[1], reduction="none")
+    torch.testing.assert_close(losses[1], expected.detach())
+    expected.mean().backward()
+    for found, parameter in zip(network.parameters(), member.parameters(), strict=True):
+        torch.testing.assert_close(found.grad[1], parameter.grad)
+
+
 @named
 def test_its_operations_are_those_that_are_counted_of_each_whole_step(network, normalisation):
     cell = make_cell(network=network, normalisation=normalisation)

@@ -11,6 +11,11 @@ from torch.nn import functional
 
 from altfreeze.training.networks.layers import Stack, keep_units
 
+# fused kernels of attention and of whole blocks have no rule for stacks: each would be computed member by member
+torch.backends.mha.set_fastpath_enabled(False)
+for _kernel in ("flash", "mem_efficient", "cudnn"):
+    getattr(torch.backends.cuda, f"enable_{_kernel}_sdp")(False)
+
 # parameters and buffers of a layer by name, of all members or of one
 Tensors = dict[str, torch.Tensor]
 
