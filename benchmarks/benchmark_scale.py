@@ -70,6 +70,10 @@ def scaled_study(grid: str) -> Study:
             "strategies": STRATEGIES,
             "seeds": seeds,
             "seeds_per_job": seeds_per_job,
+            "epochs_standard": 50,
+            "epochs_alternating": 50,
+            "batch_size": 32,
+            "learning_rate": 0.001,
         }
     )
 
@@ -104,6 +108,7 @@ def write_pack(results: Path, pack: Pack, cell: Cell, workload: Workload, data_s
     # of so many rows
     right = np.round(np.clip(share, 0, 1) * ROWS / 5) / (ROWS / 5)
     losses = np.round(np.exp(-2 * share) + generator.normal(0, 0.01, share.shape), 9)
+    of_test = np.clip(right + generator.integers(-9, 10, right.shape) * 5 / ROWS, 0, 1).round(9).ravel()
     columns = {
         "seed": np.tile(np.arange(pack.first_seed, pack.last_seed + 1), len(rows)),
         "epoch": np.repeat(made.ravel(), count),
@@ -111,7 +116,10 @@ def write_pack(results: Path, pack: Pack, cell: Cell, workload: Workload, data_s
         "train_loss": losses.ravel(),
         "validation_loss": np.round(losses * 1.1, 9).ravel(),
         "validation_accuracy": right.ravel(),
-        "test_accuracy": np.clip(right + generator.integers(-9, 10, right.shape) * 5 / ROWS, 0, 1).round(9).ravel(),
+        "validation_balanced_accuracy": right.ravel(),
+        "test_loss": np.round(losses * 1.1, 9).ravel(),
+        "test_accuracy": of_test,
+        "test_balanced_accuracy": of_test,
         **{name: [row[name] for row in rows for _ in range(count)] for name in list(rows[0])[1:]},
     }
     stem = results / "runs" / pack.stem
@@ -208,7 +216,7 @@ def steps(grid: str, threads: int, folder: Path) -> Iterator[tuple[str, float, f
     study = scaled_study(grid)
     workflow = folder / "clone"
     workflow.mkdir()
-    for name in ("Snakefile", "workflow", "config", "profiles"):
+    for name in ("Snakefile", "pyproject.toml", "CITATION.cff", "workflow", "config", "profiles"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
         copy(ROOT / name, workflow / name)
     (workflow / "study.yaml").write_text(yaml.safe_dump(study.config))
