@@ -72,6 +72,15 @@ def test_methods_say_how_the_study_was_done():
             "0.001, decaying to zero by a cosine over each strategy's own budget; no",
         ),
         ({"dropout": 0.25}, "a dropout of 0.25 were trained"),
+        (
+            {"network": "resnet", "normalisation": "batch"},
+            "each of which froze as one, of width 64, with batch normalisation and no dropout were trained",
+        ),
+        (
+            {"network": "a.b:make"},
+            "which froze as one, of width 64, with no dropout",
+        ),
+        ({"network": "a.b:make"}, "initial weights as each network draws its own"),
         ({"depths": [4, 6], "freeze_ratios": [0.3, 0.5]}, "of 4 or 6 weight layers"),
         ({"depths": [4, 6], "freeze_ratios": [0.3, 0.5]}, "with r = 0.3 or 0.5."),
         (

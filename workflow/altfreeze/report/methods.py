@@ -16,6 +16,7 @@ from altfreeze.report.blocks.cells import shorter_trainings
 from altfreeze.report.failures import OK
 from altfreeze.report.words import count, listed, margin_in_words, reference_in_words
 from altfreeze.statistics.paired import CONFIDENCE, FEWEST_PAIRS, RESAMPLES
+from altfreeze.study.consistency import NORMALISATIONS
 from altfreeze.study.grid import Study
 from altfreeze.study.keel import KEEL, LICENCE, PACKAGE, VERSION
 from altfreeze.study.recipes import unread
@@ -82,10 +83,9 @@ _NORMALISATIONS = {"none": "no normalisation", "batch": "batch normalisation", "
 
 def _network_in_words(study: Study) -> str:
     """Return what the configuration says of the network beside its name and depth."""
-    normalises = "" if study.network == "mlp" else f"normalisation {study.normalisation}, "
-    frozen = (
-        "" if "frozen_normalisation" in unread(study.config) else f"frozen layers as in {study.frozen_normalisation}, "
-    )
+    normalises = f"normalisation {study.normalisation}, " if study.network in NORMALISATIONS else ""
+    moves = "frozen_normalisation" not in unread(study.config)
+    frozen = f"frozen layers as in {study.frozen_normalisation}, " if moves else ""
     return f"width {study.width}, {normalises}{frozen}dropout {study.dropout:g}"
 
 
@@ -242,7 +242,8 @@ def methods(study: Study, provenance: dict[str, Any], runs: int) -> dict[str, An
     return {
         "shares": [f"{100 * share:.0f}" for share in (1 - VALIDATION_SHARE - TEST_SHARE, VALIDATION_SHARE, TEST_SHARE)],
         "networks": _NETWORKS.get(study.network, f"Networks made by {study.network}"),
-        "normalisation": _NORMALISATIONS[study.normalisation],
+        # a factory's network normalises as it likes
+        "normalisation": _NORMALISATIONS[study.normalisation] if study.network in _NETWORKS else "",
         "fixed": fixed and listed(fixed),
         "origins": _origins(study),
         "depths": listed([str(depth) for depth in study.depths], "or"),
