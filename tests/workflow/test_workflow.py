@@ -184,7 +184,7 @@ configured = {"schedules": 1}
         ({"freeze_ratios": [0.5, 0.3]}, {"train": 4, "timing": 1}),
         ({"strategies": ["alternating", "lisa"]}, {"train": 4, "timing": 1}),
         ({"depths": [4, 5]}, {"train": OF_PRIMARY, "timing": 1}),
-        ({"epochs_alternating": 7}, {"train": COMPARED * 6 // 7 + 6, "tune": 6, "timing": 1}),
+        ({"epochs_alternating": 7}, {"train": COMPARED * 6 // 7 + 6, "tune": 6, "timing": 1, "walkthrough": 1}),
         ({"freeze_unit": "step"}, {"train": 12 + 4, "tune": 4, "timing": 1}),
         ({"state_on_thaw": "decay"}, {"train": 8 + 2, "tune": 2, "timing": 1}),
         ({"calibration_seeds": 6}, {"train": 2}),
