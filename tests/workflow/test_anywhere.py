@@ -20,7 +20,7 @@ SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 TINY = {
     **{"study": "tiny", "results": "results/tiny", "datasets": ["iris"], "depths": [2], "freeze_ratios": [0.5]},
     **{"strategies": ["alternating"], "primary_depth": 2, "seeds": 6, "seeds_per_job": 6, "epochs_standard": 2},
-    **{"epochs_alternating": 2, "calibration_seeds": 3, "timing_rounds": 6, "variations": []},
+    **{"epochs_alternating": 2, "calibration_seeds": 3, "timing_rounds": 6, "variations": [], "learning_rate": 0.003},
 }
 # what snakedeploy deploy-workflow writes
 MODULE = """
@@ -197,7 +197,7 @@ def test_snakemakes_report_needs_no_cores_opens_on_the_answer_and_its_links_lead
     assert answer.split(":")[0].strip() in described
     assert "showResultInfo('results/tiny/linked/report.html')" in described
     assert "system-message" not in described
-    assert len(links) == 6 and all(links.values())
+    assert len(links) == 7 and all(links.values())
     for name, found in links.items():
         for link in found:
             assert os.path.normpath(PurePosixPath(name).parent / link) in names, (name, link)

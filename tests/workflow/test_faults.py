@@ -38,6 +38,7 @@ GIVEN = {
     "variations": [],
     "calibration_seeds": 1,
     "timing_rounds": 6,
+    "learning_rate": 0.003,
     "device": "cpu",
 }
 STUDY = make_study(**GIVEN)

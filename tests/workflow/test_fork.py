@@ -33,6 +33,7 @@ STUDY = {
     "epochs_alternating": 2,
     "calibration_seeds": 1,
     "timing_rounds": 6,
+    "learning_rate": 0.003,
     "device": "cpu",
 }
 # takes the place of the command line: a job that does what its last argument says

@@ -30,6 +30,7 @@ STUDY = {
     "variations": [],
     "calibration_seeds": 2,
     "timing_rounds": 6,
+    "learning_rate": 0.003,
 }
 CELLS = "results/{}/runs/iris/depth4/{}/primary/seeds{}.csv"
 PACKS = [("standard", "0-1"), ("standard", "2-3"), ("alternating-0.5", "0-1"), ("alternating-0.5", "2-3")]

@@ -44,6 +44,7 @@ STUDY = {
     "variations": [],
     "calibration_seeds": 3,
     "timing_rounds": 6,
+    "learning_rate": 0.003,
 }
 WORKFLOW = str(ROOT / "workflow")
 COMMAND = ["snakemake", "--cores", "2", "--configfile", "study.yaml"]

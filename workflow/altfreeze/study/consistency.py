@@ -227,12 +227,11 @@ def _rates_are_tried_where_tuned(
 def _networks_fit(
     network: str,
     normalisation: str,
-    optimizer: str,
     variations: list[dict[str, Any]],
     datasets: list[str],
     sources: dict[str, Any],
 ) -> Iterator[Mistake]:
-    primary = {"network": network, "normalisation": normalisation, "optimizer": optimizer}
+    primary = {"network": network, "normalisation": normalisation}
     recipes: list[tuple[KeyPath, dict[str, Any]]] = [((), primary)]
     recipes += [
         (("variations", place), primary | variation)
@@ -244,9 +243,6 @@ def _networks_fit(
         if recipe["normalisation"] not in allowed:
             where = f"is nothing that {quoted(name)} reads; allowed with it: {', '.join(allowed)}"
             yield (*path, "normalisation"), f"{quoted(recipe['normalisation'])} {where}"
-        if recipe["optimizer"] == "muon" and name != "mlp":
-            sentence = "needs the network mlp, of which its operations are known; allowed: sgd, adam, adamw"
-            yield (*path, "optimizer"), f'"muon" {sentence}'
         for dataset in datasets if name in NETWORKS and name != "mlp" else ():
             shape = shape_of(sources[dataset])
             if len(shape or [0]) not in ((2, 3) if name != "resnet" else (1, 2, 3)):
@@ -257,6 +253,21 @@ def _networks_fit(
                     f"allowed: other networks or data sets, or a `shape` in sources.{dataset}",
                 )
                 break
+
+
+@_check
+def _muon_has_an_mlp(network: str, optimizer: str, variations: list[dict[str, Any]]) -> Iterator[Mistake]:
+    primary = {"network": network, "optimizer": optimizer}
+    recipes: list[tuple[KeyPath, dict[str, Any]]] = [((), primary)]
+    recipes += [
+        (("variations", place), variation) for place, variation in enumerate(variations) if primary.keys() & variation
+    ]
+    for path, changes in recipes:
+        recipe = primary | changes
+        if recipe["optimizer"] == "muon" and recipe["network"] != "mlp":
+            sentence = "needs the network mlp, of which its operations are known; allowed: sgd, adam, adamw"
+            yield (*path, "optimizer"), f'"muon" {sentence}'
+            break
 
 
 def _ratios(config: dict[str, Any]) -> Iterator[Mistake]:
