@@ -288,7 +288,7 @@ def test_two_studies_run_beside_each_other_in_one_clone(clone):
 
 def test_a_second_interruption_is_a_line(clone):
     # trainings that outlast the presses
-    long = STUDY | {"results": "results/long", "epochs_standard": 1000, "epochs_alternating": 1000}
+    long = STUDY | {"results": "results/long", "epochs_standard": 4000, "epochs_alternating": 4000}
     (clone.folder / "long.yaml").write_text(yaml.safe_dump(long))
     given = ("--configfile", "long.yaml", "--until", "train")
     process = start(clone.folder, *given)
