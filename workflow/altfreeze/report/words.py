@@ -17,6 +17,7 @@ ANSWERS = {
     "walkthrough": "one training of each kind in plain PyTorch: what freezing does to a layer and its gradient",
     "budgets": "why it wins or loses: each strategy at each equal budget, time to target, speed",
     "statistics": "how far to trust it: sensitivity, power, data sets like these, standard training against itself",
+    "claims": "what was published about freezing, and whether it holds here",
     "schedules": "which layers learn when under each strategy, and what that costs",
     "dynamics": "how the networks learn, epoch by epoch, on each data set",
 }
