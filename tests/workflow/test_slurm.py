@@ -216,6 +216,8 @@ def test_a_cancelled_job_and_one_out_of_time_are_done_again_with_twice_the_memor
     config, targets = ["results=results/killed"], files("killed", PACKS[:2])
     head = Head(cluster, clone, *ONE_PACK, config=config, targets=targets)
     first, second = head.submits(cluster, 2)
+    # a job runs before its shell has told its devices
+    wait_until(lambda: {first, second} <= cluster.devices().keys(), "telling the devices", 30)
     devices = cluster.devices()
     assert {devices[first], devices[second]} == {"0", "1"}
     cluster.run("scancel", str(first))
