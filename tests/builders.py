@@ -30,7 +30,7 @@ from altfreeze.freezing.plan import Workload, plan_work
 from altfreeze.freezing.strategy import STRATEGIES
 from altfreeze.statistics import verdict as verdict_of
 from altfreeze.study.cell import Cell
-from altfreeze.study.grid import FIRST_CALIBRATION_SEED, Pack, Study
+from altfreeze.study.grid import FIRST_CALIBRATION_SEED, Pack, Study, tuning_file
 from altfreeze.study.reading import study_of
 from altfreeze.support.files import atomic_output, sha256_of_file, write_json
 from altfreeze.support.randomness import stream_seed
@@ -676,7 +676,6 @@ def write_timing(results: Path, study: Study = RESULTS_STUDY) -> None:
 
 def _write_tuning(results, study, where, learning_rate):
     """Write what the tuning of a cell found."""
-    dataset, depth, strategy, recipe = where
     trials = [
         {"learning_rate": tried, "seeds": 3, "diverged": 0, "validation_accuracy": 0.7, "validation_loss": None}
         | {"median": 0.7}
@@ -686,10 +685,10 @@ def _write_tuning(results, study, where, learning_rate):
         "learning_rate": learning_rate,
         "trials": trials,
         "cell": study.cell(*where).as_dict(),
-        "data_sha256": sha256_of_file(results / "data" / f"{dataset}.npz"),
+        "data_sha256": sha256_of_file(results / "data" / f"{where[0]}.npz"),
         "metric": study.metric.name,
     }
-    write_json(results / "tuning" / dataset / f"depth{depth}" / strategy / f"{recipe}.json", content)
+    write_json(results / tuning_file(where), content)
 
 
 def write_results(
@@ -718,7 +717,7 @@ def write_results(
     (results / "data").mkdir(parents=True, exist_ok=True)
     for number, name in enumerate(study.datasets):
         np.savez(results / "data" / f"{name}.npz", X=np.full((160, 4), float(number)), y=RESULTS_CLASSES)
-    for where in (cell for cell in study.cells if study.is_tuned(cell[3])):
+    for where in study.tunings:
         _write_tuning(results, study, where, study.learning_rates_to_try[-1])
     for pack in study.packs:
         learning_rate = study.learning_rates_to_try[-1] if study.tuned_by(pack.recipe) else None

@@ -70,7 +70,7 @@ if workflow.is_main_process and OWN_INTERPRETER:
     refuse_missing_packages(REPOSITORY)
 
 from altfreeze.study import reading
-from altfreeze.study.grid import Study
+from altfreeze.study.grid import Study, tuning_file
 from altfreeze.study.sources import paths_of
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import write_json
@@ -201,7 +201,8 @@ def cell_of(wildcards):
 def chosen_learning_rate(wildcards):
     """Return the file of a tuning, if the pack trains at the learning rate that it chose."""
     tuned_by = study.tuned_by(wildcards.recipe)
-    return f"<results>/tuning/{{dataset}}/depth{{depth}}/{{strategy}}/{tuned_by}.json" if tuned_by else []
+    where = (wildcards.dataset, wildcards.depth, wildcards.strategy, tuned_by)
+    return f"<results>/{tuning_file(where)}" if tuned_by else []
 
 
 def gpus(wildcards):
@@ -223,11 +224,7 @@ def pack_files(suffix):
 
 def tuning_files():
     """Return the file of each cell's tuning, where its recipe is tuned."""
-    return [
-        f"<results>/tuning/{dataset}/depth{depth}/{strategy}/{recipe}.json"
-        for dataset, depth, strategy, recipe in study.cells
-        if study.is_tuned(recipe)
-    ]
+    return [f"<results>/{tuning_file(where)}" for where in study.tunings]
 
 
 def partial_report():

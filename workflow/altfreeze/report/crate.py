@@ -14,7 +14,7 @@ from typing import Any
 from rocrate.model import ComputationalWorkflow, ContextEntity, File
 from rocrate.rocrate import ROCrate
 
-from altfreeze.study.grid import Study
+from altfreeze.study.grid import Study, tuning_file
 from altfreeze.study.schema import keys
 from altfreeze.study.sources import paths_of
 from altfreeze.support.errors import InputError
@@ -119,15 +119,11 @@ def write_crate(study: Study, results: Path, files: Sequence[Path], checkout: Pa
 def _made(study: Study, results: Path, files: Sequence[Path]) -> list[Path]:
     """Return all files that a study made, sorted; leftovers of another study in the same folder are none of them."""
     logs = [".csv", ".json", *([".flow.csv"] if study.gradient_flow else [])]
-    tuned = [cell for cell in study.cells if study.is_tuned(cell[3])]
     expected = [
         *files,
         *(results / "data" / f"{dataset}{suffix}" for dataset in study.datasets for suffix in (".npz", ".json")),
         *(results / "runs" / f"{pack.stem}{suffix}" for pack in study.packs for suffix in logs),
-        *(
-            results / "tuning" / dataset / f"depth{depth}" / label / f"{recipe}.json"
-            for dataset, depth, label, recipe in tuned
-        ),
+        *(results / tuning_file(where) for where in study.tunings),
     ]
     for path in expected:
         if not path.is_relative_to(results) or not path.is_file():

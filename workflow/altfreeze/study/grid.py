@@ -49,6 +49,12 @@ class Pack(NamedTuple):
         return self.first_seed >= FIRST_CALIBRATION_SEED
 
 
+def tuning_file(where: tuple[str, int, str, str]) -> str:
+    """Return the path of what a cell's tuning found, below the folder of results; see `Study.tunings`."""
+    dataset, depth, strategy, recipe = where
+    return f"tuning/{dataset}/depth{depth}/{strategy}/{recipe}.json"
+
+
 class Primary(NamedTuple):
     """The primary comparison: labels of the strategy and its reference, and the budget, as in the table comparisons."""
 
@@ -217,6 +223,16 @@ class Study:
         """Return whether a recipe has a tuning of its own."""
         return self.tuned_by(recipe) == recipe
 
+    @cached_property
+    def tunings(self) -> list[tuple[str, int, str, str]]:
+        """Data set, depth, label and recipe of each cell that has a tuning of its own."""
+        return [
+            (dataset, depth, label, recipe)
+            for dataset, depth, recipe in self.settings
+            if self.is_tuned(recipe)
+            for label in self.labels_of(recipe)
+        ]
+
     @property
     def untuned_rate(self) -> float:
         """A learning rate for what needs one before any is tuned: the first of those that are tried."""
@@ -269,7 +285,7 @@ class Study:
     def cells(self) -> dict[tuple[str, int, str, str], Cell]:
         """Data set, depth, label and recipe to the cell; where the recipe is tuned, it has no learning rate yet."""
         return {
-            (dataset, depth, label, recipe): self.cell(dataset, depth, label, recipe)
+            (dataset, depth, label, recipe): self.recipes[recipe]._make_cell(dataset, depth, label)
             for dataset, depth, recipe in self.settings
             for label in self.labels_of(recipe)
         }
@@ -287,9 +303,11 @@ class Study:
         KeyError
             If the study has no such cell.
         """
-        if (dataset, depth, recipe) not in self.settings or strategy not in self.labels_of(recipe):
-            raise KeyError((dataset, depth, strategy, recipe))
-        return self.recipes[recipe]._make_cell(dataset, depth, strategy)
+        # not of all cells, which takes a job longer to make than a small training
+        trained = self.recipes[recipe]
+        if dataset in self.datasets and depth in self.depths_of(recipe) and strategy in self.labels_of(recipe):
+            return trained._make_cell(dataset, depth, strategy)
+        raise KeyError((dataset, depth, strategy, recipe))
 
     def _make_cell(self, dataset: str, depth: int, label: str) -> Cell:
         strategy = self.strategies[label]

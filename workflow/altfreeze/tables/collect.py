@@ -12,7 +12,7 @@ import pandas as pd
 from altfreeze.data.dataset import read_dataset
 from altfreeze.freezing.plan import Work, Workload
 from altfreeze.study.cell import Cell
-from altfreeze.study.grid import Pack, Study
+from altfreeze.study.grid import Pack, Study, tuning_file
 from altfreeze.study.recipes import PRIMARY_RECIPE
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import sha256_of_file, write_json
@@ -184,8 +184,7 @@ def _read_tuning(
     """Return the table tuning, the learning rates that were chosen, and what is missing."""
     rows, learning_rates, mistakes = [], {}, []
     # what a missing data set was tuned on is another one
-    tuned_cells = [cell for cell in study.cells if study.is_tuned(cell[3]) and hashes[cell[0]] is not None]
-    for where in tuned_cells:
+    for where in (each for each in study.tunings if hashes[each[0]] is not None):
         try:
             tuned, learning_rates[where] = _tuned(study, results, hashes, where)
             rows.append(tuned)
@@ -199,13 +198,12 @@ def _tuned(
     study: Study, results: Path, hashes: Mapping[str, str | None], where: tuple[str, int, str, str]
 ) -> tuple[pd.DataFrame, float]:
     """Return the rows of one cell's tuning, and the learning rate that it chose."""
-    dataset, depth, strategy, recipe = where
-    path = results / "tuning" / dataset / f"depth{depth}" / strategy / f"{recipe}.json"
+    path = results / tuning_file(where)
     heal = "delete it and run snakemake again"
     if not path.is_file():
         raise InputError(f"{path}: missing; a strategy of the study was not tuned; run snakemake again")
     content = read_json(path, "a tuning", ("cell", "data_sha256", "metric", "learning_rate", "trials"), heal)
-    expected = {"cell": study.cell(*where).as_dict(), "data_sha256": hashes[dataset]}
+    expected = {"cell": study.cell(*where).as_dict(), "data_sha256": hashes[where[0]]}
     check_expected(path, heal, content, expected | {"metric": study.metric.name})
     learning_rate, tried = content["learning_rate"], study.learning_rates_to_try
     # a better one may lie beyond

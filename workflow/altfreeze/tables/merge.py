@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from altfreeze.study.cell import Cell
-from altfreeze.study.grid import Pack, Study
+from altfreeze.study.grid import Pack, Study, tuning_file
 from altfreeze.study.mistakes import quoted
 from altfreeze.study.reading import read_study, study_of
 from altfreeze.study.recipes import PRIMARY_RECIPE
@@ -36,17 +35,11 @@ class _Part(NamedTuple):
     def stem(self, pack: Pack) -> Path:
         return self.folder / "runs" / pack.stem
 
-    def tuning(self, where: tuple[str, int, str, str]) -> Path:
-        dataset, depth, strategy, recipe = where
-        return self.folder / "tuning" / dataset / f"depth{depth}" / strategy / f"{recipe}.json"
-
-    def cell(self, pack: Pack) -> Cell:
-        return tuned_cell(self.study, self.folder, (pack.dataset, pack.depth, pack.strategy, pack.recipe))
-
     def read(self, pack: Pack) -> tuple[Any, dict[str, Any]]:
         """Return log and manifest of a pack, checked as the tables' are."""
         seeds = range(pack.first_seed, pack.last_seed + 1)
-        rows, manifest = read_pack(self.stem(pack), self.cell(pack), seeds, self.hashes[pack.dataset])
+        cell = tuned_cell(self.study, self.folder, pack[:4])
+        rows, manifest = read_pack(self.stem(pack), cell, seeds, self.hashes[pack.dataset])
         if self.study.gradient_flow:
             read_flow(self.stem(pack), {name: getattr(pack, name) for name in CELL}, manifest["flow_sha256"])
         return rows, manifest
@@ -191,9 +184,8 @@ def _copy(study: Study, parts: Iterable[_Part], packs: dict[Pack, _Part], into: 
     try:
         for name in study.datasets:
             copy(parts[0], f"data/{name}.npz", f"data/{name}.json")
-        for where in (cell for cell in study.cells if study.is_tuned(cell[3])):
-            for part in reversed(parts):
-                copy(part, str(part.tuning(where).relative_to(part.folder)))
+        for part in reversed(parts):
+            copy(part, *map(tuning_file, study.tunings))
         timed = [part for part in parts if (part.folder / "tables" / "timing.csv").is_file()]
         if timed:
             copy(timed[0], "tables/timing.csv", "tables/timing.json")

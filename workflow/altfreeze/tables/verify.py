@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from altfreeze.study.cell import Cell
 from altfreeze.study.grid import Pack, Study
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import sha256_of_file
@@ -98,18 +97,13 @@ def report(study: Study, results: Path, share: float, seed: int) -> int:
     return len(packs) - len(same)
 
 
-def _cell_of(study: Study, results: Path, pack: Pack) -> Cell:
-    """Return what a pack was trained at."""
-    return tuned_cell(study, results, (pack.dataset, pack.depth, pack.strategy, pack.recipe))
-
-
 def _again(study: Study, results: Path, pack: Pack) -> Verified:
     """Train a pack again into a folder of its own, as the workflow does, and compare the two."""
     data, stem = results / "data" / f"{pack.dataset}.npz", results / "runs" / pack.stem
     if not data.is_file():
         raise InputError(f"{data}: missing; its packs cannot be trained again")
     seeds, sha256 = range(pack.first_seed, pack.last_seed + 1), sha256_of_file(data)
-    cell = _cell_of(study, results, pack)
+    cell = tuned_cell(study, results, pack[:4])
     recorded, manifest = read_pack(stem, cell, seeds, sha256)
     device = "cuda" if manifest["device"] == choose_device("auto") == "cuda" else "cpu"
     with tempfile.TemporaryDirectory(prefix="altfreeze-verify-") as folder:

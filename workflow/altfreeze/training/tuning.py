@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from altfreeze.study.cell import Cell
-from altfreeze.study.grid import Study
+from altfreeze.study.grid import Study, tuning_file
 from altfreeze.support.errors import InputError
 from altfreeze.vocabulary import Metric
 
@@ -129,5 +129,5 @@ def tuned_cell(study: Study, results: Path, where: tuple[str, int, str, str]) ->
     cell, tuned_by = study.cell(*where), study.tuned_by(where[3])
     if tuned_by is None:
         return cell
-    file = results / "tuning" / where[0] / f"depth{where[1]}" / where[2] / f"{tuned_by}.json"
-    return cell.at(read_learning_rate(file, study.cell(*where[:3], tuned_by)))
+    tuned = (*where[:3], tuned_by)
+    return cell.at(read_learning_rate(results / tuning_file(tuned), study.cell(*tuned)))
