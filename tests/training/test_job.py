@@ -11,7 +11,7 @@ import torch
 from altfreeze.support.errors import InputError
 from altfreeze.training import job
 from altfreeze.training.trainer import train_pack
-from builders import cell_options, make_cell, make_wine_study
+from builders import ROOT, cell_options, make_cell, make_wine_study
 
 
 def test_a_job_writes_a_log_and_a_manifest_that_agree(wine, stored_wine, tmp_path):
@@ -81,6 +81,27 @@ def test_cuda_that_is_not_there_is_one_line(stored_wine, tmp_path):
         pytest.skip("there is a GPU")
     with pytest.raises(InputError, match="allowed here: auto, cpu"):
         job.run(stored_wine, make_cell(), [0], "cuda", 1, tmp_path / "a.csv", tmp_path / "a.json")
+
+
+def test_after_what_is_done_before_forks_a_training_compiles_nothing():
+    program = """
+from dataclasses import replace
+from sklearn.datasets import load_wine
+from altfreeze.training import job
+from altfreeze.training.networks import compiled
+from altfreeze.training.stacks import train_seeds
+from builders import make_cell
+functions = [each for each in vars(compiled).values() if hasattr(each, "signatures")]
+job.before_forks()
+loaded = [list(each.signatures) for each in functions]
+for name in ("sgd", "adam", "adamw"):
+    for dropout in (0.0, 0.5):
+        cell = make_cell(optimizer=name, dropout=dropout, epochs_alternating=2)
+        train_seeds(*load_wine(return_X_y=True), cell, [0, 1])
+print(any(loaded), [list(each.signatures) for each in functions] == loaded)
+"""
+    options = {"cwd": ROOT / "tests", "capture_output": True, "text": True, "check": True}
+    assert subprocess.run([sys.executable, "-c", program], **options).stdout == "True True\n"
 
 
 def test_the_training_process_imports_nothing_heavy_and_sets_its_threads_first(stored_wine, tmp_path):

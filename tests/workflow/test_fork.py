@@ -75,7 +75,8 @@ class Server:
         for name in ("__init__", "__main__", "support/__init__", "support/forkclient", "support/forkserver"):
             shutil.copy(ROOT / "workflow" / "altfreeze" / f"{name}.py", package / f"{name}.py")
         for name in IMPORTED["train"]:
-            (package / f"{name.replace('.', '/')}.py").touch()
+            path = package / f"{name.replace('.', '/')}.py"
+            path.write_text("called = []\n\n\ndef before_forks():\n    called.append(1)\n")
         self.cli = package / "cli.py"
         self.cli.write_text(CLI)
         self.sockets = Path(tempfile.mkdtemp(prefix="altfreeze-test-"))
@@ -134,6 +135,11 @@ def test_a_job_is_forked_and_ends_as_it_would_by_itself(server):
         "print(resource.getrlimit(resource.RLIMIT_DATA))",
     ):
         assert server.call(code) == server.call(code, **{VARIABLE: str(server.top)})
+
+
+def test_what_is_done_before_forks_is_done_once(server):
+    for _ in range(2):
+        assert server.call("print(sys.modules['altfreeze.training.job'].called)") == (0, "[1]\n", "")
 
 
 def test_a_job_of_another_environment_or_code_starts_by_itself(server):

@@ -98,7 +98,7 @@ def _import(command: str) -> None:
     os.environ["JE_ARROW_MALLOC_CONF"] = "background_thread:false"
     for module in modules:
         # what it does at its first use and not when it is imported
-        getattr(importlib.import_module(module), "load", int)()
+        getattr(importlib.import_module(module), "before_forks", int)()
     if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208
         raise RuntimeError(f"what {command} imports has started threads, which no fork survives")
     # a collection in a job would copy every page
