@@ -85,7 +85,6 @@ def test_cuda_that_is_not_there_is_one_line(stored_wine, tmp_path):
 
 def test_after_what_is_done_before_forks_a_training_compiles_nothing():
     program = """
-from dataclasses import replace
 from sklearn.datasets import load_wine
 from altfreeze.training import job
 from altfreeze.training.networks import compiled

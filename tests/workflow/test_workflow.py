@@ -253,7 +253,7 @@ def test_comments_and_docstrings_of_the_whole_package_rerun_nothing(clone, edite
     ("module", "expected"),
     [
         ("training/network", {"train": PACKS, "timing": 1, **after_tables}),
-        ("statistics/paired", {**after_tables}),
+        ("statistics/paired", after_tables),
     ],
 )
 def test_a_change_of_code_that_decides_numbers_makes_them_anew(clone, edited, module, expected):

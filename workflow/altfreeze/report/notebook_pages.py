@@ -162,13 +162,12 @@ def without_traces(node: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 def _neighbours(name: str) -> list[tuple[str, str, str]]:
     """Return relation, address and name of the pages before and after one, in the order of `ANSWERS`."""
-    # a page of one of many data sets is reached from the report
-    single = [kind for kind in ANSWERS if kind != "dynamics"]
-    if name not in single:
+    pages = list(ANSWERS)
+    if name not in pages:
         return []
-    place = single.index(name)
-    around = [("prev", single[place - 1 : place] if place else []), ("next", single[place + 1 : place + 2])]
-    return [(relation, f"{page}.html", page) for relation, pages in around for page in pages]
+    place = pages.index(name)
+    around = [("prev", pages[place - 1 : place] if place else []), ("next", pages[place + 1 : place + 2])]
+    return [(relation, f"{page}.html", page) for relation, beside in around for page in beside]
 
 
 def _with_contents(html: str) -> str:

@@ -223,6 +223,14 @@ def _rates_are_tried_where_tuned(
         yield tuned[0], '"tuned" chooses among learning_rates_to_try, which is empty; allowed: a list of some there'
 
 
+def _recipes_of(primary: dict[str, Any], variations: list[dict[str, Any]]) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
+    """Yield where some keys are set together, and to what: in the primary recipe, and in what changes one of them."""
+    yield (), primary
+    for place, variation in enumerate(variations):
+        if primary.keys() & variation.keys():
+            yield ("variations", place), primary | variation
+
+
 @_check
 def _networks_fit(
     network: str,
@@ -231,14 +239,7 @@ def _networks_fit(
     datasets: list[str],
     sources: dict[str, Any],
 ) -> Iterator[Mistake]:
-    primary = {"network": network, "normalisation": normalisation}
-    recipes: list[tuple[KeyPath, dict[str, Any]]] = [((), primary)]
-    recipes += [
-        (("variations", place), primary | variation)
-        for place, variation in enumerate(variations)
-        if primary.keys() & variation.keys()
-    ]
-    for path, recipe in recipes:
+    for path, recipe in _recipes_of({"network": network, "normalisation": normalisation}, variations):
         name, allowed = recipe["network"], NORMALISATIONS.get(recipe["network"], ["none"])
         if recipe["normalisation"] not in allowed:
             where = f"is nothing that {quoted(name)} reads; allowed with it: {', '.join(allowed)}"
@@ -257,13 +258,7 @@ def _networks_fit(
 
 @_check
 def _muon_has_an_mlp(network: str, optimizer: str, variations: list[dict[str, Any]]) -> Iterator[Mistake]:
-    primary = {"network": network, "optimizer": optimizer}
-    recipes: list[tuple[KeyPath, dict[str, Any]]] = [((), primary)]
-    recipes += [
-        (("variations", place), variation) for place, variation in enumerate(variations) if primary.keys() & variation
-    ]
-    for path, changes in recipes:
-        recipe = primary | changes
+    for path, recipe in _recipes_of({"network": network, "optimizer": optimizer}, variations):
         if recipe["optimizer"] == "muon" and recipe["network"] != "mlp":
             sentence = "needs the network mlp, of which its operations are known; allowed: sgd, adam, adamw"
             yield (*path, "optimizer"), f'"muon" {sentence}'

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -197,7 +197,7 @@ def update_of(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
         Makes one step with the gradients that are there.
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    if compiled.serves(parameters) and not isinstance(optimizer, StackedMuon):
+    if _is_compiled(optimizer, parameters):
         counts = np.array([parameter.numel() for parameter in parameters])
         return functools.partial(_update, optimizer, parameters, counts)
     # without hooks and a profiler's marks
@@ -248,9 +248,11 @@ def options_of(optimizer: torch.optim.Optimizer) -> np.ndarray:
 
 def are_made_at_once(network: StackedNetwork, optimizer: torch.optim.Optimizer) -> bool:
     """Return whether `make_at_once` serves: steps are compiled, and draw no dropout masks."""
-    if not isinstance(network, StackedMLP) or isinstance(optimizer, StackedMuon):
-        return False
-    return not network.dropout and compiled.serves(network.parameters())
+    return isinstance(network, StackedMLP) and not network.dropout and _is_compiled(optimizer, network.parameters())
+
+
+def _is_compiled(optimizer: torch.optim.Optimizer, parameters: Iterable[torch.Tensor]) -> bool:
+    return compiled.serves(parameters) and not isinstance(optimizer, StackedMuon)
 
 
 def make_at_once(
