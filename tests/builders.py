@@ -136,8 +136,13 @@ def make_cell(strategy: str = "alternating-0.5", study: Study | None = None, **k
     return replace(study.cell(study.datasets[0], study.depths[0], strategy), **of_cell)
 
 
-def train_plainly(X: np.ndarray, y: np.ndarray, cell: Cell, seed: int, workload: Workload) -> list[Any]:
-    """Train one run in plain PyTorch by its plan, with a group of parameters per layer; return its parameters."""
+def train_plainly(
+    X: np.ndarray, y: np.ndarray, cell: Cell, seed: int, workload: Workload, make: Callable[[], Any] | None = None
+) -> Any:
+    """Train one run in plain PyTorch by its plan, with a group of parameters per layer; return its network.
+
+    That is an MLP, or what `make` returns, whose children are its layers.
+    """
     # most tests need no torch
     import torch
     from torch import nn
@@ -145,9 +150,14 @@ def train_plainly(X: np.ndarray, y: np.ndarray, cell: Cell, seed: int, workload:
     key = (cell.study_seed, cell.dataset, cell.depth, seed)
     split = split_of_seed(y, *cell.data_key(seed))
     x, targets = torch.from_numpy(standardise(X, split.train)), torch.from_numpy(y)
+    x = x.view(len(x), *cell.shape) if cell.shape else x
     torch.manual_seed(stream_seed(*key, "initial weights"))
-    layers = [nn.Linear(*shape) for shape in itertools.pairwise(workload.sizes)]
-    network = nn.Sequential(*(module for layer in layers for module in (layer, nn.ReLU())))[:-1]
+    if make:
+        network = make()
+        layers = list(network)
+    else:
+        layers = [nn.Linear(*shape) for shape in itertools.pairwise(workload.sizes)]
+        network = nn.Sequential(*(module for layer in layers for module in (layer, nn.ReLU())))[:-1]
     groups = [{"params": list(layer.parameters())} for layer in layers]
     options = {"lr": cell.learning_rate, "weight_decay": cell.weight_decay, "fused": False, "foreach": False}
     if cell.optimizer == "sgd":
@@ -164,6 +174,7 @@ def train_plainly(X: np.ndarray, y: np.ndarray, cell: Cell, seed: int, workload:
                     for parameter in layer.parameters():
                         optimizer.state.pop(parameter, None)
                 optimizer.param_groups[index]["lr"] = cell.learning_rate * step.factors[index]
+                layer.train(step.active[index] or cell.frozen_normalisation == "train")
             learned = step.active
             optimizer.zero_grad()
             nn.functional.cross_entropy(network(x[batch]), targets[batch]).backward()
@@ -171,7 +182,7 @@ def train_plainly(X: np.ndarray, y: np.ndarray, cell: Cell, seed: int, workload:
                 if not learns:
                     layer.zero_grad(set_to_none=True)
             optimizer.step()
-    return [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
+    return network
 
 
 def make_small_study(**keys: Any) -> Study:

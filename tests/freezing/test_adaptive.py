@@ -180,7 +180,7 @@ def test_the_log_of_decisions_trained_again_gives_the_same_run(name, optimizer, 
     assert losses(trained.rows) == losses(adaptive.rows)
     # in plain PyTorch too
     plain = train_plainly(*wine, again, 3, trained.workload)
-    for found, parameter in zip(trained.network.member(1).parameters(), plain, strict=True):
+    for found, parameter in zip(trained.network.member(1).parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(found, parameter, rtol=1e-3, atol=1e-4)
     # it costs what it costs to train, and to decide
     active = [epoch.steps[0].active for epoch in again.plan(trained.workload)]

@@ -206,7 +206,7 @@ def test_it_is_what_plain_pytorch_makes_of_its_plan(name, optimizer, wine):
     cell = make_cell(name, optimizer=optimizer, freeze_period=2)
     trained = train_pack(*wine, cell, SEEDS)
     expected = train_plainly(*wine, cell, SEEDS[1], trained.workload)
-    for found, parameter in zip(trained.network.member(1).parameters(), expected, strict=True):
+    for found, parameter in zip(trained.network.member(1).parameters(), expected.parameters(), strict=True):
         torch.testing.assert_close(found, parameter, rtol=1e-3, atol=1e-4)
 
 

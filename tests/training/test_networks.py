@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 import torch
 from altfreeze.data.sources import load_dataset
-from altfreeze.data.split import batch_order, split_of_seed, standardise
 from altfreeze.freezing.cost import dense_layers, step_flops
 from altfreeze.freezing.flow import GradientFlow
 from altfreeze.freezing.strategy import STRATEGIES
 from altfreeze.support.errors import InputError
-from altfreeze.support.randomness import stream_seed
 from altfreeze.training import trainer
 from altfreeze.training.batches import workload_of
 from altfreeze.training.network import StackedMLP, StackedNetwork
@@ -22,7 +20,7 @@ from altfreeze.training.networks import making
 from altfreeze.training.networks.making import Blueprint, describe, make_network
 from altfreeze.training.networks.stack import StackedLayers
 from altfreeze.training.trainer import train_pack
-from builders import NEEDED, ROOT, make_study
+from builders import NEEDED, ROOT, make_study, train_plainly
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from typing_extensions import get_protocol_members
@@ -75,41 +73,6 @@ def make_cell(name="alternating", **keys):
     return study.cell("digits", DEPTH, list(study.strategies)[-1] if name != "standard" else "standard")
 
 
-def plain_loop(X, y, cell, seed, workload):
-    """Train one run in plain PyTorch, with a group of parameters per layer; return the network."""
-    split = split_of_seed(y, *cell.data_key(seed))
-    x = torch.from_numpy(standardise(X, split.train)).view(-1, 1, 8, 8)
-    targets = torch.from_numpy(y)
-    torch.manual_seed(stream_seed(*cell.run_key(seed), "initial weights"))
-    factory = making.FACTORIES[cell.network]
-    network = factory((1, 8, 8), 10, cell.depth, cell.width, cell.normalisation)
-    groups = [{"params": list(layer.parameters())} for layer in network]
-    options = {"lr": cell.learning_rate, "weight_decay": cell.weight_decay, "foreach": False}
-    if cell.optimizer == "sgd":
-        optimizer = torch.optim.SGD(groups, momentum=cell.momentum, **options)
-    else:
-        optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[cell.optimizer](groups, **options)
-    learned = [True] * cell.depth
-    for number, epoch in enumerate(cell.plan(workload)):
-        order = split.train[batch_order(*cell.data_key(seed), number, workload.rows)]
-        batches = iter(np.split(order, range(workload.batch_size, workload.rows, workload.batch_size)))
-        for step, batch in zip(epoch.steps, batches, strict=False):
-            for index, layer in enumerate(network):
-                if step.active[index] and not learned[index] and cell.state_on_thaw == "reset":
-                    for parameter in layer.parameters():
-                        optimizer.state.pop(parameter, None)
-                optimizer.param_groups[index]["lr"] = cell.learning_rate * step.factors[index]
-                layer.train(step.active[index] or cell.frozen_normalisation == "train")
-            learned = step.active
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(network(x[batch]), targets[batch]).backward()
-            for layer, learns in zip(network, learned, strict=True):
-                if not learns:
-                    layer.zero_grad(set_to_none=True)
-            optimizer.step()
-    return network
-
-
 def assert_same_network(found, expected, **tolerance):
     for (name, one), other in zip(found.state_dict().items(), expected.state_dict().values(), strict=True):
         torch.testing.assert_close(one, other, **tolerance, msg=lambda text, name=name: f"{name}: {text}")
@@ -121,7 +84,8 @@ def assert_same_network(found, expected, **tolerance):
 def test_plain_pytorch_makes_the_same_of_every_plan(network, normalisation, name, optimizer, digits):
     cell = make_cell(name, network=network, normalisation=normalisation, optimizer=optimizer)
     trained = train_pack(*digits, cell, SEEDS)
-    expected = plain_loop(*digits, cell, SEEDS[1], trained.workload)
+    make, blueprint = making.FACTORIES[network], ((1, 8, 8), 10, cell.depth, cell.width, normalisation)
+    expected = train_plainly(*digits, cell, SEEDS[1], trained.workload, lambda: make(*blueprint))
     assert_same_network(trained.network.member(1), expected, rtol=1e-2, atol=2e-3)
 
 
