@@ -30,6 +30,18 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: SLOW.index(item.path.stem) if item.path.stem in SLOW else len(SLOW))
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """Let a module train with one thread, as a job does."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
+
+
 @pytest.fixture(autouse=True)
 def subnormal_numbers():
     """Let a test that trains in this process flush subnormal numbers to zero for itself alone."""

@@ -32,13 +32,7 @@ ALWAYS = 1e-9
 FEWEST_KILLS = 50
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(False)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def make_tried(name="alternating", parameters=None, **keys):

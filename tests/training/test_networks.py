@@ -40,13 +40,8 @@ def digits():
     return data.X[rows], data.y[rows]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    # the products are too small for more
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+# the products are too small for more
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def make_cell(name="alternating", **keys):

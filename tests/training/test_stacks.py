@@ -26,13 +26,7 @@ ERRORS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def as_a_job_leaves_it():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(False)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def make_study(**keys):
