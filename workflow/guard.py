@@ -109,3 +109,5 @@ def interrupt_once() -> None:
         os.write(2, b"\nThe jobs that run are being ended; once more, and this call ends without waiting for them.\n")
 
     signal.signal(signal.SIGINT, interrupted)
+    # Python takes its handlers away before it has ended, and a press then would end it by signal
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)

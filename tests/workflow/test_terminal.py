@@ -310,6 +310,14 @@ def test_a_second_interruption_is_a_line(clone):
     assert call(clone.folder).returncode == 0
 
 
+def test_an_interruption_while_python_ends_changes_nothing():
+    # what is still there goes after Python has given its signals back
+    code = "import os, guard\nclass Last:\n def __del__(self): self.kill(self.process, self.signal)\n"
+    code += "guard.interrupt_once()\nlast = Last()\nlast.kill, last.process, last.signal = os.kill, os.getpid(), 2\n"
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": WORKFLOW}, timeout=60)
+    assert done.returncode == 0
+
+
 def test_a_failed_job_is_told_once_with_its_log_and_what_to_do(clone):
     (clone.folder / "mine.csv").write_text("a,b\n1,x\n")
     sources = {"mine": {"kind": "csv", "path": "mine.csv", "target": "c"}}
