@@ -188,3 +188,12 @@ def test_without_a_limit_one_stack_holds_all_seeds(tmp_path):
     done = train_within(tmp_path, make_study(width=400, batch_size=2000, epochs_alternating=1))
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "a.json").read_text())["too_large_stacks"] == []
+
+
+@pytest.mark.parametrize("learning_rate", [0.003, 1e6])
+def test_evaluated_after_the_last_epoch_alone_a_training_says_the_same_of_it(wine, learning_rate):
+    cell = make_cell(learning_rate=learning_rate, optimizer="sgd")
+    whole, last = train_seeds(*wine, cell, [0, 3]), train_seeds(*wine, cell, [0, 3], only_last=True)
+    # NaN is not equal to itself, and its text is
+    assert str([row | {"seconds": 0} for row in last.rows]) == str([row | {"seconds": 0} for row in whole.rows[-2:]])
+    assert list(last.diverged) == list(whole.diverged)

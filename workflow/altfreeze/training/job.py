@@ -282,7 +282,7 @@ def run_tuning(
     X, y, part = read_dataset(data_path)
     trials = []
     for rate in learning_rates:
-        trained = train_seeds(X, y, cell.at(rate), seeds, device, part=part)
+        trained = train_seeds(X, y, cell.at(rate), seeds, device, part=part, only_last=True)
         trials.append(trial_of(rate, len(seeds), trained.rows, metric))
         middle = trials[-1]["median"]
         print(

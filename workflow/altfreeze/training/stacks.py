@@ -144,6 +144,7 @@ def train_seeds(
     flow: GradientFlow | None = None,
     checkpoint: Checkpoint | None = None,
     part: np.ndarray | None = None,
+    only_last: bool = False,
 ) -> TrainedSeeds:
     """Train the seeds of one cell as one stack or, where memory runs out, in as few as it holds, one after the other.
 
@@ -158,6 +159,7 @@ def train_seeds(
     checkpoint : altfreeze.training.checkpoints.Checkpoint, optional
         Where the training goes on from and its state is kept.
     part : ndarray of int8, shape (rows,), optional
+    only_last : bool
         See `altfreeze.training.trainer.train_pack`.
 
     Returns
@@ -189,7 +191,8 @@ def train_seeds(
                 checkpoint.save(job | {"running": state_dict()})
 
         try:
-            trained = train_pack(X, y, followed, stack, device, show, observed, job["running"], save, part)
+            how = (show, observed, job["running"], save, part, None, only_last)
+            trained = train_pack(X, y, followed, stack, device, *how)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -227,8 +230,8 @@ def train_seeds(
         for row in rows:
             row["flops"] += decided.flops[round(row["epoch"]) - 1]
             row["seconds"] += decided.seconds[round(row["epoch"]) - 1] * len(seeds)
-    how = (list(stacks), job["too_large"], job["resumed_at"], None if decided is None else decided.strategy)
-    return TrainedSeeds(rows, all_diverged, total, workload, *how)
+    of_stacks = (list(stacks), job["too_large"], job["resumed_at"], None if decided is None else decided.strategy)
+    return TrainedSeeds(rows, all_diverged, total, workload, *of_stacks)
 
 
 def _resume(checkpoint: Checkpoint, seeds: Sequence[int]) -> dict[str, Any]:

@@ -301,6 +301,7 @@ def train_pack(
     save: Callable[[int, Callable[[], dict[str, Any]]], None] | None = None,
     part: np.ndarray | None = None,
     decide: Callable[[int], list[Epoch]] | None = None,
+    only_last: bool = False,
 ) -> TrainedPack:
     """Train the seeds of one cell together.
 
@@ -333,6 +334,9 @@ def train_pack(
         The split that the data set came with; see `altfreeze.data.split.split_of_seed`.
     decide : callable, optional
         Called as `save` is, with the number alone: returns the whole plan to go on with.
+    only_last : bool
+        Whether the members are evaluated after the last epoch alone, and nothing is called before it: weights that
+        are not finite stay so, and show then.
 
     Returns
     -------
@@ -373,6 +377,8 @@ def train_pack(
 
         # off the clock: what was done and how well each member does
         trainer.end_epoch()
+        if only_last and trainer.epochs < len(plan):
+            continue
         rows = trainer.record()
 
         # for whoever watches, and for a job that goes on after this one was killed
