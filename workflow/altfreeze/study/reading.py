@@ -16,7 +16,7 @@ from altfreeze.study import mistakes
 from altfreeze.study.consistency import contradictions, idle_schedules
 from altfreeze.study.grid import Study
 from altfreeze.study.mistakes import key_of, quoted
-from altfreeze.study.schema import Configuration, keys
+from altfreeze.study.schema import Configuration
 from altfreeze.study.sources import paths_of
 from altfreeze.support.errors import InputError
 from altfreeze.support.provenance import file_of_module
@@ -281,7 +281,7 @@ def read_study(path: Path | str) -> Study:
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not the study's record: {type(error).__name__}: {error}") from None
     config = content.get("config", content) if isinstance(content, dict) else content
-    absent = [key for key in keys() if isinstance(config, dict) and key not in config]
+    absent = [key for key in Configuration.model_fields if isinstance(config, dict) and key not in config]
     if absent:
         raise InputError(f"{path}: {', '.join(absent)} is missing; allowed: the file that the workflow writes")
     return study_of(config, origin=str(path))

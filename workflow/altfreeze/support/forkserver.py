@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import threading
+import weakref
 from typing import Any
 
 from altfreeze.support.forkclient import ENDED, IMPORTED, NUMBER, PASSED_ON, SECONDS_BETWEEN_LOOKS, state
@@ -101,6 +102,9 @@ def _import(command: str) -> None:
         getattr(importlib.import_module(module), "before_forks", int)()
     if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208
         raise RuntimeError(f"what {command} imports has started threads, which no fork survives")
+    # what the server made a job need not end, as it ends itself: torch's libraries of operators took longer than a job
+    for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+        finalizer.atexit = False
     # a collection in a job would copy every page
     gc.collect()
     gc.freeze()
