@@ -1,6 +1,7 @@
 """Trends, times to target, profiles, the matrix of strategies, and what a study says of itself; of tables by hand."""
 
 import itertools
+import math
 
 import numpy as np
 import pandas as pd
@@ -168,9 +169,10 @@ def times_of(epochs, ends):
 ONE = make_study(**GIVEN | {"datasets": ["iris"], "freeze_ratios": [0.5], "seed": 3})
 
 
-def times(epochs, ends, study=ONE):
-    found = pd.DataFrame(secondary.times(study, runs_of(ends), times_of(epochs, ends).sample(frac=1, random_state=0)))
-    return found.set_index("clock")
+def times(epochs, ends, error=0.0):
+    reached = times_of(epochs, ends).sample(frac=1, random_state=0)
+    errors = {("iris", 4, "alternating-0.5"): error}
+    return pd.DataFrame(secondary.times(ONE, runs_of(ends), reached, errors)).set_index("clock")
 
 
 def test_times_to_target_are_restricted_to_the_earlier_end_of_each_clock():
@@ -195,6 +197,19 @@ def test_times_to_target_are_restricted_to_the_earlier_end_of_each_clock():
         assert found.loc[clock, "horizon"] == pytest.approx(6 * unit)
         assert found.loc[clock, "difference"] == pytest.approx(-9 / 6 * unit)
         assert found.loc[clock, "reference_success_rate"] == pytest.approx(0.5)
+
+
+def test_seconds_to_a_target_carry_the_error_of_their_timing():
+    reached = {"standard": [2, 4, 6, 8, 9, 9], "alternating-0.5": [1, 1, 2, 5, 6, 7]}
+    exact, known, unknown = (times(reached, dict.fromkeys(reached, 1), error) for error in (0, math.log(1.1), math.inf))
+    seconds = exact.loc["seconds"]
+    halves = [math.hypot(seconds["difference"] - seconds["low"], 0.1 * seconds["strategy_restricted_mean"])]
+    halves.append(math.hypot(seconds["high"] - seconds["difference"], 0.1 * seconds["strategy_restricted_mean"]))
+    ends = [seconds["difference"] - halves[0], seconds["difference"] + halves[1]]
+    assert list(known.loc["seconds", ["low", "high"]]) == pytest.approx(ends)
+    assert unknown.loc["seconds", ["low", "high"]].isna().all()
+    pd.testing.assert_frame_equal(known.drop("seconds"), exact.drop("seconds"))
+    pd.testing.assert_frame_equal(unknown.drop("seconds"), exact.drop("seconds"))
 
 
 def test_without_a_success_there_is_no_expected_runtime_and_no_interval():

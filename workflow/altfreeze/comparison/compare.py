@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from altfreeze.comparison import endpoints, secondary
-from altfreeze.comparison.readings import CellRuns, Reading, read_cells, read_pair
+from altfreeze.comparison.readings import CellRuns, Reading, read_cells, read_pair, resampling_seed
 from altfreeze.comparison.seconds import carried, error_of_pair
 from altfreeze.data.split import TEST_SHARE, VALIDATION_SHARE
 from altfreeze.statistics import (
@@ -155,7 +155,7 @@ def compare(study: Study, tables: Path | str, threads: int = 1) -> None:
         "across_datasets": _adjusted(pd.DataFrame(across)),
         # where nothing was learned there is nothing to rank
         "trends": secondary.trends(study, comparisons[comparisons["verdict"] != NOT_ABOVE_CHANCE]),
-        "times": secondary.times(study, runs, times, threads),
+        "times": secondary.times(study, runs, times, spent.errors, threads),
         "profiles": secondary.profiles(study, reached),
         "matrix": secondary.matrix(study, runs),
         "self_comparison": secondary.self_comparison(study, runs, calibration),
@@ -251,7 +251,7 @@ def _compare_two(task: _Task) -> _Result:
     pair = {name: getattr(task, name) for name in ("depth", "recipe", "strategy", "reference")}
     ratio = study.strategies[task.strategy].get("freeze_ratio", np.nan)
     # a data set's seeds are resampled alike in all comparisons, so that of one data set 'all' says the same
-    seeds = [secondary.resampling_seed(study.seed, name) for name in study.datasets]
+    seeds = [resampling_seed(study.seed, name) for name in study.datasets]
     fixed = {name for name in study.datasets if fixes_test_part(study.sources.get(name, {}))}
     result = _Result([], [], [], {})
     for budget, metric in task.readings:

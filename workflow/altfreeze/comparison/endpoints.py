@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from altfreeze.comparison.readings import CellRuns, read_pair
-from altfreeze.comparison.secondary import resampling_seed
+from altfreeze.comparison.readings import CellRuns, read_pair, resampling_seed
 from altfreeze.comparison.seconds import error_of_pair, timing_errors, widened_log_ratio
 from altfreeze.statistics import (
     Interval,

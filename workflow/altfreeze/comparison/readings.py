@@ -9,12 +9,29 @@ import pandas as pd
 
 from altfreeze.study.grid import Study
 from altfreeze.support.errors import InputError
+from altfreeze.support.randomness import stream_seed
 from altfreeze.tables.schema import CELL, ROUNDING, read_categories
 from altfreeze.vocabulary import BUDGETS, CLOCKS, MEASURES
 
 # what is read of the tables runs and epochs, beside the cell
 RUN_COLUMNS = ("seed", "status", "epochs", "best_epoch", *(measure.column for measure in MEASURES.values()))
 EPOCH_COLUMNS = ("seed", *(clock.column for clock in CLOCKS.values()))
+
+
+def resampling_seed(study_seed: int, dataset: str) -> int:
+    """Return the seed of the resamples of a data set's pairs, which all of its comparisons share.
+
+    Parameters
+    ----------
+    study_seed : int
+    dataset : str
+
+    Returns
+    -------
+    int
+        See `altfreeze.statistics.resample_counts`.
+    """
+    return stream_seed(study_seed, dataset, "bootstrap")
 
 
 class CellRuns(NamedTuple):

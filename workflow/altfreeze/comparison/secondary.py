@@ -1,11 +1,14 @@
 """What the tables of a study say beyond single comparisons: trends, times, profiles, and diagnostics of the study."""
 
 import itertools
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from altfreeze.comparison.readings import resampling_seed
+from altfreeze.comparison.seconds import error_of_pair, widened
 from altfreeze.statistics import (
     Interval,
     a_a,
@@ -24,29 +27,12 @@ from altfreeze.statistics.reach import TimesComparison
 from altfreeze.study.grid import Study
 from altfreeze.study.recipes import PRIMARY_RECIPE
 from altfreeze.support.parallel import in_order
-from altfreeze.support.randomness import stream_seed
 from altfreeze.tables.schema import CELL, DIGITS, ROUNDING
 from altfreeze.vocabulary import CLOCKS, Metric
 
 # a trend needs three levels to be one
 FEWEST_LEVELS = 3
 SEEDS = (2, 3, 5, 10, 20, 30, 50, 100, 200, 500, 1000)
-
-
-def resampling_seed(study_seed: int, dataset: str) -> int:
-    """Return the seed of the resamples of a data set's pairs, which all of its comparisons share.
-
-    Parameters
-    ----------
-    study_seed : int
-    dataset : str
-
-    Returns
-    -------
-    int
-        See `altfreeze.statistics.resample_counts`.
-    """
-    return stream_seed(study_seed, dataset, "bootstrap")
 
 
 def trends(study: Study, comparisons: pd.DataFrame) -> list[dict[str, Any]]:
@@ -107,7 +93,8 @@ class _Times(NamedTuple):
     """A strategy beside standard training at a data set and depth: what its rows of the table times are made of.
 
     ``arms`` are columns of the table times_to_target, of standard training and of the strategy, each sorted by
-    seed; ``horizons`` by clock the smaller of their ends, NaN where there is none.
+    seed; ``horizons`` by clock the smaller of their ends, NaN where there is none; ``error`` of the ratio of their
+    seconds, see `altfreeze.comparison.seconds.error_of_pair`.
     """
 
     study_seed: int
@@ -115,9 +102,16 @@ class _Times(NamedTuple):
     cell: dict[str, Any]
     arms: list[dict[str, np.ndarray]]
     horizons: dict[str, float]
+    error: float
 
 
-def times(study: Study, runs: pd.DataFrame, reached_times: pd.DataFrame, threads: int = 1) -> list[dict[str, Any]]:
+def times(
+    study: Study,
+    runs: pd.DataFrame,
+    reached_times: pd.DataFrame,
+    errors: Mapping[tuple[str, int, str], float],
+    threads: int = 1,
+) -> list[dict[str, Any]]:
     """Return the table times: the time to each target on each clock, every strategy against standard training.
 
     Parameters
@@ -125,13 +119,16 @@ def times(study: Study, runs: pd.DataFrame, reached_times: pd.DataFrame, threads
     study : Study
     runs, reached_times : DataFrame
         The tables runs and times_to_target.
+    errors : dict
+        How well seconds are known; see `altfreeze.comparison.seconds.timing_errors`.
     threads : int
         Processes at work.
 
     Returns
     -------
     list of dict
-        See `altfreeze.statistics.compare_times`; a diverged run counts as one that did not
+        See `altfreeze.statistics.compare_times`, where the interval on the clock of seconds carries their error; a
+        diverged run counts as one that did not
         reach its target unless it did so before. A seed of which a run is missing is left out.
     """
     ends = runs[runs["status"] != "missing"].groupby(CELL)[[clock.end for clock in CLOCKS.values()]].min()
@@ -153,7 +150,8 @@ def times(study: Study, runs: pd.DataFrame, reached_times: pd.DataFrame, threads
             for name, clock in CLOCKS.items()
         }
         cell = {"dataset": dataset, "depth": depth, "recipe": recipe, "strategy": strategy}
-        tasks.append(_Times(study.seed, study.target_levels, cell, arms, horizons))
+        error = error_of_pair(errors, dataset, depth, strategy, "standard")
+        tasks.append(_Times(study.seed, study.target_levels, cell, arms, horizons, error))
     return [row for rows in in_order(_times_of, tasks, threads) for row in rows]
 
 
@@ -174,6 +172,9 @@ def _times_of(task: _Times) -> list[dict[str, Any]]:
         else:
             result = compare_times(spent[0], reached[0], spent[1], reached[1], horizon, seed)._asdict()
         interval = result.pop("difference")
+        if clock == "seconds":
+            # as much longer as the strategy may take
+            interval = widened(interval, [result["strategy_restricted_mean"] * np.expm1(task.error)])
         expected = {name: result.pop(name) for name in ("reference_expected_runtime", "strategy_expected_runtime")}
         rows.append(
             task.cell

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from altfreeze.comparison.secondary import resampling_seed
+from altfreeze.comparison.readings import resampling_seed
 from altfreeze.freezing.schedules import split_index
 from altfreeze.report.words import CONTROLS, count, interval, listed, margin_in_words, points, side
 from altfreeze.statistics import mean_difference
