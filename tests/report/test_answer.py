@@ -49,6 +49,10 @@ def test_the_word_follows_from_both_verdicts(end, time):
     told = end not in ("undecided", "saturated") and time != "undecided"
     expected = "It depends" if won and lost else "Yes" if won else "No" if told else "Cannot tell"
     assert word(study, table).startswith(expected)
+    assert word(study, table).endswith("; cannot tell whether as good") == (
+        expected == "Yes" and end in ("undecided", "saturated")
+    )
+    assert word(study, table).endswith("; cannot tell whether as fast") == (expected == "Yes" and time == "undecided")
     sentence = answer(study, table)
     assert f": {expected}" in sentence
     assert ("better" in word(study, table), "faster" in word(study, table)) == (

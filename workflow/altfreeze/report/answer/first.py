@@ -24,6 +24,8 @@ from altfreeze.vocabulary import CLOCKS, NOT_ABOVE_CHANCE, SATURATED, Metric
 
 # verdicts at either endpoint that speak for a strategy, and against it
 FAVOURABLE, UNFAVOURABLE = ("better", "lower"), ("worse", "higher")
+_AS = {"end": "good", "time": "fast"}
+_TOLD = (*FAVOURABLE, *UNFAVOURABLE, "equivalent")
 # more names than these are counted only
 _MOST_NAMED = 6
 
@@ -74,8 +76,9 @@ def word(study: Study, endpoints: pd.DataFrame) -> str:
     -------
     str
         *It depends* where one half is won and the other lost, or where a half is won in one cell of depth and freeze
-        ratio and lost in another. *Yes* where a half is won and none lost. *No* where none is won and both are told:
-        lost, or equivalent where the end could have noticed half of a training. Else *Cannot tell*.
+        ratio and lost in another. *Yes* where a half is won and none lost, with what cannot be told of the other.
+        *No* where none is won and both are told: lost, or equivalent where the end could have noticed half of a
+        training. Else *Cannot tell*.
     """
     said = {endpoint: primary_row(study, endpoints, endpoint).verdict for endpoint in ("time", "end")}
     won = [endpoint for endpoint, verdict in said.items() if verdict in FAVOURABLE]
@@ -84,8 +87,10 @@ def word(study: Study, endpoints: pd.DataFrame) -> str:
     if (won and lost) or any(_conflict(rows["verdict"]) for _, rows in cells.groupby("endpoint")):
         return "It depends"
     if won:
-        return f"Yes, {listed([{'end': 'better', 'time': 'faster'}[endpoint] for endpoint in won])}"
-    if all(verdict in (*UNFAVOURABLE, "equivalent") for verdict in said.values()):
+        halves = listed([{"end": "better", "time": "faster"}[endpoint] for endpoint in won])
+        untold = [endpoint for endpoint, verdict in said.items() if verdict not in _TOLD]
+        return f"Yes, {halves}" + "".join(f"; cannot tell whether as {_AS[endpoint]}" for endpoint in untold)
+    if all(verdict in _TOLD for verdict in said.values()):
         return "No"
     return "Cannot tell"
 
