@@ -268,6 +268,9 @@ def test_each_data_set_is_what_it_is_alone(sizes, seed):
     seeds = [seed + index for index in range(len(sizes))]
     *each, together = paired_comparisons(reference, strategy, seeds, 0.25)
     assert together.pairs == sum(sizes)
+    # one more comparison for each group
+    grouped = paired_comparisons(reference, strategy, seeds, 0.25, [range(len(sizes)), [len(sizes) - 1]])
+    assert str(grouped) == str([*each, together, each[-1]])
     for index, found in enumerate(each):
         one = slice(index, index + 1)
         for alone in paired_comparisons(reference[one], strategy[one], seeds[one], 0.25):

@@ -295,16 +295,10 @@ def _figures(
 
     Where the test part is the same for every seed (`fixed`), the interval of Nadeau and Bengio does not apply.
     """
-    of_name = dict(zip(readings, seeds, strict=True))
-
-    def compared(names: Sequence[str]) -> list[PairedComparison]:
-        worse, better = zip(*(readings[name].sides for name in names), strict=True)
-        overlaps = [np.nan if name in fixed else TEST_OVER_TRAIN for name in names]
-        return paired_comparisons(worse, better, [of_name[name] for name in names], overlaps)
-
-    every = compared(list(readings))
-    means = [every[-1] if len(names) == len(readings) else compared(names)[-1] for names in together]
-    return [*every[:-1], *means]
+    worse, better = zip(*(reading.sides for reading in readings.values()), strict=True)
+    overlaps = [np.nan if name in fixed else TEST_OVER_TRAIN for name in readings]
+    index = {name: number for number, name in enumerate(readings)}
+    return paired_comparisons(worse, better, seeds, overlaps, [[index[name] for name in names] for names in together])
 
 
 def _is_primary(task: _Task, budget: str, metric: str) -> bool:

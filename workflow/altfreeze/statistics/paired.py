@@ -273,6 +273,7 @@ def paired_comparisons(
     strategy: Sequence[np.ndarray],
     seeds: Sequence[int],
     test_over_train: float | Sequence[float] | None = None,
+    together: Sequence[Sequence[int]] | None = None,
 ) -> list[PairedComparison]:
     """Return how a strategy differs from its reference on each data set alone and, last, on all together.
 
@@ -316,6 +317,8 @@ def paired_comparisons(
     test_over_train : float or sequence of float, optional
         Rows of the test part over those of the training part, of all or of each data set,
         where each seed draws its own split; NaN of a data set of which it does not.
+    together : sequence of sequence of int, optional
+        Instead of all, the data sets that are taken together, counted from 0; one more comparison for each.
 
     Returns
     -------
@@ -337,7 +340,8 @@ def paired_comparisons(
         raise ValueError("reference and strategy must be finite: leave out the pairs that have no value")
     overlaps = np.broadcast_to(np.nan if test_over_train is None else test_over_train, len(both))
     samples = [_sample(*pair, seed, float(overlap)) for pair, seed, overlap in zip(both, seeds, overlaps, strict=True)]
-    return [_together(chosen) for chosen in (*([sample] for sample in samples), samples)]
+    groups = [samples] if together is None else [[samples[index] for index in group] for group in together]
+    return [_together(chosen) for chosen in (*([sample] for sample in samples), *groups)]
 
 
 class _Sample(NamedTuple):
