@@ -6,10 +6,13 @@ interpreter, environment, folder or code is not the server's goes on by itself, 
 
 Python's own `multiprocessing.forkserver` serves the process that started it and runs its functions: it has no client
 of another process, no standard streams, no signals and no end by signal.
+
+Each job starts a client, so that this module imports little: without `pathlib`, `typing` and `hashlib` it takes half
+of the time.
 """
+# ruff: noqa: PTH109, PTH110, PTH120, PTH208, PTH211
 
 import contextlib
-import hashlib
 import marshal
 import os
 import resource
@@ -17,9 +20,7 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import NoReturn
+from collections.abc import Callable, Iterator
 
 # where jobs find the folder of the server's socket
 VARIABLE = "ALTFREEZE_FORK_SERVER"
@@ -50,7 +51,7 @@ NUMBER = struct.Struct("i")
 # a job's status, the most memory that it had, in KiB, and the seconds of a core that it took
 ENDED = struct.Struct("=iqd")
 SECONDS_BETWEEN_LOOKS = 1.0
-_PACKAGE = Path(__file__).parents[1]
+_PACKAGE = os.path.dirname(os.path.dirname(__file__))
 
 
 def enter() -> Callable[[], None]:
@@ -74,11 +75,13 @@ def enter() -> Callable[[], None]:
 
 def _may_use_gpu(arguments: list[str]) -> bool:
     # a job chooses its GPU before torch is imported
-    return "--device" in arguments and "cpu" not in arguments and any(Path("/dev").glob("nvidia[0-9]*"))
+    if "--device" not in arguments or "cpu" in arguments:
+        return False
+    return any(name.startswith("nvidia") and name[6:7].isdigit() for name in os.listdir("/dev"))
 
 
 def state(one_thread: bool = False) -> str:
-    """Return a hash of all that a server and a job that it forks must have in common.
+    """Return all that a server and a job that it forks must have in common.
 
     Parameters
     ----------
@@ -88,19 +91,24 @@ def state(one_thread: bool = False) -> str:
     Returns
     -------
     str
+        Environment, folder, interpreter, and each file of the package with its size and time.
     """
     environment = {name: value for name, value in os.environ.items() if name not in _FREE}
     if one_thread:
         environment |= dict.fromkeys(THREADS, "1")
-    files = []
-    for top in (_PACKAGE, _PACKAGE.parent / "schemas"):
-        for path in sorted(top.rglob("*")):
+    files = [file for top in (_PACKAGE, f"{os.path.dirname(_PACKAGE)}/schemas") for file in _files(top)]
+    return repr((sorted(environment.items()), os.getcwd(), sys.executable, tuple(sys.flags), sys.path, sorted(files)))
+
+
+def _files(folder: str) -> Iterator[tuple[str, int, int]]:
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.is_dir():
+                found = entry.stat()
+                yield entry.path, found.st_mtime_ns, found.st_size
             # a folder changes as its files are compiled
-            if "__pycache__" not in path.parts and not path.is_dir():
-                found = path.stat()
-                files.append((str(path), found.st_mtime_ns, found.st_size))
-    text = repr((sorted(environment.items()), str(Path.cwd()), sys.executable, tuple(sys.flags), sys.path, files))
-    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+            elif entry.name != "__pycache__":
+                yield from _files(entry.path)
 
 
 def _hand_over(folder: str, arguments: list[str]) -> None:
@@ -116,7 +124,7 @@ def _hand_over(folder: str, arguments: list[str]) -> None:
     if not job:
         keeper.close()
         # which a server removes as its call ends: nobody waits for this job, and the next call may start it too
-        if not Path(folder).exists():
+        if not os.path.exists(folder):
             sys.exit("altfreeze: the call of Snakemake that this job is of has ended")
         return
 
@@ -135,14 +143,16 @@ def _hand_over(folder: str, arguments: list[str]) -> None:
             signal.signal(number, pass_on)
     signal.signal(signal.SIGTSTP, stop)
     # what is measured of this process is that job's
-    link = Path(folder, str(os.getpid()))
+    link = f"{folder}/{os.getpid()}"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(link)
     with contextlib.suppress(OSError):
-        link.unlink(missing_ok=True)
-        link.symlink_to(str(NUMBER.unpack(job)[0]))
+        os.symlink(str(NUMBER.unpack(job)[0]), link)
     status, *used = _end_of_job(keeper)
     with contextlib.suppress(OSError):
-        link.unlink()
-        Path(folder, f"{os.getppid()}.used").write_text("{} {}".format(*used))
+        os.unlink(link)
+        with open(f"{folder}/{os.getppid()}.used", "w", encoding="utf-8") as file:
+            file.write("{} {}".format(*used))
     _end_as(status)
 
 
@@ -164,7 +174,7 @@ def _end_of_job(keeper: socket.socket) -> tuple[int, int, float]:
     return int(signal.SIGKILL), 0, 0.0
 
 
-def _end_as(status: int) -> NoReturn:
+def _end_as(status: int) -> None:
     """End this process with the exit status or by the signal that a job ended with."""
     if os.WIFSIGNALED(status):
         # the job has dumped its core
