@@ -54,7 +54,7 @@ def test_the_default_study_is_the_documented_grid():
     assert {(pack.first_seed, pack.last_seed) for pack in primary} == {(0, 4)}
     # each variation: four strategies at the primary depth, and calibration
     assert len(packs) - len(primary) == 28 * 3 + 28 * 5 * len(study.variations)
-    assert packs[0].stem == "iris/depth4/standard/primary/seeds1000000-1000002"
+    assert packs[0].stem == "iris/depth4/standard/primary/seeds1000000-1000004"
     assert packs[1].stem == "iris/depth4/standard/primary/seeds0-4"
     assert packs[-1].stem == "gaussian_quantiles/depth8/random_half/primary/seeds0-4"
 

@@ -170,7 +170,7 @@ depend on it"""
     """`auto`: while the lowest layers stay frozen for two epochs or more, their output is computed once and read (not \
 with dropout, not above 64 MiB a run); `off`: never"""
 
-    calibration_seeds: Count = 3
+    calibration_seeds: Count = 5
     """seeds of their own, never compared, on which standard training sets the targets and learning rates are tuned"""
     target_levels: Annotated[list[ShareAboveZero], _SOME, *EachOnce] = [0.9, 0.95, 0.99, 1.0]
     """targets of time-to-target: shares of the way from chance, the best that a constant prediction scores, to the \
