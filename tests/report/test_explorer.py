@@ -710,6 +710,20 @@ def test_figures_are_saved_as_pictures(browser, page, tmp_path, part):
     assert browser.get_log("browser") == []
 
 
+@pytest.mark.parametrize("part", ["curves", "pairs", "times"])
+def test_charts_are_saved_as_vega_lite_with_their_data(browser, page, tmp_path, part):
+    import vl_convert
+
+    emulate(browser)
+    open_cell(browser, page)
+    chart = json.loads(taken(browser, tmp_path, part, "json"))
+    assert chart["$schema"] == explorer.grammar()
+    # another program draws as many marks of it as the page does
+    svg = vl_convert.vegalite_to_svg(chart)
+    shown = browser.execute_script(f"return document.querySelectorAll('#{part} .chart svg path').length")
+    assert svg.count("<path") == shown > 10
+
+
 @pytest.mark.parametrize("dataset", [CELL[0], "all"])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
