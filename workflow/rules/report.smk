@@ -22,7 +22,7 @@ PAGES = {
         "tables": [
             *("across_datasets.csv", "comparisons.csv", "matrix.csv", "profiles.csv", "seeds_needed.csv"),
             *("self_comparison.csv", "times.csv", "trends.csv", "variance.csv", "study.json", "comparisons.json"),
-            *("endpoints.csv", "sensitivity.csv"),
+            *("endpoints.csv", "sensitivity.csv", "targets.csv"),
         ],
     },
     "dynamics": {
