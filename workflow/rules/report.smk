@@ -108,6 +108,7 @@ rule report:
         pages=expand("<results>/notebooks/{page}.html", page=PAGES),
         templates=[
             repository_file("workflow/altfreeze/report/templates/methods.html.j2"),
+            repository_file("workflow/altfreeze/report/templates/methods_short.html.j2"),
             repository_file("workflow/altfreeze/report/templates/report.html.j2"),
             repository_file("workflow/altfreeze/report/templates/references.bib"),
             *(repository_file(f"workflow/altfreeze/report/templates/script/{part}.js") for part in (*PAGE, *EXPLORER)),

@@ -32,7 +32,16 @@ from altfreeze.report.failures import ended_rows, failed_rows, failures, retried
 from altfreeze.report.figures.differences import main_figure
 from altfreeze.report.figures.endpoints import recipes_figure
 from altfreeze.report.figures.style import figure_svg
-from altfreeze.report.methods import bibtex, environment, facts, headline, methods, read_provenance, repeat
+from altfreeze.report.methods import (
+    bibtex,
+    data_sets,
+    environment,
+    facts,
+    headline,
+    methods,
+    read_provenance,
+    repeat,
+)
 from altfreeze.report.paper import bibliography, checklist, main_table
 from altfreeze.report.selection import overall
 from altfreeze.report.templates import EXPLORER, PAGE, TEMPLATES, script, style_sheet
@@ -178,6 +187,7 @@ def _record(study: Study, provenance: dict[str, Any], runs: pd.DataFrame) -> dic
         "study": study,
         "headline": headline(study, provenance, runs),
         "facts": facts(study, len(runs)),
+        "data_sets": data_sets(study),
         "methods": methods(study, provenance, len(runs)),
         "bibtex": bibtex(provenance),
         "environment": environment(provenance),
