@@ -31,6 +31,7 @@ lint: $(VENV)/test.done
 	@PATH="$(CURDIR)/$(BIN):$$PATH" ruff format --check
 	@PATH="$(CURDIR)/$(BIN):$$PATH" mypy
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python tests/house.py
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python tests/lint_script.py
 
 bench: $(VENV)/test.done
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/benchmark_training.py

@@ -1,6 +1,11 @@
-"""Write the answer and the figure of README.md from the results of the default study: ``make readme``, after it ran."""
+"""Write the answer and the figure of README.md from the results of the default study: ``make readme``, after it ran.
+
+Where CITATION.cff has an address on GitHub as ``repository-code``, a badge of README.md opens the walkthrough in Colab,
+and its first cell installs from there.
+"""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -11,6 +16,7 @@ sys.path.insert(0, str(ROOT / "workflow"))
 
 from altfreeze.study.reading import study_of  # noqa: E402
 
+NOTEBOOK = ROOT / "workflow" / "notebooks" / "walkthrough.ipynb"
 README, FIGURE, STUDY = ROOT / "README.md", ROOT / "docs" / "answer.svg", ROOT / "docs" / "answer.json"
 BEGIN, END = "<!-- made by `make readme` -->\n", "<!-- end -->\n"
 
@@ -21,16 +27,36 @@ def default_configuration() -> dict:
     return json.loads(json.dumps(study_of(yaml.safe_load(text)).config))
 
 
-def section(answer: str) -> str:
-    """Return what README.md shows of a study."""
+def address() -> str:
+    """Return where the repository is on GitHub, empty where that is not known."""
+    known = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8")).get("repository-code", "")
+    return known if known.startswith("https://github.com/") else ""
+
+
+def badge(repository: str) -> str:
+    """Return what opens the walkthrough in Colab, empty without a repository."""
+    opened = repository.replace("https://github.com/", "https://colab.research.google.com/github/")
+    picture = "https://colab.research.google.com/assets/colab-badge.svg"
+    link = f"[![Open the walkthrough in Colab]({picture})]({opened}/blob/main/{NOTEBOOK.relative_to(ROOT)})\n\n"
+    return link if repository else ""
+
+
+def with_package(notebook: str, repository: str) -> str:
+    """Return the text of the walkthrough whose first cell installs from a repository where there is no clone."""
+    package = f"git+{repository}" if repository else ""
+    return re.sub(r'package = \\"[^"]*\\"', rf'package = \\"{package}\\"', notebook, count=1)
+
+
+def section(answer: str, repository: str) -> str:
+    """Return what README.md shows of a study, below the badge of the walkthrough."""
     words = "The end of alternating against standard training, data set by data set"
-    return f"{BEGIN}> {answer}\n\n![{words}](docs/answer.svg)\n{END}"
+    return f"{BEGIN}{badge(repository)}> {answer}\n\n![{words}](docs/answer.svg)\n{END}"
 
 
-def with_section(readme: str, answer: str) -> str:
-    """Return README.md with another answer."""
+def with_section(readme: str, answer: str, repository: str) -> str:
+    """Return README.md with another answer and badge."""
     before, rest = readme.split(BEGIN)
-    return before + section(answer) + rest.split(END)[1]
+    return before + section(answer, repository) + rest.split(END)[1]
 
 
 def refresh(results: Path) -> None:
@@ -41,7 +67,8 @@ def refresh(results: Path) -> None:
     answer = (results / "answer.txt").read_text(encoding="utf-8").strip()
     FIGURE.write_text((results / "figures" / "main.svg").read_text(encoding="utf-8"), encoding="utf-8")
     STUDY.write_text(json.dumps({"answer": answer, "config": record["config"]}, indent=1) + "\n", encoding="utf-8")
-    README.write_text(with_section(README.read_text(encoding="utf-8"), answer), encoding="utf-8")
+    README.write_text(with_section(README.read_text(encoding="utf-8"), answer, address()), encoding="utf-8")
+    NOTEBOOK.write_text(with_package(NOTEBOOK.read_text(encoding="utf-8"), address()), encoding="utf-8")
 
 
 if __name__ == "__main__":

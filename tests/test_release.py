@@ -21,9 +21,23 @@ def test_readme_shows_the_answer_of_the_default_study_as_it_is():
     shown = json.loads(refresh.STUDY.read_text(encoding="utf-8"))
     assert shown["config"] == refresh.default_configuration(), "call snakemake, then make readme"
     readme = refresh.README.read_text(encoding="utf-8")
-    assert refresh.with_section(readme, shown["answer"]) == readme
+    assert refresh.with_section(readme, shown["answer"], refresh.address()) == readme, "make readme"
     # the figure's title ends with the answer
     assert shown["answer"] in refresh.FIGURE.read_text(encoding="utf-8")
+
+
+def test_the_walkthrough_opens_and_installs_from_the_one_address_of_the_repository():
+    refresh = module(ROOT / "docs" / "refresh.py")
+    notebook = refresh.NOTEBOOK.read_text(encoding="utf-8")
+    assert refresh.with_package(notebook, refresh.address()) == notebook, "make readme"
+    assert refresh.badge("") == ""
+    place = "https://github.com/someone/altfreeze"
+    opened = "https://colab.research.google.com/github/someone/altfreeze/blob/main/workflow/notebooks/walkthrough.ipynb"
+    assert refresh.badge(place).strip().endswith(f"]({opened})")
+    there = refresh.with_package(notebook, place)
+    first = next(cell for cell in json.loads(there)["cells"] if cell["cell_type"] == "code")
+    assert f'package = "git+{place}"\n' in first["source"]
+    assert refresh.with_package(there, "") == refresh.with_package(notebook, "")
 
 
 def test_the_lock_has_the_version_of_all_that_is_needed():

@@ -104,7 +104,7 @@ def test_bundled_sets_are_those_of_scikit_learn(kind):
     assert dataset.X.dtype == np.float64 and dataset.y.dtype == np.int64
     assert dataset.class_names == [str(label) for label in bunch.target_names]
     assert dataset.feature_names == list(bunch.feature_names)
-    assert dataset.notes == {}
+    assert dataset.notes["licence"].startswith("CC BY 4.0") and dataset.notes["origin"].startswith("UCI, ")
 
 
 # made

@@ -194,9 +194,8 @@ def test_grid_and_carriers_tell_where():
     other = table[table["dataset"] == "all"].assign(depth=8, family="secondary")
     other.loc[other["endpoint"] == "end", "verdict"] = "saturated"
     assert below.grid(study, pd.concat([table, other])) == (
-        "Over the 2 cells of depth and freeze ratio the end is lower in 1 and saturated in 1; the target is reached "
-        "later "
-        "in 2."
+        "Over the 2 cells of depth and freeze ratio the end is lower in 1 and saturated in 1; the time to the "
+        "target is longer in 2."
     )
     assert below.carriers(study, table) == (
         "By the pairs of a single data set, the end is lower on iris and wine; the target is reached later on iris "

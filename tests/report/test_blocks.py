@@ -66,6 +66,7 @@ def tables_of(tmp_path_factory):
 def arguments_of(function, study, tables):
     """Return what a function takes, by the names of its parameters."""
     known = {"study": study, "clock": "seconds", "dataset": "iris", "budget": "epochs", "column": "score"}
+    known["level"] = study.primary_level
     return {
         name: known[name] if name in known else tables[name].copy() for name in inspect.signature(function).parameters
     }
@@ -202,15 +203,16 @@ def test_runs_that_are_read_before_their_rate_decayed_are_marked(tables_of):
     assert "†" in table.loc[0, "At equal updates per parameter"]
     assert "†" not in table.loc[0, "At equal epochs"]
     assert "† standard training was read before its own end, after 33 %" in note
-    assert "the controls `standard_half_updates` and `standard_matched_flops-0.5` above" in note
+    assert "the controls `standard_half_updates` and `standard_matched_flops-0.5`." in note
     assert budgets.read_early(RESULTS_STUDY, tables_of("whole")["comparisons"]) == ""
 
 
 def test_tuned_rates_are_told_with_those_at_an_edge(tables_of):
     study, tables = STUDIES["tuned"], tables_of("tuned")
     assert budgets.tuned_rates(study, tables["tuning"]).startswith("Tried: 0.01, 0.1. 8 of 8 choices")
-    table = budgets.tuned_rates_table(study, tables["tuning"]).set_index(["Recipe", "Strategy"])
+    table = budgets.tuned_rates_table(study, tables["tuning"]).set_index(["Recipe", "Data set"])
     assert set(table.to_numpy().ravel()) == {"0.01 *"}
+    assert [*table] == [label for label in study.strategies if label in study.labels_of("learning_rate=tuned")]
     assert budgets.recipe_verdicts(study, tables["comparisons"]).endswith("another one under 0 of 1 variation.")
     both = budgets.recipe_verdicts_table(study, tables["comparisons"])
     # these logs do not depend on the recipe, but of the variation there are five seeds
@@ -225,6 +227,13 @@ def test_targets_are_those_of_the_table_in_percent(tables_of):
     for row in goals.itertuples():
         assert table.loc[row.dataset, f"{100 * row.level:g} %"] == f"{100 * row.target:.1f}"
         assert table.loc[row.dataset, "Chance"] == f"{100 * row.chance:.1f}"
+
+
+def test_a_data_set_without_a_target_is_none_that_no_run_reached(tables_of):
+    goals, reached = (tables_of("whole")[name].copy() for name in ("targets", "reached"))
+    pd.testing.assert_frame_equal(targets.with_target(goals, reached), reached)
+    goals.loc[goals["dataset"] == "iris", "target"] = None
+    assert set(targets.with_target(goals, reached)["dataset"]) == set(reached["dataset"]) - {"iris"}
 
 
 def test_runs_at_a_target_are_summed_over_data_sets(tables_of):
@@ -246,15 +255,15 @@ def test_the_hardest_data_sets_are_those_that_the_fewest_runs_reached(tables_of)
 
 
 def test_ratios_of_times_are_medians_of_the_pairs_that_both_got_there(tables_of):
-    reached, times_to_target = (tables_of("whole")[name].copy() for name in ("reached", "times_to_target"))
-    level, _ = targets._common_level(RESULTS_STUDY, reached)
+    times_to_target = tables_of("whole")["times_to_target"].copy()
+    level = RESULTS_STUDY.primary_level
     mine = (times_to_target["strategy"] == "alternating-0.5") & (times_to_target["level"] == level)
     theirs = (times_to_target["strategy"] == "standard") & (times_to_target["level"] == level)
     times_to_target.loc[theirs, "reached"] = (times_to_target.loc[theirs, "seed"] < 4).astype(int)
     times_to_target.loc[mine, "reached"] = (times_to_target.loc[mine, "seed"] > 0).astype(int)
     times_to_target.loc[theirs, "flops"] = 100.0
     times_to_target.loc[mine, "flops"] = 100.0 + 10 * times_to_target.loc[mine, "seed"]
-    row = targets.sooner_table(RESULTS_STUDY, reached, times_to_target).set_index("Strategy").loc["alternating-0.5"]
+    row = targets.sooner_table(RESULTS_STUDY, times_to_target).set_index("Strategy").loc["alternating-0.5"]
     # seeds 1, 2 and 3 of both data sets
     assert list(row[["Both", "Only it", "Only standard", "Neither"]]) == [6, 4, 2, 0]
     assert row["Operations"] == "1.20"
@@ -384,24 +393,29 @@ def test_everything_against_everything_counts_each_pair_once(tables_of):
 )
 def test_sooner_and_later_are_sides_of_zero(low, high, words, tables_of):
     table = tables_of("whole")["times"].assign(low=low, high=high)
-    assert words in times.sooner_or_later(RESULTS_STUDY, table, "epoch")
+    assert words in times.sooner_or_later(RESULTS_STUDY, table, 0.9, "epoch")
 
 
-def test_the_level_that_is_shown_is_the_highest_that_half_of_standard_training_reaches(tables_of):
+def test_the_level_of_the_answer_is_shown_and_the_highest_that_half_of_standard_training_reaches(tables_of):
     table = tables_of("whole")["times"].copy()
     table["reference_success_rate"] = table["level"].map({0.9: 0.5, 1.0: 0.49})
+    assert times.shown_levels(RESULTS_STUDY, table) == {0.9: "that of the answer"}
+    table["reference_success_rate"] = 0.5
     which = "the highest that half of the runs of standard training reach by the common horizon"
-    assert times.shown_level(RESULTS_STUDY, table) == (0.9, which)
+    assert times.shown_levels(RESULTS_STUDY, table) == {0.9: "that of the answer", 1.0: which}
+    assert times.how_long(RESULTS_STUDY, table).endswith(
+        f"targets at 90 % of the way (that of the answer) and 100 % of the way ({which})."
+    )
     table["reference_success_rate"] = 0.1
-    assert times.shown_level(RESULTS_STUDY, table) == (0.9, "the lowest")
-    assert times.shown_level(RESULTS_STUDY, table.iloc[:0])[0] is None
+    assert list(times.shown_levels(RESULTS_STUDY, table)) == [0.9]
+    assert times.how_long(RESULTS_STUDY, table.iloc[:0]) == "The study has no target."
 
 
 def test_the_highest_profile_scores_lead_together(tables_of):
     tables = tables_of("whole")
-    text = times.profile(RESULTS_STUDY, tables["times"], tables["profiles"])
+    text = times.profile(RESULTS_STUDY, tables["profiles"])
     assert "Highest: `standard`, `again` in epochs (1.00);" in text
-    none = times.profile(RESULTS_STUDY, tables["times"], tables["profiles"].assign(score=0.0))
+    none = times.profile(RESULTS_STUDY, tables["profiles"].assign(score=0.0))
     assert none == "No strategy's median run reached the target on any data set."
 
 
@@ -432,8 +446,8 @@ def test_the_noise_of_a_paired_comparison_is_residual_and_interaction():
     shares = {"dataset": 0.5, "strategy": 0.1, "interaction": 0.15, "seed": 0.05, "residual": 0.2}
     table = pd.DataFrame({"component": list(shares), "share": shares.values(), "depth": 4})
     text = trust.where_variance_is_from(RESULTS_STUDY, table)
-    assert "dataset 50 %, strategy 10 %, interaction 15 %, seed 5 %, residual 20 %" in text
-    assert text.endswith("35 % together.")
+    assert "data set 50.0 %, strategy 10.0 %, data set × strategy 15.0 %, seed 5.0 %, residual 20.0 %" in text
+    assert text.endswith("35.0 % together.")
 
 
 # what a notebook shows
@@ -443,7 +457,7 @@ def test_a_table_is_text_in_lines(capsys):
     html = display.table_html(pd.DataFrame({"Name": ["<b>&"], "Value": ["one\ntwo"]}))
     assert "<th>&lt;b&gt;&amp;</th>" in html
     assert "<td>one<br>two</td>" in html
-    display.show_table(pd.DataFrame())
+    display.show_table(pd.DataFrame(), folded="Nothing")
     display.say("", "")
     assert capsys.readouterr().out == ""
 

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from altfreeze.report import explorer
 from altfreeze.report import page as report
+from altfreeze.report.blocks import cells
 from altfreeze.tables import schema as tables
 from altfreeze.vocabulary import NOT_ABOVE_CHANCE
 from builders import (
@@ -394,7 +395,7 @@ def test_filters_change_what_is_shown(browser, page):
     emulate(browser)
     open_report(browser, page)
     columns = len(numbers(browser)[0])
-    assert columns == len(make_small_study().strategies) - 1
+    assert columns == len(cells.whole_trainings(make_small_study()))
     choose(browser, "dataset", "iris")
     wait(browser, lambda: len(numbers(browser)) == 1)
     choose(browser, "strategy", "alternating-0.5")
@@ -418,6 +419,18 @@ def test_only_what_was_compared_can_be_chosen(browser, page):
     assert budgets == ["own"]
     # one learning rate leaves nothing to choose
     assert not browser.find_element(By.ID, "recipe").is_displayed()
+
+
+def test_a_control_that_only_ends_earlier_has_no_column_at_a_common_budget(browser, page):
+    shorter = cells.shorter_trainings(make_small_study())
+    assert shorter
+    emulate(browser)
+    for budget, expected in (("flops", set()), ("own", set(shorter))):
+        open_report(browser, page, budget=budget)
+        heads = browser.find_elements(By.CSS_SELECTOR, "#matrix thead th[title]")
+        assert {head.get_attribute("title") for head in heads} & set(shorter) == expected
+    open_report(browser, page, budget="flops", strategy=shorter[0])
+    assert [each.get_attribute("value") for each in Select(browser.find_element(By.ID, "budget")).options] == ["own"]
 
 
 def test_a_cell_opens_by_a_click(browser, page):
@@ -444,7 +457,7 @@ def test_a_cell_opens_by_the_keyboard_and_arrows_move_in_the_matrix(browser, pag
     browser.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
     browser.switch_to.active_element.send_keys(Keys.ENTER)
     opened = wait(browser, lambda: drawn(browser))["cell"]
-    assert opened == ["iris", "6", list(make_small_study().strategies)[2]]
+    assert opened == ["iris", "6", cells.whole_trainings(make_small_study())[1]]
     # the focus stays where the reader was
     assert json.loads(browser.switch_to.active_element.get_attribute("data-cell")) == opened
     first, last = ([*make_small_study().strategies][place] for place in (1, -1))
@@ -708,6 +721,20 @@ def test_figures_are_saved_as_pictures(browser, page, tmp_path, part):
     assert taken(browser, tmp_path, part, "svg").startswith(b"<svg ")
     assert taken(browser, tmp_path, part, "png").startswith(b"\x89PNG\r\n")
     assert browser.get_log("browser") == []
+
+
+@pytest.mark.parametrize("part", ["curves", "pairs", "times"])
+def test_charts_are_saved_as_vega_lite_with_their_data(browser, page, tmp_path, part):
+    import vl_convert
+
+    emulate(browser)
+    open_cell(browser, page)
+    chart = json.loads(taken(browser, tmp_path, part, "json"))
+    assert chart["$schema"] == explorer.grammar()
+    # another program draws as many marks of it as the page does
+    svg = vl_convert.vegalite_to_svg(chart)
+    shown = browser.execute_script(f"return document.querySelectorAll('#{part} .chart svg path').length")
+    assert svg.count("<path") == shown > 10
 
 
 @pytest.mark.parametrize("dataset", [CELL[0], "all"])

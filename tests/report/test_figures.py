@@ -63,7 +63,7 @@ def test_learning_curves_draw_few_seeds_and_epochs_but_average_all():
     np.testing.assert_allclose(mean.get_ydata(), table.groupby("epoch").mean())
     assert "Thin: seeds, the first 10, at 25 epochs each." in figure.legends[0].get_title().get_text()
     few = curves.learning_curves(epochs[(epochs["seed"] < 2) & (epochs["epoch"] < 9)], "iris", 6)
-    assert few.legends[0].get_title().get_text().endswith("Thin: seeds.")
+    assert few.legends[0].get_title().get_text().partition("\n")[0].endswith("Thin: seeds.")
     assert np.isfinite(few.axes[0].lines[0].get_xdata()).sum() == 2 * 8
     assert [panel.get_xlabel() for panel in few.axes[2:]] == [
         "Epochs",
@@ -71,6 +71,17 @@ def test_learning_curves_draw_few_seeds_and_epochs_but_average_all():
     ]
     none = curves.learning_curves(epochs, "iris", 6, ["validation_accuracy"], ["epoch"], ["standard"], seed_lines=0)
     assert "Thin" not in none.legends[0].get_title().get_text()
+
+
+def test_an_axis_of_accuracies_begins_where_the_last_three_quarters_of_training_do():
+    study = make_small_study()
+    epochs = make_epochs(study, make_comparisons(study), epochs=40)
+    epochs["validation_accuracy"] = 0.3 + 0.015 * epochs["epoch"]
+    figure = curves.learning_curves(epochs, "iris", 6, ["train_loss", "validation_accuracy"], ["epoch"])
+    low, high = figure.axes[1].get_ylim()
+    # the mean after a quarter of training is 45 %, the highest 90 %
+    assert low == pytest.approx(45 - (high - 45) / 20)
+    assert 90 < high < 102
 
 
 def test_recipes_are_sorted_by_the_end_above_what_each_changes():

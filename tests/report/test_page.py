@@ -206,7 +206,7 @@ def test_names_are_text(tmp_path):
 def test_pages_are_linked_in_the_order_of_reading_each_with_what_it_answers(tmp_path):
     study = make_small_study()
     make_tables(tmp_path / "tables", study)
-    names = ("budgets", "dynamics-iris", "dynamics-wine", "walkthrough")
+    names = ("mine", "dynamics", "budgets", "walkthrough")
     for name in names:
         (tmp_path / f"{name}.html").write_text(f"<title>The {name}</title>", encoding="utf-8")
     report.write_report(study, tmp_path / "tables", [tmp_path / f"{name}.html" for name in names], tmp_path / "r.html")
@@ -214,7 +214,7 @@ def test_pages_are_linked_in_the_order_of_reading_each_with_what_it_answers(tmp_
     places = [said.index(text) for name in ("walkthrough", "budgets", "dynamics") for text in (ANSWERS[name],)]
     assert places == sorted(places)
     assert f"The walkthrough : {ANSWERS['walkthrough']}" in said
-    assert f"iris , wine : {ANSWERS['dynamics']}" in said
+    assert said.index("The mine") > places[-1]
 
 
 # in a browser

@@ -570,7 +570,7 @@ def test_the_first_cell_does_nothing_where_the_package_is(first_cell, tmp_path):
 def test_the_first_cell_installs_the_clone_it_finds(first_cell, tmp_path, place):
     make_clone(tmp_path, "another")
     make_clone(tmp_path / place, "altfreeze")
-    calls, path = first_cell(importable=False)
+    calls, path = first_cell(importable=False, package="git+https://example.org/altfreeze")
     # IPython fills in the braces
     assert calls == [("pip", 'install --quiet --only-binary :all: --editable "{package}"')]
     assert path == [str(tmp_path / place / "workflow")]

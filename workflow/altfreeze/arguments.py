@@ -80,7 +80,7 @@ class Command:
             self.parser.add_argument(name, type=Path, help=text)
 
     def study(self) -> None:
-        self.option("--study", type=Path, help="JSON: the study, as the rule study writes it")
+        self.option("--study", type=Path, help="JSON: the study, as a call of Snakemake writes it")
 
     def machine(self) -> None:
         self.option("--device", choices=["auto", "cpu", "cuda"], help="where to train")

@@ -22,7 +22,7 @@ PAGES = {
         "tables": [
             *("across_datasets.csv", "comparisons.csv", "matrix.csv", "profiles.csv", "seeds_needed.csv"),
             *("self_comparison.csv", "times.csv", "trends.csv", "variance.csv", "study.json", "comparisons.json"),
-            *("endpoints.csv", "sensitivity.csv"),
+            *("endpoints.csv", "sensitivity.csv", "targets.csv"),
         ],
     },
     "dynamics": {
@@ -108,6 +108,7 @@ rule report:
         pages=expand("<results>/notebooks/{page}.html", page=PAGES),
         templates=[
             repository_file("workflow/altfreeze/report/templates/methods.html.j2"),
+            repository_file("workflow/altfreeze/report/templates/methods_short.html.j2"),
             repository_file("workflow/altfreeze/report/templates/report.html.j2"),
             repository_file("workflow/altfreeze/report/templates/references.bib"),
             *(repository_file(f"workflow/altfreeze/report/templates/script/{part}.js") for part in (*PAGE, *EXPLORER)),

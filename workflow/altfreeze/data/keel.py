@@ -13,7 +13,8 @@ from pathlib import Path
 from altfreeze.data.frames import Table
 from altfreeze.data.notation import Notation
 from altfreeze.data.readers import typed
-from altfreeze.study.keel import KEEL, LICENCE, PACKAGE, SHA256, VERSION
+from altfreeze.study.keel import PACKAGE, SHA256, VERSION
+from altfreeze.study.sources import origin_of
 from altfreeze.support.errors import InputError
 from altfreeze.support.messages import reason
 
@@ -52,8 +53,7 @@ def read_keel(name: str, where: str) -> Table:
     notes = {
         "wheel": f"{PACKAGE} {VERSION}",
         "file_sha256": hashlib.sha256(content).hexdigest(),
-        "origin": KEEL[name].origin,
-        "licence": LICENCE,
+        **origin_of({"kind": "keel", "name": name}),
     }
     return Table(frame, "class", where, notes, notation)
 

@@ -16,7 +16,7 @@ from altfreeze.data.frames import LARGEST_NUMBER, Table, dataset_of_table
 from altfreeze.data.keel import read_keel
 from altfreeze.data.mnist1d import make_mnist1d
 from altfreeze.data.readers import read_files, read_npz
-from altfreeze.study.sources import shape_of
+from altfreeze.study.sources import origin_of, shape_of
 from altfreeze.support.errors import InputError
 from altfreeze.support.messages import quoted, reason
 from altfreeze.support.randomness import stream_seed
@@ -84,6 +84,7 @@ def _load_bundled(kind: str) -> Dataset:
         y=np.asarray(bunch.target, dtype=np.int64),
         class_names=[str(label) for label in bunch.target_names],
         feature_names=[str(feature) for feature in bunch.feature_names],
+        notes=dict(origin_of({"kind": kind})),
     )
 
 

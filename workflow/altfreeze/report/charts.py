@@ -62,7 +62,8 @@ def charts(seeds: int) -> dict[str, Chart]:
         }
         for channel, looks in (("color", "@colours"), ("strokeDash", "@dashes"))
     }
-    clock = {"field": "at", "type": "quantitative", "title": "@clock", "axis": {"format": "@format", "tickCount": 5}}
+    axis = {"format": "@format", "tickCount": 5, "labelOverlap": "greedy", "labelSeparation": 8}
+    clock = {"field": "at", "type": "quantitative", "title": "@clock", "axis": axis}
     return {
         "curves": _curves(clock, strategies_apart, seeds),
         "pairs": _differences(),

@@ -161,6 +161,7 @@ def explorer_data(study: Study, tables: Mapping[str, pd.DataFrame], space: int =
         "losses": [name for name, measure in MEASURES.items() if measure.metric and measure.metric.scale == 1],
         "quantities": quantities(study.metric),
         "charts": charts(study.seeds),
+        "grammar": grammar(),
         "legend": LEGEND,
         "comparisons": comparisons,
         "survivors": survivors(tables["comparisons"], tables["pairs"]),
@@ -264,6 +265,14 @@ def _cells(study: Study) -> list[tuple[str, int, str]]:
 def packed(table: pd.DataFrame) -> str:
     """Return the text of a table's CSV, compressed with gzip, in base64: the same text for the same table."""
     return base64.b64encode(gzip.compress(table_csv(table), mtime=0)).decode()
+
+
+def grammar() -> str:
+    """Return the address that names the version of Vega-Lite's grammar; nothing is loaded from it."""
+    import vl_convert
+
+    newest = vl_convert.get_vegalite_versions()[-1]
+    return f"https://vega.github.io/schema/vega-lite/v{newest.partition('.')[0]}.json"
 
 
 @functools.cache

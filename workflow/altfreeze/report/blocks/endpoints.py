@@ -173,7 +173,7 @@ def headlines(study: Study, comparisons: pd.DataFrame) -> str:
     found = [verdict_or_none(row) for row in _headlines(study, comparisons).values()]
     return (
         f"The grid has {count(len(found), 'choice')} of a primary depth, freeze ratio and budget, of which the "
-        f"configuration named one (marked *). The verdict at the end would be: {tally(found)}."
+        f"configuration named one. The verdict at the end would be: {tally(found)}."
     )
 
 

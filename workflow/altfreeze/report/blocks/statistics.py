@@ -229,7 +229,7 @@ def effects(study: Study, comparisons: pd.DataFrame) -> str:
         )
     correlations = rows["correlation"].dropna()
     if len(correlations):
-        ends = dict.fromkeys(f"{end:.2f}" for end in (correlations.min(), correlations.max()))
+        ends = dict.fromkeys(number(end, ".2f") for end in (correlations.min(), correlations.max()))
         sentences.append(f"The correlation of the pair is {' to '.join(ends)}.")
     return " ".join(sentences)
 

@@ -28,12 +28,17 @@ def targets_table(study: Study, targets: pd.DataFrame) -> pd.DataFrame:
     return table.rename_axis("Data set").reset_index()
 
 
+def with_target(targets: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of data sets that have a target: those on which standard training is above chance."""
+    return times.merge(targets.loc[targets["target"].notna(), ["dataset", "depth", "recipe"]].drop_duplicates())
+
+
 def _here(study: Study, reached: pd.DataFrame) -> pd.DataFrame:
     return reached[(reached["depth"] == study.primary_depth) & (reached["recipe"] == PRIMARY_RECIPE)]
 
 
 def reached_table(study: Study, reached: pd.DataFrame) -> pd.DataFrame:
-    """Return how many runs of each strategy reached each level, over all data sets."""
+    """Return how many runs of each strategy reached each level, over the data sets of the rows."""
     here = _here(study, reached)
     sums = here.groupby(["strategy", "level"], sort=False)[["runs", "reached", "censored"]].sum()
     levels = sorted(here["level"].unique())
@@ -63,31 +68,20 @@ def drawn_strategies(study: Study, comparisons: pd.DataFrame) -> list[str]:
     return ["standard", study.primary_strategy, *others]
 
 
-def _common_level(study: Study, reached: pd.DataFrame) -> tuple[float, str]:
-    """Return the highest level that half of the runs of standard training reach, else the lowest, and which it is."""
-    standard = _here(study, reached)
-    standard = standard[standard["strategy"] == "standard"].groupby("level")[["runs", "reached"]].sum()
-    common = standard.index[standard["reached"] >= standard["runs"] / 2]
-    if len(common):
-        return common.max(), "the highest that half of the runs of standard training reach"
-    return standard.index.min(), "the lowest"
-
-
-def sooner(study: Study, reached: pd.DataFrame) -> str:
+def sooner(study: Study) -> str:
     """Return what the table of times as ratios shows, and at which level of the target."""
-    level, which = _common_level(study, reached)
     return (
-        f"Time to the target at {100 * level:g} % of the way ({which}), as a ratio to that of standard training (below "
-        "1: sooner): the median over the pairs of which both runs reached it. These pairs are no fair sample, since "
-        "what is hard for one strategy is left out for both; *only it*, *only standard* and *neither* count that."
+        f"Time to the target at {100 * study.primary_level:g} % of the way (the level of the answer), as a ratio to "
+        "that of standard training (below 1: sooner): the median over the pairs of which both runs reached it. These "
+        "pairs are no fair sample, since what is hard for one strategy is left out for both; *only it*, *only "
+        "standard* and *neither* count that."
     )
 
 
-def sooner_table(study: Study, reached: pd.DataFrame, times_to_target: pd.DataFrame) -> pd.DataFrame:
+def sooner_table(study: Study, times_to_target: pd.DataFrame) -> pd.DataFrame:
     """Return each strategy's time to the target as a ratio to standard training's, on every clock."""
-    level, _ = _common_level(study, reached)
     rows_of = _here(study, times_to_target)
-    rows_of = rows_of[rows_of["level"] == level].set_index(["dataset", "seed"])
+    rows_of = rows_of[rows_of["level"] == study.primary_level].set_index(["dataset", "seed"])
     standard = rows_of[rows_of["strategy"] == "standard"]
     there, clocks = standard["reached"] == 1, list(CLOCKS)
     rows = []

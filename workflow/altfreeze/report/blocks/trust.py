@@ -11,6 +11,8 @@ from altfreeze.study.grid import Study
 
 # of a power that is enough
 ENOUGH = 0.8
+# of the variance of a run, what is not called as in the table variance
+_COMPONENTS = {"dataset": "data set", "interaction": "data set × strategy"}
 
 
 def against_itself(self_comparison: pd.DataFrame) -> str:
@@ -60,9 +62,10 @@ def where_variance_is_from(study: Study, variance: pd.DataFrame) -> str:
     shares = variance[variance["depth"] == study.primary_depth].set_index("component")["share"].dropna()
     if shares.empty:
         return ""
-    parts = ", ".join(f"{component} {percent(share)}" for component, share in shares.items())
+    # one decimal, so that the parts are seen to sum to the whole
+    parts = ", ".join(f"{_COMPONENTS.get(name, name)} {100 * share:.1f} %" for name, share in shares.items())
     return (
         f"At depth {study.primary_depth}, `standard` and `{study.primary_strategy}`: {parts}. The noise of a paired "
         "comparison is the residual on these data sets, and on data sets like these the interaction too: "
-        f"{percent(shares['interaction'] + shares['residual'])} together."
+        f"{100 * (shares['interaction'] + shares['residual']):.1f} % together."
     )

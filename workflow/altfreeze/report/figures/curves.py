@@ -100,8 +100,7 @@ def learning_curves(
         for panels, metric in zip(axes, metrics, strict=True):
             for panel, clock in zip(panels, clocks, strict=True):
                 _draw_curves(panel, rows, metric, clock, looks, seed_lines)
-            ended = np.isfinite(rows.loc[rows["strategy"].isin(looks), metric]).any()
-            _label_metric(panels, metric, ended)
+            _label_metric(panels, metric, rows[rows["strategy"].isin(looks)])
         for panel, clock in zip(axes[-1], clocks, strict=True):
             label_clock(figure, [panel], clock, below=panel)
         words = "Bold: mean over seeds (of a loss: geometric). Band: its 95 % t interval."
@@ -110,14 +109,17 @@ def learning_curves(
             words += f", the first {seed_lines}" if rows["seed"].nunique() > seed_lines else ""
             words += f", at {_SEED_POINTS} epochs each" if rows["epoch"].nunique() > _SEED_POINTS else ""
             words += "."
+        if not all(metric.endswith("loss") for metric in metrics):
+            words += "\nAn axis of accuracies begins at the lowest mean of the last three quarters of training."
         add_legend(figure, handles_of(looks), words)
     return figure
 
 
-def _label_metric(panels: np.ndarray, metric: str, ended: bool) -> None:
-    """Name the vertical axis of a row of panels, and give it limits that its metric can take."""
+def _label_metric(panels: np.ndarray, metric: str, rows: pd.DataFrame) -> None:
+    """Name the vertical axis of a row of panels, and give it limits that its metric can take and that show `rows`."""
     first = panels[0]
     first.set_ylabel(LABELS[metric])
+    ended = np.isfinite(rows[metric]).any()
     if not ended:
         # all diverged: a logarithmic axis has no limits of its own
         first.set_ylim(0.1, 1)
@@ -127,8 +129,11 @@ def _label_metric(panels: np.ndarray, metric: str, ended: bool) -> None:
     if metric.endswith("loss"):
         label_plainly(first.yaxis, (low, high))
     else:
-        # an interval can reach beyond what an accuracy can be
-        first.set_ylim(max(low, -2), min(high, 102))
+        # an interval can reach beyond what an accuracy can be, and the first epochs far below where curves differ
+        high = min(high, 102)
+        late = rows[rows["epoch"] >= rows.groupby("strategy", observed=True)["epoch"].transform("max") / 4]
+        lowest = late.groupby(["strategy", "epoch"], observed=True)[metric].mean().min() * _SCALES.get(metric, 1)
+        first.set_ylim(max(low, -2, lowest - (high - lowest) / 20) if ended else max(low, -2), high)
 
 
 def _draw_curves(

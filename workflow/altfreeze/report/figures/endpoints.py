@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.transforms import Bbox
 
 from altfreeze.report.figures.style import (
     COLORS,
@@ -102,7 +103,8 @@ def sensitivity_figure(effects: pd.DataFrame, margin: float, metric: Metric = ME
     Returns
     -------
     matplotlib.figure.Figure
-        Filled is a data set on which the end is sensitive. Named is each with a value beyond the margin.
+        Filled is a data set on which the end is sensitive. Named are those with a value beyond the margin, as far as
+        names have room.
     """
     with style():
         figure = Figure(figsize=(8, 4.6), layout="constrained")
@@ -117,9 +119,6 @@ def sensitivity_figure(effects: pd.DataFrame, margin: float, metric: Metric = ME
         for row in effects.itertuples():
             axes.hlines(100 * row.effect, 100 * row.gain_low, 100 * row.gain_high, color=COLORS[0], linewidth=0.7)
             axes.vlines(100 * row.gain, 100 * row.low, 100 * row.high, color=COLORS[0], linewidth=0.7)
-            if max(abs(row.gain), abs(row.effect)) > margin:
-                place = (100 * row.gain, 100 * row.effect)
-                axes.annotate(row_label(row.dataset), place, (5, 4), textcoords="offset points", fontsize="small")
         axes.set_xlabel(f"What standard training gains in the last half of its budget ({metric.points})")
         axes.set_ylabel(f"Alternation at the end ({metric.points})")
         axes.grid(True, axis="y")
@@ -128,7 +127,26 @@ def sensitivity_figure(effects: pd.DataFrame, margin: float, metric: Metric = ME
             for sensitive, words in (("yes", "sensitive"), ("no", "not sensitive: cannot tell"))
         ]
         add_legend(figure, handles, "A data set, with 95 % bootstrap intervals. Bands: the margin.")
+        beyond = effects[effects[["gain", "effect"]].abs().max(axis=1) > margin]
+        _name_points(figure, axes, 100 * beyond.set_index("dataset")[["gain", "effect"]])
     return figure
+
+
+def _name_points(figure: Figure, axes: Axes, points: pd.DataFrame) -> None:
+    """Name points of an axes, the farthest from its origin first; a name that would lie on another is left out."""
+    order = (points**2).sum(axis=1).sort_values(ascending=False, kind="stable").index
+    names = [
+        axes.annotate(row_label(name), points.loc[name], (5, 4), textcoords="offset points", fontsize="small")
+        for name in order
+    ]
+    figure.draw_without_rendering()
+    taken: list[Bbox] = []
+    for name in names:
+        box = name.get_window_extent()
+        if box.count_overlaps(taken):
+            name.remove()
+        else:
+            taken.append(box)
 
 
 def own_budgets_figure(rows: pd.DataFrame, margin: float, cost: float, metric: Metric = METRICS["accuracy"]) -> Figure:

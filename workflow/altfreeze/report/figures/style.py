@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+import matplotlib
 import matplotlib.style
 import pandas as pd
 import seaborn as sns
@@ -176,11 +177,14 @@ def figure_svg(figure: Figure, title: str) -> str:
         From ``<svg`` on, without XML declaration and document type, so that it can stand in HTML.
     """
     buffer = io.StringIO()
-    with style():
+    # ids that no other figure of a page has
+    with style(), matplotlib.rc_context({"svg.hashsalt": title}):
         # the resolution is that of heat maps, all else is vectors
         figure.savefig(buffer, format="svg", dpi=200, metadata=dict.fromkeys(["Date", "Creator", "Format", "Type"]))
     text = buffer.getvalue()
     text = re.sub(r'\bd="[^"]*"', _compact, text[text.index("<svg") :])
+    # names of groups, to which nothing refers
+    text = re.sub('<g id="[^"]*"', "<g", text)
     return text.replace(">", f' role="img">\n <title>{html.escape(title)}</title>', 1)
 
 

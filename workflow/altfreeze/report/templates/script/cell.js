@@ -105,7 +105,8 @@ const figuresOf = (row) => [
 const tableRow = (look, head, texts) =>
   element("tr", look, element("th", { scope: "row" }, head), ...texts.map((text) => element("td", {}, text)));
 const drawTable = (current) => {
-  const rows = comparisons.rows.filter(sameAs(current, "metric", "budget"));
+  const alike = comparisons.rows.filter(sameAs(current, "metric", "budget"));
+  const rows = alike.filter((row) => [row.strategy, row.reference].every((label) => hasEnd(label, row.budget)));
   files.comparison = csv(comparisons.header, rows);
   byId("rows").replaceChildren(...rows.map((row) =>
     tableRow(row === current ? { class: "primary" } : {}, data.metrics[row.metric],

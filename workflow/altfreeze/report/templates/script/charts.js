@@ -25,8 +25,8 @@ const drawChart = async (name, rows, words, alternative, chartName = name) => {
   };
   // the interpreter of expressions needs no eval, which the page's policy forbids
   figures[name]?.finalize();
-  const options = { ast: true, actions: false, renderer: "svg", config };
-  figures[name] = await vegaEmbed(target, { ...chart, datasets: { rows } }, options);
+  const options = { ast: true, actions: false, renderer: "svg" };
+  figures[name] = await vegaEmbed(target, { $schema: data.grammar, ...chart, datasets: { rows }, config }, options);
   // to a reader of the page's words it is one picture
   target.querySelector("svg").setAttribute("aria-hidden", "true");
   target.setAttribute("role", "img");
@@ -47,6 +47,8 @@ document.addEventListener("click", async (event) => {
   const name = event.target.closest("[data-part]").id;
   const file = `${name}-${event.target.closest("[data-name]").dataset.name}.${format}`;
   if (format === "csv") save(new Blob([files[name]], { type: "text/csv" }), file);
+  // with its rows and its look: all that the Vega editor needs
+  if (format === "json") save(new Blob([JSON.stringify(figures[name].spec, null, 1)], { type: "application/json" }), file);
   if (format === "svg") save(new Blob([await figures[name].view.toSVG()], { type: "image/svg+xml" }), file);
   if (format === "png") (await figures[name].view.toCanvas(2)).toBlob((blob) => save(blob, file));
 });

@@ -32,8 +32,8 @@ const endsInWords = (held, values) => {
   const ended = held.map(({ label }) => {
     const mine = values.filter((row) => row.strategy === label);
     const last = Math.max(...mine.map((row) => row.at));
-    const ends = mine.filter((row) => row.at === last && row.value !== null).map((row) => row.value);
-    return ends.length ? `${label} ${(ends.reduce((sum, value) => sum + value) / ends.length).toFixed(1)}` : `${label} nowhere`;
+    const reached = mine.filter((row) => row.at === last && row.value !== null).map((row) => row.value);
+    return reached.length ? `${label} ${(reached.reduce((sum, value) => sum + value) / reached.length).toFixed(1)}` : `${label} nowhere`;
   });
   return ended.length ? `The means end at: ${ended.join(", ")}.` : "No strategy is chosen.";
 };

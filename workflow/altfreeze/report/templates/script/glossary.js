@@ -9,13 +9,20 @@ bubble.popover = "auto";
 document.body.append(bubble);
 const marked = (text) => {
   const meaning = meanings.get(text.toLowerCase());
-  const button = document.createElement("button");
-  Object.assign(button, { type: "button", className: "term", textContent: text, title: meaning });
-  button.addEventListener("click", () => {
+  // an element button would be a box, which no line breaks in and any breaks around
+  const word = document.createElement("span");
+  Object.assign(word, { role: "button", tabIndex: 0, className: "term", textContent: text, title: meaning });
+  const tell = () => {
     bubble.textContent = `${text}: ${meaning}`;
     bubble.showPopover();
+  };
+  word.addEventListener("click", tell);
+  word.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    tell();
   });
-  return button;
+  return word;
 };
 let seen = new Set();
 for (const part of document.querySelectorAll("main > h2, main > :is(p, ul)")) {

@@ -19,10 +19,10 @@ const drawMatrix = (view, rows) => {
   const body = element("tbody");
   for (const dataset of [...Object.keys(data.panels), ...data.datasets]) {
     if (view.dataset && dataset !== view.dataset) continue;
-    const cells = shown.flatMap(([depth, labels]) =>
+    const shownCells = shown.flatMap(([depth, labels]) =>
       labels.map((label) => matrixCell(view, found, [dataset, depth, label])));
     const name = element("th", { scope: "row" }, dataset in data.panels ? `mean of ${dataset}` : dataset);
-    body.append(element("tr", dataset in data.panels ? { class: "mean" } : {}, name, ...cells));
+    body.append(element("tr", dataset in data.panels ? { class: "mean" } : {}, name, ...shownCells));
   }
   const focused = document.activeElement?.dataset?.cell;
   const unitOfAll = rows.length ? ` (${unit(rows[0])})` : "";
@@ -60,7 +60,7 @@ const MOVES = {
   PageUp: (cell) => inColumn(cell).at(0),
   PageDown: (cell) => inColumn(cell).at(-1),
 };
-const withButton = (cells) => cells.filter((cell) => cell?.querySelector("button"));
+const withButton = (line) => line.filter((cell) => cell?.querySelector("button"));
 const inRow = (cell) => withButton([...cell.parentElement.cells]);
 const inColumn = (cell) => withButton([...byId("matrix").tBodies[0].rows].map((row) => row.cells[cell.cellIndex]));
 byId("matrix").addEventListener("click", (event) => {

@@ -20,7 +20,6 @@ const parse = (text) => {
   return { header, rows };
 };
 const csv = (header, rows) => [header, ...rows.map((row) => row.line), ""].join("\n");
-const number = (text) => (text === "" ? null : Number(text));
 const comparisons = parse(await decompress(data.comparisons));
 const survivors = new Set(data.survivors.map((place) => comparisons.rows[place]));
 const cells = {};

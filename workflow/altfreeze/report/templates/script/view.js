@@ -31,6 +31,8 @@ const offer = (name, view, options) => {
   fillSelect(name, options, view[name]);
 };
 const distinct = (rows, name) => [...new Set(rows.map((row) => row[name]))];
+// a control that only ends earlier is standard training at any budget but its own end
+const hasEnd = (label, budget) => budget === "own" || !data.shorter.includes(label);
 // only what the table has can be chosen; returns the rows of the matrix
 const offerAll = (view) => {
   const every = (values) => [["", "all"], ...values.map((value) => [value, value])];
@@ -40,13 +42,13 @@ const offerAll = (view) => {
   let rows = comparisons.rows;
   for (const name of ["recipe", "reference", "budget", "metric"]) {
     const labels = { budget: data.budgets, metric: data.metrics }[name] ?? {};
-    // a control that ends earlier is the same training at any budget but its own end
-    const sensible = (value) => name !== "budget" || value === "own" || !data.shorter.includes(view.reference);
+    const sensible = (value) => name !== "budget" || [view.reference, view.strategy].every((label) => hasEnd(label, value));
     offer(name, view, distinct(rows, name).filter(sensible).map((value) => [value, labels[value] ?? value]));
     rows = rows.filter((row) => row[name] === view[name]);
   }
   byId("recipe").parentElement.hidden = byId("recipe").length < 2;
   offer("clock", view, Object.entries(data.clocks).map(([value, clock]) => [value, clock.label]));
   offer("quantity", view, Object.entries(data.quantities));
-  return rows.filter((row) => ["depth", "strategy"].every((name) => !view[name] || row[name] === view[name]));
+  const chosen = (row) => ["depth", "strategy"].every((name) => !view[name] || row[name] === view[name]);
+  return rows.filter((row) => chosen(row) && hasEnd(row.strategy, row.budget));
 };
