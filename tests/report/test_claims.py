@@ -234,15 +234,16 @@ def test_words_state_effect_interval_data_sets_and_the_cell_and_no_nan(tables):
     assert "](../report.html#cell=%5B%22all%22%2C4%2C%22lisa%22%5D&recipe=primary&" in words
 
 
-def test_the_table_says_which_part_of_a_claim_holds(tables):
-    judged = [said_of(tables, {}), said_of(tables, {}, {"strategy": "hift", "by": 0.2})]
-    one, two = claims_table(STUDY, judged).to_dict("records")
-    effect = one["Effect and 95 % interval"]
-    assert one["Claimed"] == "lisa: end better" and effect.startswith("+")
+def test_the_table_says_of_each_part_of_a_claim_what_was_claimed_and_found(tables):
+    judged = [said_of(tables, {}), said_of(tables, {}, {"strategy": "hift", "by": 0.2}), said_of(tables)]
+    judged += [said_of(tables, {"strategy": "freezeout"})]
+    one, two, none, absent = claims_table(STUDY, judged).to_dict("records")
+    assert (one["Claimed"], one["Here"], one["Data sets"]) == ("lisa: end better", HOLDS, "2")
     assert two["Claimed"] == "lisa: end better\nhift: end better by at least 20 points"
-    first, second = two["Effect and 95 % interval"].splitlines()
-    assert first == f"holds: {effect}" and second.startswith("does not hold: ")
-    assert two["Here"] == FAILS and two["Data sets"] == "2\n2"
+    assert (two["Here"], two["Data sets"]) == (f"{HOLDS}\n{FAILS}", "2\n2")
+    assert two["Effect and 95 % interval"].splitlines()[0] == one["Effect and 95 % interval"]
+    assert (none["Claimed"], none["Here"]) == ("", UNTESTED)
+    assert (absent["Claimed"], absent["Here"], absent["Data sets"]) == ("freezeout: end better", ABSENT, "")
 
 
 def test_a_study_of_one_data_set_has_no_interval(tmp_path):

@@ -27,17 +27,23 @@ def tally_of_claims(study: Study, judged: Sequence[Judged]) -> str:
 
 
 def claims_table(study: Study, judged: Sequence[Judged]) -> pd.DataFrame:
-    """Return each claim with what is said of it and, of each of its tests, what was claimed and what was found."""
+    """Return each claim with a line for each of its tests: what was claimed, whether it holds and what was found."""
     rows = []
     for each in judged:
-        there = [found for found in each.found if found.label]
-        claimed = [f"{found.label}: {_short_words(found.test)} {_expected(study, found.test)}" for found in there]
-        effects = [_effect_in_words(study, found) for found in there]
-        if len(there) > 1:
-            effects = [f"{found.saying}: {effect}" for found, effect in zip(there, effects, strict=True)]
-        sets = [str(found.datasets) for found in there]
-        rows.append([f"{each.claim.name}\n{_source(each)}", each.saying, *map("\n".join, (claimed, effects, sets))])
-    return pd.DataFrame(rows, columns=["Claim", "Here", "Claimed", "Effect and 95 % interval", "Data sets"])
+        lines = [_line(study, found) for found in each.found] or [("", each.saying, "", "")]
+        rows.append([f"{each.claim.name}\n{_source(each)}", *map("\n".join, zip(*lines, strict=True))])
+    return pd.DataFrame(rows, columns=["Claim", "Claimed", "Here", "Effect and 95 % interval", "Data sets"])
+
+
+def _line(study: Study, found: Found) -> tuple[str, str, str, str]:
+    claimed = f"{_strategy(found)}: {_short_words(found.test)} {_expected(study, found.test)}"
+    if found.saying == ABSENT:
+        return claimed, ABSENT, "", ""
+    return claimed, found.saying, _effect_in_words(study, found), str(found.datasets)
+
+
+def _strategy(found: Found) -> str:
+    return found.label or found.test.strategy["name"]
 
 
 def claim_in_words(study: Study, judged: Judged) -> str:
@@ -71,7 +77,7 @@ def _short_words(test: Expectation) -> str:
 
 def _what(study: Study, found: Found) -> str:
     """Return what a test compares: a strategy, with what, and where."""
-    test, name = found.test, found.label or found.test.strategy["name"]
+    test, name = found.test, _strategy(found)
     if test.measure == "end":
         where = f"final test {study.metric.words}, {at(test.budget)}"
     elif test.measure == "cost":
