@@ -20,9 +20,9 @@ from altfreeze.study.recipes import PRIMARY_RECIPE
 from altfreeze.tables.schema import DIGITS
 from altfreeze.vocabulary import NOT_ABOVE_CHANCE
 
-# nothing in this study tests it; nothing here does, whatever the study
-ABSENT, UNTESTED = "not in this study", "not tested here"
-HOLDS, FAILS, OPEN, *_ = SAYINGS = ("holds", "does not hold", "cannot be told", ABSENT, UNTESTED)
+# of the last two, this study has no test, or the program has none
+SAYINGS = ("holds", "does not hold", "cannot be told", "not in this study", "not tested here")
+HOLDS, FAILS, OPEN, ABSENT, UNTESTED = SAYINGS
 _UNNOTICED = "the endpoint does not notice that half of a standard training was lost"
 
 
