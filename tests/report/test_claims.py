@@ -236,14 +236,15 @@ def test_words_state_effect_interval_data_sets_and_the_cell_and_no_nan(tables):
 
 def test_the_table_says_of_each_part_of_a_claim_what_was_claimed_and_found(tables):
     judged = [said_of(tables, {}), said_of(tables, {}, {"strategy": "hift", "by": 0.2}), said_of(tables)]
-    judged += [said_of(tables, {"strategy": "freezeout"})]
+    judged += [said_of(tables, {"strategy": "freezeout"}, name="freezeout", who="A. de One")]
     one, two, none, absent = claims_table(STUDY, judged).to_dict("records")
     assert (one["Claimed"], one["Here"], one["Data sets"]) == ("lisa: end better", HOLDS, "2")
     assert two["Claimed"] == "lisa: end better\nhift: end better by at least 20 points"
     assert (two["Here"], two["Data sets"]) == (f"{HOLDS}\n{FAILS}", "2\n2")
     assert two["Effect and 95 % interval"].splitlines()[0] == one["Effect and 95 % interval"]
     assert (none["Claimed"], none["Here"]) == ("", UNTESTED)
-    assert (absent["Claimed"], absent["Here"], absent["Data sets"]) == ("freezeout: end better", ABSENT, "")
+    assert (absent["Claimed"], absent["Here"], absent["Data sets"]) == ("end better", ABSENT, "")
+    assert (one["Claim"], absent["Claim"]) == ("one\nOne et al. 2020", "freezeout\nOne 2020")
 
 
 def test_a_study_of_one_data_set_has_no_interval(tmp_path):

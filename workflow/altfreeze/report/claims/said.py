@@ -30,13 +30,14 @@ def claims_table(study: Study, judged: Sequence[Judged]) -> pd.DataFrame:
     """Return each claim with a line for each of its tests: what was claimed, whether it holds and what was found."""
     rows = []
     for each in judged:
-        lines = [_line(study, found) for found in each.found] or [("", each.saying, "", "")]
+        lines = [_line(study, each.claim.name, found) for found in each.found] or [("", each.saying, "", "")]
         rows.append([f"{each.claim.name}\n{_source(each)}", *map("\n".join, zip(*lines, strict=True))])
     return pd.DataFrame(rows, columns=["Claim", "Claimed", "Here", "Effect and 95 % interval", "Data sets"])
 
 
-def _line(study: Study, found: Found) -> tuple[str, str, str, str]:
-    claimed = f"{_strategy(found)}: {_short_words(found.test)} {_expected(study, found.test)}"
+def _line(study: Study, claim: str, found: Found) -> tuple[str, str, str, str]:
+    strategy = "" if _strategy(found) == claim else f"{_strategy(found)}: "
+    claimed = f"{strategy}{_short_words(found.test)} {_expected(study, found.test)}"
     if found.saying == ABSENT:
         return claimed, ABSENT, "", ""
     return claimed, found.saying, _effect_in_words(study, found), str(found.datasets)
@@ -64,7 +65,7 @@ def claim_in_words(study: Study, judged: Judged) -> str:
 
 def _source(judged: Judged) -> str:
     first, *others = judged.claim.who.split(", ")
-    return f"{first} et al. {judged.claim.year}" if others else f"{first} {judged.claim.year}"
+    return f"{first.split()[-1]}{' et al.' if others else ''} {judged.claim.year}"
 
 
 def _short_words(test: Expectation) -> str:
