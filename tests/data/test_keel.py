@@ -35,8 +35,8 @@ def index(tmp_path, monkeypatch):
     return path
 
 
-def load():
-    return load_dataset("cars", {"kind": "keel", "name": "vehicle"}, 0)
+def load(**keys):
+    return load_dataset("cars", {"kind": "keel", "name": "vehicle"} | keys, 0)
 
 
 def test_a_table_is_read_from_the_wheel_and_later_without_an_index(index):
@@ -50,6 +50,14 @@ def test_a_table_is_read_from_the_wheel_and_later_without_an_index(index):
     np.testing.assert_array_equal(again.X, dataset.X)
     assert dataset.notes["constant"] == {"x3": "7"} and dataset.notes["origin"] == KEEL["vehicle"].origin
     assert dataset.notes["file_sha256"] == hashlib.sha256(VEHICLE.encode()).hexdigest()
+
+
+def test_a_table_whose_columns_have_places_keeps_those_that_are_constant(index):
+    dataset = load(shape=[1, 4])
+    np.testing.assert_array_equal(dataset.X, np.insert(load().X, 3, 7.0, axis=1))
+    with pytest.raises(Exception) as error:
+        load(shape=[1, 3])
+    assert_one_line(error, "shape [1, 3] is of 3 numbers, and its rows have 4")
 
 
 def test_without_a_network_one_line_names_the_study_that_needs_none(index):

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from altfreeze.freezing.strategy import STRATEGIES
 from altfreeze.report.blocks.display import table_html
-from altfreeze.report.claims.findings import ABSENT, FAILS, HOLDS, OPEN, SAYINGS, judge_all
+from altfreeze.report.claims.findings import ABSENT, FAILS, HOLDS, OPEN, SAYINGS, UNTESTED, judge_all
 from altfreeze.report.claims.register import Claim, Expectation, read_claims
 from altfreeze.report.claims.said import claim_in_words, claims_table, tally_of_claims
 from altfreeze.statistics import across_datasets
@@ -149,7 +149,8 @@ def test_a_claim_of_several_parts_holds_where_each_does(tables):
     assert said_of(tables, holds, fails).saying == FAILS
     assert said_of(tables, holds, absent).saying == OPEN
     assert said_of(tables, fails, absent).saying == FAILS
-    assert said_of(tables, absent, absent).saying == said_of(tables).saying == ABSENT
+    assert said_of(tables, absent, absent).saying == ABSENT
+    assert said_of(tables).saying == UNTESTED
 
 
 def test_an_effect_is_that_of_the_tables(tables):
@@ -193,7 +194,9 @@ def test_a_control_that_does_as_well_is_named(tables):
     judged = said_of(tables, {"strategy": "hift"}, explained_by="random_half")
     assert judged.control.saying == FAILS
     assert "`hift` against `random_half`" in claim_in_words(STUDY, judged)
-    assert ": it does as well." in claim_in_words(STUDY, judged)
+    assert ": the control is better." in claim_in_words(STUDY, judged)
+    judged = said_of(tables, {"strategy": "hift"}, explained_by="standard")
+    assert ": the control does as well." in claim_in_words(STUDY, judged)
     assert said_of(tables, {}, explained_by="frozen_top").control is None
 
 
@@ -229,6 +232,19 @@ def test_words_state_effect_interval_data_sets_and_the_cell_and_no_nan(tables):
     words = claim_in_words(STUDY, next(each for each in judged if each.claim.name == "lisa"))
     assert re.search(r"Found: \+\d+\.\d+ points \[\+\d+\.\d+, \+\d+\.\d+\], 2 data sets: holds\.", words)
     assert "](../report.html#cell=%5B%22all%22%2C4%2C%22lisa%22%5D&recipe=primary&" in words
+
+
+def test_the_table_says_of_each_part_of_a_claim_what_was_claimed_and_found(tables):
+    judged = [said_of(tables, {}), said_of(tables, {}, {"strategy": "hift", "by": 0.2}), said_of(tables)]
+    judged += [said_of(tables, {"strategy": "freezeout"}, name="freezeout", who="A. de One")]
+    one, two, none, absent = claims_table(STUDY, judged).to_dict("records")
+    assert (one["Claimed"], one["Here"], one["Data sets"]) == ("lisa: end better", HOLDS, "2")
+    assert two["Claimed"] == "lisa: end better\nhift: end better by at least 20 points"
+    assert (two["Here"], two["Data sets"]) == (f"{HOLDS}\n{FAILS}", "2\n2")
+    assert two["Effect and 95 % interval"].splitlines()[0] == one["Effect and 95 % interval"]
+    assert (none["Claimed"], none["Here"]) == ("", UNTESTED)
+    assert (absent["Claimed"], absent["Here"], absent["Data sets"]) == ("end better", ABSENT, "")
+    assert (one["Claim"], absent["Claim"]) == ("one\nOne et al. 2020", "freezeout\nOne 2020")
 
 
 def test_a_study_of_one_data_set_has_no_interval(tmp_path):

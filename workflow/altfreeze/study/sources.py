@@ -202,6 +202,8 @@ class Keel(TypedDict):
     kind: Literal["keel"]
     name: Literal[tuple(KEEL)]  # type: ignore[valid-type]
     """one of the table below"""
+    shape: NotRequired[_Shape]
+    """in which networks take its columns, as [channels, height, width]; constant ones then stay"""
 
 
 def _named_once(source: dict[str, Any]) -> dict[str, Any]:

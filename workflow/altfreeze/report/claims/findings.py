@@ -1,4 +1,4 @@
-"""What the tables of a study say of each claim: holds, does not hold, cannot be told, or not in this study."""
+"""What the tables of a study say of each claim: holds, does not hold, cannot be told, or that nothing tests it."""
 
 import json
 import math
@@ -20,7 +20,9 @@ from altfreeze.study.recipes import PRIMARY_RECIPE
 from altfreeze.tables.schema import DIGITS
 from altfreeze.vocabulary import NOT_ABOVE_CHANCE
 
-HOLDS, FAILS, OPEN, ABSENT = SAYINGS = ("holds", "does not hold", "cannot be told", "not in this study")
+# of the last two, this study has no test, or the program has none
+SAYINGS = ("holds", "does not hold", "cannot be told", "not in this study", "not tested here")
+HOLDS, FAILS, OPEN, ABSENT, UNTESTED = SAYINGS
 _UNNOTICED = "the endpoint does not notice that half of a standard training was lost"
 
 
@@ -88,7 +90,7 @@ def _judge(study: Study, tables: _Tables, claim: Claim) -> Judged:
     found = [_find(study, tables, test) for test in claim.tests]
     sayings = {each.saying for each in found}
     if sayings <= {ABSENT}:
-        saying = ABSENT
+        saying = ABSENT if claim.tests else UNTESTED
     elif FAILS in sayings:
         saying = FAILS
     else:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from altfreeze.report.blocks.cells import at
-from altfreeze.report.claims.findings import ABSENT, FAILS, HOLDS, SAYINGS, Found, Judged
+from altfreeze.report.claims.findings import ABSENT, FAILS, HOLDS, SAYINGS, UNTESTED, Found, Judged
 from altfreeze.report.claims.register import Expectation
 from altfreeze.report.words import count, interval, listed, points
 from altfreeze.study.grid import Study
@@ -17,7 +17,7 @@ def tally_of_claims(study: Study, judged: Sequence[Judged]) -> str:
     """Return how many claims hold, and on what that was found."""
     sayings = [each.saying for each in judged]
     counts = [f"{saying}: {sayings.count(saying)}" for saying in SAYINGS if saying in sayings]
-    tested = len(judged) - sayings.count(ABSENT)
+    tested = len(judged) - sayings.count(ABSENT) - sayings.count(UNTESTED)
     scope = (
         f"{study.primary_depth}-layer {study.networks} of width {study.width}, trained by {study.optimizer} at a "
         f"{study.learning_rate_schedule} learning rate for {count(study.epochs_standard, 'epoch')} on "
@@ -27,14 +27,24 @@ def tally_of_claims(study: Study, judged: Sequence[Judged]) -> str:
 
 
 def claims_table(study: Study, judged: Sequence[Judged]) -> pd.DataFrame:
-    """Return each claim with what is said of it, and the effect, interval and number of data sets of each test."""
+    """Return each claim with a line for each of its tests: what was claimed, whether it holds and what was found."""
     rows = []
     for each in judged:
-        there = [found for found in each.found if found.label]
-        effects = "\n".join(f"{_short_words(found.test)} {_effect_in_words(study, found)}" for found in there)
-        sets = "\n".join(str(found.datasets) for found in there)
-        rows.append([f"{each.claim.name}\n{_source(each)}", each.saying, effects, sets])
-    return pd.DataFrame(rows, columns=["Claim", "Here", "Effect and 95 % interval", "Data sets"])
+        lines = [_line(study, each.claim.name, found) for found in each.found] or [("", each.saying, "", "")]
+        rows.append([f"{each.claim.name}\n{_source(each)}", *map("\n".join, zip(*lines, strict=True))])
+    return pd.DataFrame(rows, columns=["Claim", "Claimed", "Here", "Effect and 95 % interval", "Data sets"])
+
+
+def _line(study: Study, claim: str, found: Found) -> tuple[str, str, str, str]:
+    strategy = "" if _strategy(found) == claim else f"{_strategy(found)}: "
+    claimed = f"{strategy}{_short_words(found.test)} {_expected(study, found.test)}"
+    if found.saying == ABSENT:
+        return claimed, ABSENT, "", ""
+    return claimed, found.saying, _effect_in_words(study, found), str(found.datasets)
+
+
+def _strategy(found: Found) -> str:
+    return found.label or found.test.strategy["name"]
 
 
 def claim_in_words(study: Study, judged: Judged) -> str:
@@ -44,18 +54,18 @@ def claim_in_words(study: Study, judged: Judged) -> str:
     found += [_control(study, judged.control)] if judged.control and judged.control.label else []
     lines = [
         f"## {claim.name} ({_source(judged)}): {judged.saying}",
-        f"{claim.claim} Claimed of: {claim.networks}",
+        f"{claim.claim} Networks and data: {claim.networks}",
         f"{claim.who}: [{claim.title}]({claim.address}), {claim.where}, {claim.year}. Read: {listed(claim.read)}.",
         "\n".join(f"- {line}" for line in found),
         f"Not tested here: {claim.untested}",
-        f"What a finding here does not say: {claim.caveat}",
+        f"Caveat: {claim.caveat}",
     ]
     return "\n\n".join(filter(None, lines))
 
 
 def _source(judged: Judged) -> str:
     first, *others = judged.claim.who.split(", ")
-    return f"{first} et al. {judged.claim.year}" if others else f"{first} {judged.claim.year}"
+    return f"{first.split()[-1]}{' et al.' if others else ''} {judged.claim.year}"
 
 
 def _short_words(test: Expectation) -> str:
@@ -68,7 +78,7 @@ def _short_words(test: Expectation) -> str:
 
 def _what(study: Study, found: Found) -> str:
     """Return what a test compares: a strategy, with what, and where."""
-    test, name = found.test, found.label or found.test.strategy["name"]
+    test, name = found.test, _strategy(found)
     if test.measure == "end":
         where = f"final test {study.metric.words}, {at(test.budget)}"
     elif test.measure == "cost":
@@ -106,7 +116,8 @@ def _finding(study: Study, found: Found) -> str:
 
 
 def _control(study: Study, found: Found) -> str:
-    """Return whether a control may explain a gain: where the strategy is not better than it, it does as well."""
-    explains = {HOLDS: "it does not explain a gain", FAILS: "it does as well"}.get(found.saying, found.saying)
+    """Return whether a control may explain a gain, which it does where the strategy is not better than it."""
+    fails = "the control is better" if found.high < 0 else "the control does as well"
+    explains = {HOLDS: "it does not explain a gain", FAILS: fails}.get(found.saying, found.saying)
     effect = f"{_effect_in_words(study, found)}, {count(found.datasets, 'data set')}"
     return f"The cheapest control that may explain a gain: {_what(study, found)}: {effect}: {explains}."
