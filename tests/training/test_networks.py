@@ -40,6 +40,11 @@ def digits():
     return data.X[rows], data.y[rows]
 
 
+@pytest.fixture(autouse=True)
+def stacked_however_few(monkeypatch):
+    monkeypatch.setattr(making, "FEWEST_STACKED", 1)
+
+
 # the products are too small for more
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -146,6 +151,23 @@ def test_a_loop_over_the_seeds_and_another_pack_give_the_same_numbers(network, n
     assert_same_network(looped.network.member(1), stacked, rtol=1e-3, atol=1e-4)
     alone = train_pack(*digits, cell, SEEDS[1:]).network.member(0)
     assert_same_network(looped.network.member(1), alone, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("loops", "keys", "seeds"),
+    # a layer of 3 x 3 convolutions with 4 x 4 places has 9 w w + w parameters and 512 w outputs for a batch of 32
+    [(False, {"width": 61}, 3), (True, {"width": 62}, 3), (True, {"width": 4}, 2), (False, {"width": 4}, 3)],
+)
+def test_members_that_are_few_or_large_are_looped_over(loops, keys, seeds, digits, monkeypatch):
+    monkeypatch.undo()
+    cell = make_cell(network="cnn", batch_size=32, **keys)
+    assert make_network(cell, workload_of(*digits, cell), range(seeds), "cpu").loop == loops
+
+
+def test_a_transformer_has_as_many_tokens_whatever_the_shape():
+    for shape in ((1, 40), (1, 8, 8), (3, 5, 7)):
+        first = making.FACTORIES["transformer"](shape, 10, DEPTH, 4)[0]
+        assert first(torch.zeros(2, *shape)).shape == (2, 16, 4)
 
 
 def test_dropout_is_the_masks_times_what_each_layer_but_the_last_puts_out(digits):
