@@ -44,11 +44,12 @@ class Blueprint(NamedTuple):
 
 
 class Described(NamedTuple):
-    """A network's layers: the shape of what goes into each, how many numbers these are, and what they cost."""
+    """A network's layers: the shape of what goes into each, how many numbers these are, what they cost, and buffers."""
 
     shapes: tuple[tuple[int, ...], ...]
     sizes: tuple[int, ...]
     layers: tuple[Layer, ...]
+    buffered: bool
 
 
 def _blueprint(cell: Cell, features: int, classes: int) -> Blueprint:
@@ -195,7 +196,7 @@ def describe(blueprint: Blueprint) -> Described:
         mistake = reason(error)
     if mistake:
         raise InputError(f"{blueprint.where}, cannot be trained here: {mistake}")
-    return Described(tuple(shapes[:-1]), tuple(sizes), counted)
+    return Described(tuple(shapes[:-1]), tuple(sizes), counted, any(True for _ in one.buffers()))
 
 
 def _count(layer: nn.Module, shape: tuple[int, ...]) -> Layer:
@@ -247,7 +248,7 @@ def workload_of_network(cell: Cell, features: int, classes: int, rows: int) -> W
         If the network cannot be trained on them; see `describe`.
     """
     described = describe(_blueprint(cell, features, classes))
-    made = Workload(described.sizes, rows, cell.batch_size, described.layers)
+    made = Workload(described.sizes, rows, cell.batch_size, described.layers, buffered=described.buffered)
     if cell.normalisation == "batch" and made.batches[-1] == 1:
         raise InputError(
             f"batch_size: {cell.batch_size} leaves one of {rows} rows for the last batch, which has no variance to "
