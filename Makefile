@@ -36,6 +36,7 @@ lint: $(VENV)/test.done
 bench: $(VENV)/test.done
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/benchmark_training.py
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/benchmark_freezing.py
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/benchmark_networks.py
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python benchmarks/benchmark_peers.py
 
 clean:

@@ -113,6 +113,13 @@ def test_recipes_are_sorted_by_the_end_above_what_each_changes():
     assert style.figure_svg(figure, "A") == style.figure_svg(again, "A")
 
 
+def test_the_network_of_the_primary_recipe_is_named_where_others_are():
+    study = make_small_study(datasets=["digits"], variations=[{"network": "cnn"}])
+    figure = endpoints.recipes_figure(study, make_variations(study))
+    assert figure.legends[0].get_texts()[0].get_text() == "the primary recipe, of MLPs"
+    assert [label.get_text() for label in figure.axes[2].get_yticklabels()] == ["network cnn"]
+
+
 def test_paired_differences_leave_out_runs_that_diverged():
     runs = make_runs(make_small_study())
     runs.loc[(runs["dataset"] == "iris") & (runs["seed"] == 1) & (runs["strategy"] == "standard"), "status"] = (

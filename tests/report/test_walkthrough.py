@@ -44,7 +44,7 @@ SMALL = {"dataset": "iris", "num_layers": 4, "epochs_standard": 4, "epochs_alter
 # unequal groups, an odd number of epochs whose last phase is cut short, and an incomplete last batch
 ODD = {"dataset": "wine", "num_layers": 5, "hidden_units": 16, "freeze_ratio": 0.7, "learning_rate": 0.01, "seed": 3}
 ODD |= {"epochs_standard": 7, "epochs_alternating": 7}
-EXERCISES = ("zero", "updates", "cache")
+EXERCISES = ("zero", "updates", "cache", "own")
 
 
 def code(cell_id):
@@ -296,6 +296,14 @@ WRONG = {
         stored_answer("cache").replace("min(period, epochs_alternating - start)", "period"),
         "phases of 3: the plan of the study saves",
     ),
+    "own-of-too-many-layers": (
+        stored_answer("own").replace("layers.append(nn.Sequential(", "layers.extend(("),
+        "network: __main__:own_network, called with ((1, 8, 8), 10, 4, 16), has 7 layers, which are its children",
+    ),
+    "own-without-the-classes": (
+        stored_answer("own").replace("channels, classes", "channels, channels"),
+        "network: __main__:own_network, called with ((1, 8, 8), 10, 4, 16), puts out (3, 16) for 3 rows",
+    ),
 }
 
 
@@ -360,6 +368,19 @@ def test_the_answer_to_exercise_three_saves_the_bottom_in_all_but_the_first_epoc
     # 7 epochs: phases of 2 have tops of 2 and 2 and a bottom cut short; phases of 3, a top of 3 and one of 1
     for period, saved in {1: 0, 2: 2 * bottom, 3: 2 * bottom}.items():
         assert f"Phases of {period}: the cache saves {saved} of" in text
+
+
+def test_the_answer_to_exercise_four_is_trained_as_the_study_trains_it(answered, tmp_path, monkeypatch):
+    (tmp_path / "answer_own.py").write_text(f"from torch import nn\n\n\n{stored_answer('own')}")
+    monkeypatch.syspath_prepend(tmp_path)
+    X, y = (rows[:600] for rows in sklearn.datasets.load_digits(return_X_y=True))
+    own = {"dataset": "digits", "width": 16, "shape": [1, 8, 8], "frozen_normalisation": "train"}
+    own |= {"network": "answer_own:own_network"}
+    ends = {name: train_pack(X, y, replace(cell, **own), [3]).rows[-1] for name, cell in cells(10).items()}
+    text = plain(answered, "check-own")
+    accuracies = [f"{100 * ends[name]['test_accuracy']:.1f} % with {name}" for name in ("standard", "alternating")]
+    assert f"a test accuracy of {' and '.join(accuracies)} training" in text
+    assert f"{ends['alternating']['flops'] / ends['standard']['flops']:.3f} times the operations" in text
 
 
 @pytest.mark.parametrize("name", WRONG)

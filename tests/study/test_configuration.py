@@ -668,7 +668,7 @@ def test_a_variation_keeps_the_tuned_rates_of_the_primary_recipe_unless_it_names
 
 
 def test_a_network_decides_by_what_it_reads_alone():
-    keys = {"datasets": ["digits"], "variations": [{"frozen_normalisation": "train"}, {"network": "cnn"}]}
+    keys = {"datasets": ["digits"], "variations": [{"frozen_normalisation": "eval"}, {"network": "cnn"}]}
     study = make_study(**keys)
     # the MLP has nothing that moves while it is frozen
     assert list(study.recipes) == ["primary", "network=cnn"]
@@ -676,7 +676,7 @@ def test_a_network_decides_by_what_it_reads_alone():
     assert (mlp.network, mlp.shape, mlp.normalisation, mlp.frozen_normalisation) == ("mlp", None, None, None)
     assert (cnn.network, cnn.shape, cnn.normalisation, cnn.frozen_normalisation) == ("cnn", [1, 8, 8], "none", None)
     own = make_study(**keys | {"network": "mine:make"}).cell("digits", 6, "standard")
-    assert own.frozen_normalisation == "eval"
+    assert own.frozen_normalisation == "train"
     assert (study.networks, make_study(network="mine:make").networks) == ("MLPs", "networks of mine:make")
 
 

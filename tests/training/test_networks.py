@@ -40,6 +40,11 @@ def digits():
     return data.X[rows], data.y[rows]
 
 
+@pytest.fixture(autouse=True)
+def stacked_however_few(monkeypatch):
+    monkeypatch.setattr(making, "FEWEST_STACKED", 1)
+
+
 # the products are too small for more
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -63,6 +68,8 @@ def make_cell(name="alternating", **keys):
         "width": 4,
         "learning_rate": 0.01,
         "weight_decay": 0.01,
+        # a frozen layer stays as it is, whatever it has
+        "frozen_normalisation": "eval",
     }
     study = make_study(**(chosen | keys))
     return study.cell("digits", DEPTH, list(study.strategies)[-1] if name != "standard" else "standard")
@@ -82,6 +89,17 @@ def test_plain_pytorch_makes_the_same_of_every_plan(network, normalisation, name
     make, blueprint = making.FACTORIES[network], ((1, 8, 8), 10, cell.depth, cell.width, normalisation)
     expected = train_plainly(*digits, cell, SEEDS[1], trained.workload, lambda: make(*blueprint))
     assert_same_network(trained.network.member(1), expected, rtol=1e-2, atol=2e-3)
+
+
+@pytest.mark.parametrize("network", ["cnn", "resnet"])
+def test_plain_pytorch_makes_the_same_where_frozen_layers_normalise_by_the_batch(network, digits):
+    cell = make_cell(network=network, normalisation="batch", frozen_normalisation="train")
+    trained = train_pack(*digits, cell, SEEDS)
+    blueprint = ((1, 8, 8), 10, cell.depth, cell.width, "batch")
+    expected = train_plainly(*digits, cell, SEEDS[1], trained.workload, lambda: making.FACTORIES[network](*blueprint))
+    assert_same_network(trained.network.member(1), expected, rtol=1e-2, atol=2e-3)
+    frozen_as_they_are = train_pack(*digits, make_cell(network=network, normalisation="batch"), SEEDS).network
+    assert not torch.equal(frozen_as_they_are.get_buffer("buffer0_0"), trained.network.get_buffer("buffer0_0"))
 
 
 @named
@@ -104,10 +122,13 @@ def test_what_it_freezes_stays_to_the_bit_with_buffers_and_optimizer_state(netwo
         last[:] = active, now
         return original(network, *arguments)
 
+    cell = make_cell(network=network, normalisation=normalisation, optimizer="adam")
+    # which tries the network, once
+    workload_of(*digits, cell)
     optimizers, make = [], trainer.make_optimizer
     monkeypatch.setattr(trainer, "make_optimizer", lambda *a: optimizers.append(make(*a)) or optimizers[0])
     monkeypatch.setattr(StackedLayers, "compute_gradients", spy)
-    train_pack(*digits, make_cell(network=network, normalisation=normalisation, optimizer="adam"), SEEDS)
+    train_pack(*digits, cell, SEEDS)
 
 
 def test_frozen_statistics_move_only_if_they_are_to(digits):
@@ -123,6 +144,17 @@ def test_frozen_statistics_move_only_if_they_are_to(digits):
     assert statistics("train").all()
 
 
+def test_the_output_of_a_frozen_network_without_statistics_is_cached_however_others_normalise(
+    tmp_path, monkeypatch, digits
+):
+    write_factory(tmp_path, monkeypatch, "nn.Sequential(*modules)", MLP)
+    cell = make_cell("frozen_bottom", freeze_ratio=0.5, network="mine:make", frozen_normalisation="train")
+    workload = workload_of(*digits, cell)
+    assert not workload.buffered
+    assert cell.plan(workload) == make_cell("frozen_bottom", freeze_ratio=0.5).plan(workload)
+    assert not any(epoch.cached for epoch in cell.plan(workload._replace(buffered=True)))
+
+
 def test_a_frozen_buffer_that_moves_is_a_defect_that_is_noticed(digits, monkeypatch):
     original = StackedLayers.compute_gradients
 
@@ -130,9 +162,11 @@ def test_a_frozen_buffer_that_moves_is_a_defect_that_is_noticed(digits, monkeypa
         network.get_buffer("buffer0_2")[0] += int(not network.layer(0)[0].requires_grad)
         return original(network, *arguments)
 
+    cell = make_cell(network="cnn", normalisation="batch")
+    workload_of(*digits, cell)
     monkeypatch.setattr(StackedLayers, "compute_gradients", touch)
     with pytest.raises(RuntimeError, match="a frozen layer or its optimizer state changed"):
-        train_pack(*digits, make_cell(network="cnn", normalisation="batch"), SEEDS)
+        train_pack(*digits, cell, SEEDS)
 
 
 @named
@@ -146,6 +180,23 @@ def test_a_loop_over_the_seeds_and_another_pack_give_the_same_numbers(network, n
     assert_same_network(looped.network.member(1), stacked, rtol=1e-3, atol=1e-4)
     alone = train_pack(*digits, cell, SEEDS[1:]).network.member(0)
     assert_same_network(looped.network.member(1), alone, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("loops", "keys", "seeds"),
+    # a layer of 3 x 3 convolutions with 4 x 4 places has 9 w w + w parameters and 512 w outputs for a batch of 32
+    [(False, {"width": 61}, 3), (True, {"width": 62}, 3), (True, {"width": 4}, 2), (False, {"width": 4}, 3)],
+)
+def test_members_that_are_few_or_large_are_looped_over(loops, keys, seeds, digits, monkeypatch):
+    monkeypatch.undo()
+    cell = make_cell(network="cnn", batch_size=32, **keys)
+    assert make_network(cell, workload_of(*digits, cell), range(seeds), "cpu").loop == loops
+
+
+def test_a_transformer_has_as_many_tokens_whatever_the_shape():
+    for shape in ((1, 40), (1, 8, 8), (3, 5, 7)):
+        first = making.FACTORIES["transformer"](shape, 10, DEPTH, 4)[0]
+        assert first(torch.zeros(2, *shape)).shape == (2, 16, 4)
 
 
 def test_dropout_is_the_masks_times_what_each_layer_but_the_last_puts_out(digits):

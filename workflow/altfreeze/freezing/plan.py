@@ -31,6 +31,8 @@ class Workload(NamedTuple):
         Layers whose operations were counted; empty of an MLP, which `sizes` say all of.
     orthogonalises : bool
         Whether the optimizer orthogonalises updates, which costs operations of its own.
+    buffered : bool
+        Whether layers have buffers, as the statistics of batches, which a frozen one may move.
     """
 
     sizes: tuple[int, ...]
@@ -38,6 +40,7 @@ class Workload(NamedTuple):
     batch_size: int
     counted: tuple[Layer, ...] = ()
     orthogonalises: bool = False
+    buffered: bool = False
 
     @property
     def depth(self) -> int:

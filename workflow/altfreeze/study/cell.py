@@ -64,18 +64,17 @@ cache_activations, state_on_thaw
     def plan(self, workload: Workload) -> list[Epoch]:
         """Return the plan of the cell's runs; see `altfreeze.freezing.plan.plan`."""
         seed = stream_seed(self.study_seed, self.dataset, self.depth, "schedule")
-        return plan(self.strategy, self.epochs, workload, seed, self._caches)
+        return plan(self.strategy, self.epochs, workload, seed, self._caches(workload))
 
     def work(self, workload: Workload) -> set[Work]:
         """Return the kinds of work that the cell's runs do, or may decide on."""
-        decided = possible_work(workload, self._caches) if is_adaptive(self.strategy) else set()
+        decided = possible_work(workload, self._caches(workload)) if is_adaptive(self.strategy) else set()
         return decided or set(plan_work(self.plan(workload), workload))
 
-    @property
-    def _caches(self) -> bool:
+    def _caches(self, workload: Workload) -> bool:
         # what is drawn anew, or depends on the batch, cannot be read again
-        repeats = not self.dropout and self.frozen_normalisation != "train"
-        return self.cache_activations == "auto" and repeats
+        by_batch = self.frozen_normalisation == "train" and workload.buffered
+        return self.cache_activations == "auto" and not self.dropout and not by_batch
 
     def following(self, strategy: dict[str, Any]) -> "Cell":
         """Return the same cell under another strategy, as what an adaptive one has decided."""

@@ -70,9 +70,9 @@ see below"""
     normalisation: Literal["none", "batch", "layer"] = "none"
     """in each layer of a `cnn` or `resnet`, over the `batch`, or over each row's channels and places (`layer`); in a \
 `transformer`, `layer` or none"""
-    frozen_normalisation: Literal["eval", "train"] = "eval"
-    """how a frozen layer normalises over a batch: by the statistics that it has, or by the batch's as if it learned, \
-which goes on moving the statistics. Read with `normalisation: batch` and by factories"""
+    frozen_normalisation: Literal["eval", "train"] = "train"
+    """how a frozen layer normalises over a batch: as if it learned, by the batch's statistics, which goes on moving \
+its own (`train`), or by its own (`eval`). Read with `normalisation: batch` and by factories, see below"""
     batch_size: LargeCount = 64
     """rows in a batch; the last batch of an epoch may be smaller"""
     dropout: ShareBelowOne = 0.0
@@ -168,7 +168,7 @@ depend on it"""
     """epochs of every other strategy; `standard_half_updates` and `standard_matched_flops` stop earlier"""
     cache_activations: Annotated[Literal["auto", "off"], _Off] = "auto"
     """`auto`: while the lowest layers stay frozen for two epochs or more, their output is computed once and read (not \
-with dropout, not above 64 MiB a run); `off`: never"""
+with dropout, not where a frozen layer normalises by the batch, not above 64 MiB a run); `off`: never"""
 
     calibration_seeds: Count = 5
     """seeds of their own, never compared, on which standard training sets the targets and learning rates are tuned"""

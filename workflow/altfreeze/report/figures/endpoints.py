@@ -79,6 +79,9 @@ def recipes_figure(study: Study, variations: pd.DataFrame) -> Figure:
         _draw_changes(matrix, [changes[recipe] for recipe in rows["recipe"]], changed)
         present = set(_kinds(rows))
         handles = [Line2D([], [], label=kind, linestyle="", **_LOOKS[kind]) for kind in _LOOKS if kind in present]
+        if "network" in keys:
+            # no dot names it
+            handles[0].set_label(f"the primary recipe, of {study.networks}")
         add_legend(figure, handles, None)
         figure.supxlabel(
             "A column is a recipe, and a dot below says what it changes. Bar: 95 % bootstrap interval. Band: the "

@@ -115,12 +115,12 @@ class _Tokens(nn.Module):
     def __init__(self, shape: Sequence[int], width: int) -> None:
         super().__init__()
         channels, *sides = shape
-        patch = [math.ceil(side / _TOKENS[len(sides)]) for side in sides]
-        # rounded up to whole patches by zeros at the far ends, the last side first
-        self.padding = [n for side, p in zip(sides[::-1], patch[::-1], strict=True) for n in (0, -side % p)]
+        tokens = _TOKENS[len(sides)]
+        patch = [math.ceil(side / tokens) for side in sides]
+        # zeros at the far ends, the last side first, make the patches whole and so many: softmax is slow over 14
+        self.padding = [n for side, p in zip(sides[::-1], patch[::-1], strict=True) for n in (0, tokens * p - side)]
         self.embed = _CONVOLUTIONS[len(sides)](channels, width, patch, patch)
-        count = math.prod(math.ceil(side / p) for side, p in zip(sides, patch, strict=True))
-        self.position = nn.Parameter(0.02 * torch.randn(count, width))
+        self.position = nn.Parameter(0.02 * torch.randn(tokens ** len(sides), width))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.embed(functional.pad(x, self.padding)).flatten(2).transpose(1, 2) + self.position

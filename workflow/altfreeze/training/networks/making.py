@@ -20,9 +20,9 @@ from altfreeze.training.network import StackedMLP, StackedNetwork
 from altfreeze.training.networks.built_in import FACTORIES
 from altfreeze.training.networks.stack import StackedLayers
 
-# members whose forward pass of a batch costs more operations are faster in a loop than stacked, on a CPU; measured by
-# benchmarks/benchmark_networks.py
-LARGEST_STACKED = 2**27
+# members are faster in a loop than stacked, on a CPU, if there are fewer, or if a layer of one has more parameters and
+# outputs for a batch, which then no longer stay in the processor's cache; measured by benchmarks/benchmark_networks.py
+FEWEST_STACKED, LARGEST_STACKED = 3, 2**16
 # rows of the batches that a network is tried with
 _ROWS = 3
 
@@ -44,11 +44,12 @@ class Blueprint(NamedTuple):
 
 
 class Described(NamedTuple):
-    """A network's layers: the shape of what goes into each, how many numbers these are, and what they cost."""
+    """A network's layers: the shape of what goes into each, how many numbers these are, what they cost, and buffers."""
 
     shapes: tuple[tuple[int, ...], ...]
     sizes: tuple[int, ...]
     layers: tuple[Layer, ...]
+    buffered: bool
 
 
 def _blueprint(cell: Cell, features: int, classes: int) -> Blueprint:
@@ -195,7 +196,7 @@ def describe(blueprint: Blueprint) -> Described:
         mistake = reason(error)
     if mistake:
         raise InputError(f"{blueprint.where}, cannot be trained here: {mistake}")
-    return Described(tuple(shapes[:-1]), tuple(sizes), counted)
+    return Described(tuple(shapes[:-1]), tuple(sizes), counted, any(True for _ in one.buffers()))
 
 
 def _count(layer: nn.Module, shape: tuple[int, ...]) -> Layer:
@@ -247,13 +248,24 @@ def workload_of_network(cell: Cell, features: int, classes: int, rows: int) -> W
         If the network cannot be trained on them; see `describe`.
     """
     described = describe(_blueprint(cell, features, classes))
-    made = Workload(described.sizes, rows, cell.batch_size, described.layers)
+    made = Workload(described.sizes, rows, cell.batch_size, described.layers, buffered=described.buffered)
     if cell.normalisation == "batch" and made.batches[-1] == 1:
         raise InputError(
             f"batch_size: {cell.batch_size} leaves one of {rows} rows for the last batch, which has no variance to "
             "normalise by; allowed: another batch_size, or another normalisation"
         )
     return made
+
+
+def largest_layer(workload: Workload) -> int:
+    """Return the parameters and the outputs for a batch of the layer of a network that has most of both.
+
+    Parameters
+    ----------
+    workload : altfreeze.freezing.plan.Workload
+    """
+    outputs = [workload.batch_size * size for size in workload.sizes[1:]]
+    return max(layer.parameters + of_batch for layer, of_batch in zip(workload.layers, outputs, strict=True))
 
 
 def make_network(cell: Cell, workload: Workload, seeds: Sequence[int], device: str | torch.device) -> StackedNetwork:
@@ -275,8 +287,8 @@ def make_network(cell: Cell, workload: Workload, seeds: Sequence[int], device: s
         return StackedMLP(workload.sizes, seeds, cell.dropout).to(device)
     blueprint = _blueprint(cell, workload.sizes[0], workload.sizes[-1])
     members = [_layers_of(_make(blueprint, seed)) for seed in seeds]
-    cost = cell.batch_size * sum(layer.forward for layer in workload.layers)
-    loop = torch.device(device).type == "cpu" and cost > LARGEST_STACKED
+    slow = len(seeds) < FEWEST_STACKED or largest_layer(workload) > LARGEST_STACKED
+    loop = torch.device(device).type == "cpu" and slow
     shapes = describe(blueprint).shapes
     frozen = cell.frozen_normalisation == "train"
     return StackedLayers(members, shapes, workload.sizes, cell.dropout, frozen, loop).to(device)
