@@ -102,7 +102,7 @@ def seeds_figure(table: pd.DataFrame, seeds: int, margin: float, metric: Metric 
             for position, (_, rows) in enumerate(table.groupby("depth")):
                 values = 100 * rows[column]
                 # the logarithm of no width
-                panel.plot(rows["seeds"], values.where(values > 0), **_line(position), marker="o", markersize=3.5)
+                panel.plot(rows["seeds"], values.where(values > 0), **_of_depth(position), marker="o", markersize=3.5)
             panel.set_xscale("log")
             panel.set_xlabel("Seeds on each data set")
             panel.grid(True)
@@ -117,14 +117,14 @@ def seeds_figure(table: pd.DataFrame, seeds: int, margin: float, metric: Metric 
         powers.set_ylabel(f"Power to detect {margin_in_words(margin, metric, short=True)} (%)")
         powers.set_ylim(-4, 104)
         handles = [
-            Line2D([], [], label=f"depth {depth}", **_line(position))
+            Line2D([], [], label=f"depth {depth}", **_of_depth(position))
             for position, depth in enumerate(sorted(table["depth"].unique()))
         ]
         add_legend(figure, handles, f"Upright line: this study, {seeds}. Dashed: the margin, and a power of 80 %.")
     return figure
 
 
-def _line(position: int) -> dict[str, Any]:
+def _of_depth(position: int) -> dict[str, Any]:
     """Return the look of the line of a depth."""
     cycle, place = divmod(position, len(COLORS))
     return {"color": COLORS[place], "linestyle": ["-", *DASHES][cycle % (len(DASHES) + 1)], "linewidth": 2}
