@@ -172,8 +172,11 @@ def write_study():
 
 
 def fork_jobs(count):
-    """Let jobs that run here be forked from a server, where there are enough of them."""
+    """Let jobs that run here be forked from a server, where there are enough of them, and start as a core is free."""
     remove_leftovers()
+    if not workflow.non_local_exec:
+        # with a limit of jobs a second each choice of jobs has another one made a second later, which does the same
+        workflow.scheduler.job_rate_limiter = None
     if count < FEWEST_JOBS or workflow.non_local_exec or workflow.touch or not OWN_INTERPRETER:
         return
     if not config["fork"]:
