@@ -97,7 +97,7 @@ if workflow.is_main_process and not workflow.output_settings.dryrun:
 
     BeforeJobs(
         workflow.logger_manager.logger,
-        lambda: (ask_slurm(), write_study(), fork_jobs(len([*workflow.dag.needrun_jobs()]))),
+        lambda: (ask_slurm(), write_study(), lift_rate_limit(), fork_jobs(len([*workflow.dag.needrun_jobs()]))),
     )
     progress = Progress(
         workflow.logger_manager.logger,
@@ -171,12 +171,16 @@ def write_study():
         sys.exit(f"altfreeze: {error.filename}: {error.strerror}")
 
 
-def fork_jobs(count):
-    """Let jobs that run here be forked from a server, where there are enough of them, and start as a core is free."""
-    remove_leftovers()
+def lift_rate_limit():
+    """Let jobs that run here start as soon as a core is free, and not as many a second as a cluster stands."""
     if not workflow.non_local_exec:
-        # with a limit of jobs a second each choice of jobs has another one made a second later, which does the same
+        # with a limit each choice of jobs has another one made a second later, which does the same
         workflow.scheduler.job_rate_limiter = None
+
+
+def fork_jobs(count):
+    """Let jobs that run here be forked from a server, where there are enough of them."""
+    remove_leftovers()
     if count < FEWEST_JOBS or workflow.non_local_exec or workflow.touch or not OWN_INTERPRETER:
         return
     if not config["fork"]:

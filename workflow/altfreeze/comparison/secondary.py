@@ -128,8 +128,8 @@ def times(
     -------
     list of dict
         See `altfreeze.statistics.compare_times`, where the interval on the clock of seconds carries their error; a
-        diverged run counts as one that did not
-        reach its target unless it did so before. A seed of which a run is missing is left out.
+        diverged run counts as one that did not reach its target unless it did so before. A seed of which a run is
+        missing is left out.
     """
     ends = runs[runs["status"] != "missing"].groupby(CELL)[[clock.end for clock in CLOCKS.values()]].min()
     cells = {key: frame.sort_values(["seed", "level"]) for key, frame in reached_times.groupby(CELL)}

@@ -322,7 +322,7 @@ def paired_comparisons(
 
     Returns
     -------
-    list of PairedComparison, length data sets + 1
+    list of PairedComparison, length data sets + 1, or + those of `together`
         The interval needs 5 pairs of each data set, the correlation and Hedges' g 3, the interval of
         Nadeau and Bengio and the minimum detectable difference 2, and every figure 1. The
         correlation is NaN where an array is constant, Hedges' g where both are, and the interval

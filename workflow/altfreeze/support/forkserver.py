@@ -102,7 +102,7 @@ def _import(command: str) -> None:
         getattr(importlib.import_module(module), "before_forks", int)()
     if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208
         raise RuntimeError(f"what {command} imports has started threads, which no fork survives")
-    # what the server made a job need not end, as it ends itself: torch's libraries of operators took longer than a job
+    # what the server made a job need not end, as it ends itself: torch has many libraries of operators to take apart
     for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]
         finalizer.atexit = False
     # a collection in a job would copy every page

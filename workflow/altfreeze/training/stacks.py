@@ -191,8 +191,9 @@ def train_seeds(
                 checkpoint.save(job | {"running": state_dict()})
 
         try:
-            how = (show, observed, job["running"], save, part, None, only_last)
-            trained = train_pack(X, y, followed, stack, device, *how)
+            trained = train_pack(
+                X, y, followed, stack, device, show, observed, job["running"], save, part, only_last=only_last
+            )
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -230,8 +231,8 @@ def train_seeds(
         for row in rows:
             row["flops"] += decided.flops[round(row["epoch"]) - 1]
             row["seconds"] += decided.seconds[round(row["epoch"]) - 1] * len(seeds)
-    of_stacks = (list(stacks), job["too_large"], job["resumed_at"], None if decided is None else decided.strategy)
-    return TrainedSeeds(rows, all_diverged, total, workload, *of_stacks)
+    how = (list(stacks), job["too_large"], job["resumed_at"], None if decided is None else decided.strategy)
+    return TrainedSeeds(rows, all_diverged, total, workload, *how)
 
 
 def _resume(checkpoint: Checkpoint, seeds: Sequence[int]) -> dict[str, Any]:
