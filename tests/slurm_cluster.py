@@ -45,6 +45,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 GresTypes=gpu
 Prolog={folder}/prolog.sh
+TaskProlog={folder}/task_prolog.sh
 MpiDefault=none
 SwitchType=switch/none
 ReturnToService=2
@@ -141,9 +142,8 @@ class SlurmCluster:
 
     def __exit__(self, *_):
         if "slurmctld" in self.daemons:
-            self.run("scancel", f"--user={os.geteuid()}", check=False)
             with contextlib.suppress(TimeoutError):
-                wait_until(lambda: not self.run("squeue", "--noheader", check=False), "ending the jobs", 15)
+                self.cancel_all()
         for name in ("slurmd", "slurmctld", "slurmdbd", "mariadbd", "munged"):
             self.stop(name)
 
@@ -186,6 +186,10 @@ class SlurmCluster:
         prolog.write_text(f'#!/bin/sh\necho "$SLURM_JOB_ID ${{CUDA_VISIBLE_DEVICES:-}}" >> {self.folder}/devices.txt\n')
         prolog.chmod(0o700)
         (self.folder / "devices.txt").touch()
+        # jobs begin, and then wait for a test that is not done with them
+        task_prolog = self.folder / "task_prolog.sh"
+        task_prolog.write_text(f"#!/bin/sh\nwhile [ -e {self.folder}/paused ]; do sleep 0.1; done\n")
+        task_prolog.chmod(0o755)
 
     def _start_munge(self):
         key = self.folder / "munge" / "key"
@@ -264,15 +268,19 @@ class SlurmCluster:
             if "JobId" in (fields := dict(re.findall(r"(\w+)=(\S*)", line)))
         }
 
-    def processes(self, job, word):
-        """Return the processes of a job whose command holds a word, the youngest first."""
-        found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                command = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
-                if word in command and f"SLURM_JOB_ID={job}\0" in (folder / "environ").read_text(errors="replace"):
-                    found.append(int(folder.name))
-        return sorted(found, reverse=True)
+    @contextlib.contextmanager
+    def paused(self):
+        """Let jobs that begin do nothing yet."""
+        (self.folder / "paused").touch()
+        try:
+            yield
+        finally:
+            (self.folder / "paused").unlink()
+
+    def cancel_all(self):
+        """Cancel the jobs of whoever runs this, and wait until they have ended."""
+        self.run("scancel", f"--user={os.geteuid()}", check=False)
+        wait_until(lambda: not self.run("squeue", "--noheader", check=False), "ending the jobs", 15)
 
     def restart_controller(self):
         """Stop slurmctld and start it again; it goes on from its saved state."""

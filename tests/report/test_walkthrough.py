@@ -46,6 +46,9 @@ ODD = {"dataset": "wine", "num_layers": 5, "hidden_units": 16, "freeze_ratio": 0
 ODD |= {"epochs_standard": 7, "epochs_alternating": 7}
 EXERCISES = ("zero", "updates", "cache", "own")
 
+# as many as the notebook takes: convolutions add up in an order that depends on it
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def code(cell_id):
     """Return a stored cell as plain Python, its magics turned into calls of get_ipython()."""

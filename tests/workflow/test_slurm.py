@@ -6,6 +6,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from typing import ClassVar
 
 import pandas as pd
 import pytest
@@ -120,11 +121,24 @@ def local(clone):
     return clone / "results" / "local"
 
 
+@pytest.fixture(autouse=True)
+def nothing_left(request):
+    """Let no test find what the one before has left."""
+    yield
+    for head in Head.started:
+        head.process.kill()
+        head.process.wait()
+    Head.started.clear()
+    for name in {"cluster", "accounting"} & {*request.fixturenames}:
+        request.getfixturevalue(name).cancel_all()
+
+
 class Head:
     """A call of snakemake --profile slurm that goes on while the test meddles with its jobs."""
 
     # the numbers of the jobs are told with Snakemake's usual output alone
     TOLD = ("--printshellcmds",)
+    started: ClassVar = []
 
     def __init__(self, cluster, clone, *arguments, config=(), targets=(), told=TOLD, **environment):
         self.output = clone / f"head-{time.monotonic_ns()}.txt"
@@ -148,16 +162,14 @@ class Head:
                 stdout=file,
                 stderr=subprocess.STDOUT,
             )
+        self.started.append(self)
 
     def text(self):
         return self.output.read_text()
 
     def ends(self, seconds=400):
         """Return the exit status and what was printed."""
-        try:
-            return self.process.wait(seconds), self.text()
-        finally:
-            self.process.kill()
+        return self.process.wait(seconds), self.text()
 
     def submits(self, cluster, number, state="RUNNING"):
         """Return the numbers of the call's jobs once as many are in a state."""
@@ -215,16 +227,17 @@ def test_the_literal_command_runs_the_study_and_its_numbers_are_those_of_a_local
 def test_a_cancelled_job_and_one_out_of_time_are_done_again_with_twice_the_memory_and_time(cluster, clone, local):
     config, targets = ["results=results/killed"], files("killed", PACKS[:2])
     head = Head(cluster, clone, *ONE_PACK, config=config, targets=targets)
-    first, second = head.submits(cluster, 2)
-    # a job runs before its shell has told its devices
-    wait_until(lambda: {first, second} <= cluster.devices().keys(), "telling the devices", 30)
-    devices = cluster.devices()
-    assert {devices[first], devices[second]} == {"0", "1"}
-    cluster.run("scancel", str(first))
-    # Slurm looks for jobs out of time every half a minute: the second one must still be there
-    trainer = wait_until(lambda: cluster.processes(second, "altfreeze"), "starting to train", 120)
-    os.kill(trainer[0], signal.SIGSTOP)
-    cluster.run("scontrol", "update", f"JobId={second}", f"EndTime={time.strftime('%FT%T')}")
+    with cluster.paused():
+        first, second = head.submits(cluster, 2)
+        # a job runs before its shell has told its devices
+        wait_until(lambda: {first, second} <= cluster.devices().keys(), "telling the devices", 30)
+        devices = cluster.devices()
+        assert {devices[first], devices[second]} == {"0", "1"}
+        cluster.run("scancel", str(first))
+        # a time that is over is refused; Slurm looks for jobs out of time every half a minute
+        soon = time.strftime("%FT%T", time.localtime(time.time() + 5))
+        cluster.run("scontrol", "update", f"JobId={second}", f"EndTime={soon}")
+        wait_until(lambda: cluster.jobs()[second]["JobState"] == "TIMEOUT", "running out of time", 90)
     status, output = head.ends()
     assert status == 0, output
     jobs = cluster.jobs()
@@ -262,9 +275,10 @@ def test_a_node_that_goes_and_a_controller_that_restarts_cost_no_attempt(cluster
     site = {"SBATCH_ACCOUNT": "lab", "SBATCH_PARTITION": "gpu", "GPU_MODEL": "test"}
     config, targets = ["results=results/node"], files("node", PACKS[:2])
     head = Head(cluster, clone, *ONE_PACK, config=config, targets=targets, **site)
-    lost = head.submits(cluster, 2)
-    cluster.run("scontrol", "update", f"NodeName={cluster.host}", "State=DOWN", "Reason=test")
-    head.submits(cluster, 2, "PENDING")
+    with cluster.paused():
+        lost = head.submits(cluster, 2)
+        cluster.run("scontrol", "update", f"NodeName={cluster.host}", "State=DOWN", "Reason=test")
+        head.submits(cluster, 2, "PENDING")
     # it may be back already, by itself
     cluster.run("scontrol", "update", f"NodeName={cluster.host}", "State=RESUME", check=False)
     cluster.restart_controller()
@@ -281,9 +295,10 @@ def test_a_node_that_goes_and_a_controller_that_restarts_cost_no_attempt(cluster
 def test_after_a_killed_head_the_next_call_goes_on(cluster, clone, local):
     config, targets = ["results=results/head"], files("head", PACKS[:3])
     head = Head(cluster, clone, *ONE_PACK, config=config, targets=targets)
-    head.submits(cluster, 2)
-    (waiting,) = head.submits(cluster, 1, "PENDING")
-    cluster.run("scontrol", "hold", str(waiting))
+    with cluster.paused():
+        head.submits(cluster, 2)
+        (waiting,) = head.submits(cluster, 1, "PENDING")
+        cluster.run("scontrol", "hold", str(waiting))
     wait_until(lambda: re.search(r"^2 of \d+ steps", head.text(), flags=re.M), "finishing a pack", 200)
     os.kill(head.process.pid, signal.SIGKILL)
     head.process.wait()

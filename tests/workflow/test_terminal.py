@@ -20,6 +20,7 @@ from types import SimpleNamespace
 
 import altfreeze.report.notebook_pages
 import pandas as pd
+import psutil
 import pytest
 import yaml
 from altfreeze.report.words import signed_points
@@ -28,6 +29,7 @@ from builders import ROOT, make_study
 from closing import clock_advice, excerpt, last_lines, why_silent
 from guard import hold, unusable_place
 from progress import Progress, duration
+from slurm_cluster import wait_until
 from submission import hear
 
 STUDY = {
@@ -295,10 +297,16 @@ def test_a_second_interruption_is_a_line(clone):
     printed = ""
     while "runs to train" not in printed:
         printed += process.stdout.readline()
-    time.sleep(5)
+    children = psutil.Process(process.pid).children
+    jobs = wait_until(lambda: [one for one in children(recursive=True) if "train" in one.cmdline()], "training")
+    # else they may be gone before the second press
+    for job in jobs:
+        job.suspend()
     for _ in range(2):
         os.killpg(process.pid, signal.SIGINT)
-        time.sleep(0.3)
+        time.sleep(1)
+    for job in jobs:
+        job.resume()
     printed += process.communicate(timeout=60)[0]
     assert process.returncode == 1
     assert printed.count("The jobs that run are being ended; once more, and this call ends") == 1
