@@ -82,7 +82,13 @@ def _matrix(address: int, member: int, rows: int, columns: int) -> Any:
 
 
 @_compiled
-def _activate(out: Any, bias: Any, kept: int, member: int, scale: Any) -> None:
+def _row(memory: Any, index: int, rows: int, columns: int) -> Any:
+    """Return the matrix at the beginning of a row of memory that the caller holds."""
+    return numba.carray(_floats(memory.ctypes.data + 4 * index * memory.shape[1]), (rows, columns))
+
+
+@_compiled
+def _activate(out: Any, bias: Any, kept: int, scale: Any) -> None:
     """Add a bias, and apply ReLU and the mask of dropout, if there is one."""
     rows, units = out.shape
     for row in range(rows):
@@ -90,7 +96,10 @@ def _activate(out: Any, bias: Any, kept: int, member: int, scale: Any) -> None:
             value = out[row, unit] + bias[unit]
             out[row, unit] = np.float32(0) if value <= 0 else value
     if kept:
-        out *= _matrix(kept, member, rows, units) * scale
+        mask = _matrix(kept, 0, rows, units)
+        for row in range(rows):
+            for unit in range(units):
+                out[row, unit] *= mask[row, unit] * scale
 
 
 @_compiled
@@ -100,7 +109,9 @@ def _loss(logits: Any, labels: Any, losses: Any) -> None:
     share = np.float32(1) / np.float32(rows)
     for row in range(rows):
         # in loops, as slices of so few numbers cost more than what is computed with them
-        largest, total = logits[row].max(), np.float32(0)
+        largest, total = logits[row, 0], np.float32(0)
+        for unit in range(1, classes):
+            largest = max(largest, logits[row, unit])
         of_target = logits[row, labels[row]] - largest
         for unit in range(classes):
             logits[row, unit] = np.exp(logits[row, unit] - largest)
@@ -119,12 +130,12 @@ def _forward(
     rows, depth = x.shape[0], len(sizes) - 1
     for index in range(start, depth):
         fan_in, fan_out = sizes[index], sizes[index + 1]
-        out = outputs[index, : rows * fan_out].reshape(rows, fan_out)
+        out = _row(outputs, index, rows, fan_out)
         np.dot(x, _matrix(tensors[PARAMETER, 2 * index], member, fan_in, fan_out), out)
         bias = _vector(tensors[PARAMETER, 2 * index + 1], member, fan_out)
         if index < depth - 1:
             kept = masks + 4 * rows * fan_out * (member * mask_step + index) if masks else 0
-            _activate(out, bias, kept, 0, scale)
+            _activate(out, bias, kept, scale)
         else:
             for row in range(rows):
                 for unit in range(fan_out):
@@ -138,11 +149,11 @@ def _backward(
 ) -> None:
     """Compute a member's gradients down to the lowest layer that learns, of those that do."""
     rows, depth = x.shape[0], len(sizes) - 1
-    gradient = outputs[depth - 1, : rows * sizes[depth]].reshape(rows, sizes[depth])
+    gradient = _row(outputs, depth - 1, rows, sizes[depth])
     for index in range(depth - 1, lowest - 1, -1):
         fan_in, fan_out = sizes[index], sizes[index + 1]
         of_weight, of_bias = tensors[GRADIENT, 2 * index], tensors[GRADIENT, 2 * index + 1]
-        h = x if index == start else outputs[index - 1, : rows * fan_in].reshape(rows, fan_in)
+        h = x if index == start else _row(outputs, index - 1, rows, fan_in)
         if of_weight:
             np.dot(h.T, gradient, _matrix(of_weight, member, fan_in, fan_out))
             total = _vector(of_bias, member, fan_out)
@@ -151,7 +162,7 @@ def _backward(
                 for unit in range(fan_out):
                     total[unit] += gradient[row, unit]
         if index > lowest:
-            below = gradients[index % 2, : rows * fan_in].reshape(rows, fan_in)
+            below = _row(gradients, index % 2, rows, fan_in)
             np.dot(gradient, _matrix(tensors[PARAMETER, 2 * index], member, fan_in, fan_out).T, below)
             # a unit that is zero was negative or dropped: either way nothing flows through it
             for row in range(rows):
@@ -192,13 +203,17 @@ def compute_gradients(
     """
     members, rows = losses.shape
     depth, factor = len(sizes) - 1, np.float32(scale)
-    lowest = np.flatnonzero(tensors[GRADIENT])[0] // 2
-    outputs = np.empty((depth, rows * sizes[1:].max()), np.float32)
-    gradients = np.empty((2, rows * sizes[1:].max()), np.float32)
+    lowest = widest = 0
+    while not tensors[GRADIENT, 2 * lowest]:
+        lowest += 1
+    for index in range(1, depth + 1):
+        widest = max(widest, sizes[index])
+    outputs = np.empty((depth, rows * widest), np.float32)
+    gradients = np.empty((2, rows * widest), np.float32)
     for member in range(members):
         features = _matrix(x + 4 * member * x_step, 0, rows, sizes[start])
         _forward(tensors, sizes, member, start, features, outputs, masks, depth - 1, factor)
-        logits = outputs[depth - 1, : rows * sizes[depth]].reshape(rows, sizes[depth])
+        logits = _row(outputs, depth - 1, rows, sizes[depth])
         labels = numba.carray(_integers(targets + 8 * member * targets_step), (rows,))
         _loss(logits, labels, losses[member])
         _backward(tensors, sizes, member, start, lowest, features, outputs, gradients, factor)
@@ -210,7 +225,9 @@ def adam(
 ) -> None:
     """Make a step of Adam, or of AdamW where the weight decay is decoupled, with parameters that have a gradient."""
     one, b, eps, added = np.float32(1 - first), np.float32(second), np.float32(epsilon), np.float32(decay)
-    for index in np.flatnonzero(tensors[GRADIENT]):
+    for index in range(len(counts)):
+        if not tensors[GRADIENT, index]:
+            continue
         size = counts[index]
         parameter, gradient = _vector(tensors[PARAMETER, index], 0, size), _vector(tensors[GRADIENT, index], 0, size)
         mean, square = _vector(tensors[FIRST, index], 0, size), _vector(tensors[SECOND, index], 0, size)
@@ -230,7 +247,9 @@ def adam(
 @_compiled
 def sgd(tensors: Any, counts: Any, rates: Any, momentum: float, decay: float) -> None:
     """Make a step of gradient descent, with momentum where it has an address, with parameters that have a gradient."""
-    for index in np.flatnonzero(tensors[GRADIENT]):
+    for index in range(len(counts)):
+        if not tensors[GRADIENT, index]:
+            continue
         size, rate = counts[index], np.float32(rates[index])
         parameter, gradient = _vector(tensors[PARAMETER, index], 0, size), _vector(tensors[GRADIENT, index], 0, size)
         for i in range(size):
@@ -293,10 +312,14 @@ def make_steps(
         Set to the cross-entropy of each row.
     """
     done, members = 0, len(losses)
+    # a literal would be a type of its own, for which all is compiled again
+    no_masks = np.int64(0)
     for number in range(len(rows)):
         of_step = np.empty((members, rows[number]), np.float32)
         features, labels = x + 4 * done * sizes[start], targets + 8 * done
-        compute_gradients(tensors, sizes, start, features, x_step, labels, targets_step, 0, 1.0, of_step)
-        losses[:, done : done + rows[number]] = of_step
+        compute_gradients(tensors, sizes, start, features, x_step, labels, targets_step, no_masks, 1.0, of_step)
+        for member in range(members):
+            for row in range(rows[number]):
+                losses[member, done + row] = of_step[member, row]
         done += rows[number]
         update(tensors, counts, rates[number], options)
