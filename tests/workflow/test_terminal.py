@@ -1,5 +1,6 @@
 """What a person sees of a call of Snakemake: one line of progress, each failure once, how it ended."""
 
+import contextlib
 import fcntl
 import io
 import json
@@ -288,6 +289,12 @@ def test_two_studies_run_beside_each_other_in_one_clone(clone):
     assert not list((clone.folder / ".snakemake").glob("locks/*"))
 
 
+def is_training(process):
+    # it may have ended
+    with contextlib.suppress(psutil.Error):
+        return "train" in process.cmdline()
+
+
 def test_a_second_interruption_is_a_line(clone):
     # trainings that outlast the presses
     long = STUDY | {"results": "results/long", "epochs_standard": 4000, "epochs_alternating": 4000}
@@ -298,7 +305,7 @@ def test_a_second_interruption_is_a_line(clone):
     while "runs to train" not in printed:
         printed += process.stdout.readline()
     children = psutil.Process(process.pid).children
-    jobs = wait_until(lambda: [one for one in children(recursive=True) if "train" in one.cmdline()], "training")
+    jobs = wait_until(lambda: [one for one in children(recursive=True) if is_training(one)], "starting to train")
     # else they may be gone before the second press
     for job in jobs:
         job.suspend()

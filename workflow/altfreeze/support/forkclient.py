@@ -34,7 +34,7 @@ IMPORTED: dict[str, tuple[str, ...]] = {
     "collect": ("tables.collect",),
     "compare": ("comparison.compare",),
     "notebook": ("report.notebook_pages",),
-    "kernel": ("report.kernels", "report.blocks.display", "report.page"),
+    "kernel": ("report.kernels", "report.page", "report.blocks.schedules", "training.trainer"),
     "page": ("report.notebook_pages",),
     "report": ("report.page",),
 }
