@@ -13,6 +13,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
@@ -179,6 +180,12 @@ def figure_svg(figure: Figure, title: str) -> str:
     buffer = io.StringIO()
     # ids that no other figure of a page has
     with style(), matplotlib.rc_context({"svg.hashsalt": title}):
+        if layout := figure.get_layout_engine():
+            # in the resolution of SVG; to save the figure would draw it once more for its layout
+            FigureCanvasSVG(figure)
+            figure.dpi = 72
+            layout.execute(figure)
+            figure.set_layout_engine(None)
         # the resolution is that of heat maps, all else is vectors
         figure.savefig(buffer, format="svg", dpi=200, metadata=dict.fromkeys(["Date", "Creator", "Format", "Type"]))
     text = buffer.getvalue()
