@@ -2,10 +2,12 @@
 
 import importlib.util
 import json
+from importlib import metadata
 
 import yaml
 from altfreeze.version import VERSION
 from builders import ROOT
+from packaging.specifiers import SpecifierSet
 
 
 def module(path):
@@ -42,11 +44,23 @@ def test_the_walkthrough_opens_and_installs_from_the_one_address_of_the_reposito
 
 def test_the_lock_has_the_version_of_all_that_is_needed():
     lock = module(ROOT / "tests" / "lock.py")
-    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
-    locked = dict(line.split("==") for line in lines if not line.startswith("#"))
+    lines = lock.requirements(ROOT / "requirements.lock")
+    locked = {line.name: str(line.specifier).removeprefix("==") for line in lines}
     direct = {requirement.name: str(requirement.specifier) for requirement in lock.requirements()}
     assert {name: f"=={locked.get(name)}" for name in direct} == direct
     assert lock.locked(lock.requirements()).items() <= locked.items(), "make lock"
+
+
+def test_the_lock_asks_the_oldest_python_for_nothing_that_it_cannot_have():
+    lock = module(ROOT / "tests" / "lock.py")
+    oldest = {"python_full_version": lock.OLDEST}
+    asked = [
+        line
+        for line in lock.requirements(ROOT / "requirements.lock")
+        if not line.marker or line.marker.evaluate(oldest)
+    ]
+    needed = {line.name: SpecifierSet(metadata.metadata(line.name).get("Requires-Python") or "") for line in asked}
+    assert {name: str(python) for name, python in needed.items() if not python.contains(lock.OLDEST)} == {}
 
 
 def test_the_version_is_the_same_everywhere():
