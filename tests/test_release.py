@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from importlib import metadata
 
 import yaml
@@ -68,6 +69,14 @@ def test_the_version_is_the_same_everywhere():
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert citation["version"] == VERSION
     assert changes.partition("\n## ")[2].startswith(f"{VERSION}\n")
+
+
+def test_make_notebook_opens_the_walkthrough():
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    root, opened = (re.search(rf"{key}=(\S+)", text)[1] for key in ("root_dir", "default_url"))
+    assert (ROOT / root / opened.removeprefix("/lab/tree/")).is_file()
+    # a container's user is root, whom Jupyter refuses
+    assert "jupyter lab --allow-root" in text
 
 
 def test_what_others_run_is_what_is_run_here():
