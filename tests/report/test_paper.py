@@ -32,9 +32,13 @@ def test_the_main_table_has_both_endpoints_of_each_data_set_and_of_all():
     for name, row in zip(["iris", "wine", "all"], rows, strict=True):
         end, time = (primary_row(study, endpoints, endpoint, name) for endpoint in ("end", "time"))
         assert row[2::2] == [end.verdict, time.verdict]
-        shown = [float(number) for number in re.findall(r"[-+]?\d+\.?\d*", row[1])]
+        shown, longer = ([float(number) for number in re.findall(r"[-+]?\d+\.?\d*", cell)] for cell in row[1::2])
         assert shown == pytest.approx([100 * end.effect, 100 * end.low, 100 * end.high], abs=0.051)
-        assert float(row[3].strip("$").split()[0]) == pytest.approx(100 * (time.effect - 1), abs=0.51)
+        assert longer == pytest.approx([100 * (ratio - 1) for ratio in (time.effect, time.low, time.high)], abs=0.051)
+    # what is compared, for who finds the file alone
+    said = " ".join(line.removeprefix("% ") for line in text.splitlines() if line.startswith("%"))
+    assert f"{study.primary_strategy} at depth {study.primary_depth} against {end.reference} at the end" in said
+    assert f"against {time.reference} on the way; 95 % intervals" in said
     assert text.count(r"\midrule") == 2
 
 
@@ -123,5 +127,41 @@ def test_the_checklist_says_what_the_record_says(provenance):
     assert answers["Was all run by the same code?"] == "yes"
     clean = provenance | {"git": [{"commit": "a" * 40, "dirty": False}], "code": ["a", "b"]}
     answers = dict(paper.checklist(study, clean, pd.DataFrame(runs)))
-    assert answers["Is the code of the results available?"].startswith("yes")
+    # at one commit, but nobody else knows where
+    assert answers["Is the code of the results available?"].startswith("not yet")
     assert answers["Was all run by the same code?"] == "no: 2 fingerprints"
+
+
+def test_code_is_available_where_the_citation_says_so(provenance, monkeypatch, tmp_path):
+    study = make_small_study()
+    (tmp_path / "CITATION.cff").write_text("repository-code: https://example.org/a\n", encoding="utf-8")
+    monkeypatch.setattr(paper, "CITATION", tmp_path / "CITATION.cff")
+    one = {"commit": "a" * 40, "dirty": False}
+    for git, code, again in (
+        ([one], "yes: https://example.org/a", "that is"),
+        ([one, one | {"dirty": True}], "not", "not"),
+    ):
+        answers = dict(paper.checklist(study, provenance | {"git": git}, make_runs(study)))
+        assert answers["Is the code of the results available?"].startswith(code)
+        assert answers["Does it come out again (artefact: reproduced)?"].startswith(again)
+
+
+@pytest.mark.parametrize(
+    ("keys", "question", "words"),
+    [
+        ({}, "Is the data available?", "yes: 2 data sets (kinds of source: iris, wine)"),
+        ({"mine": {"kind": "npz", "path": "a.npz"}}, "Is the data available?", "not wholly: mine from files of the"),
+        ({}, "Are the licences of the data stated?", "yes: see"),
+        ({"mine": {"kind": "npz", "path": "a.npz"}}, "Are the licences of the data stated?", "of 2 of 3 data sets;"),
+        ({"seeds": 4}, "Are there error bars, and of what?", "no: an interval takes 5 seeds, and there are 4"),
+        ({"seeds": 5}, "Are there error bars, and of what?", "95 % intervals of 9,999 resamples of seeds within data"),
+        ({"datasets": ["iris"]}, "Is there a test of the claims beyond these data sets?", "no: it is one data set"),
+        ({}, "Is there a test of the claims beyond these data sets?", "the smallest p-value there can be is 0.5"),
+    ],
+)
+def test_an_answer_of_the_checklist_is_no_better_than_the_study(provenance, keys, question, words):
+    keys = dict(keys)
+    sources = {"iris": {"kind": "iris"}, "wine": {"kind": "wine"}}
+    sources |= {name: keys.pop(name) for name in ("mine",) if name in keys}
+    study = make_small_study(**{"datasets": list(sources), "sources": sources} | keys)
+    assert words in dict(paper.checklist(study, provenance, make_runs(study)))[question]
