@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import re
+import subprocess
+from fnmatch import fnmatch
 from importlib import metadata
 
 import yaml
@@ -87,3 +89,18 @@ def test_what_others_run_is_what_is_run_here():
     assert [hook["entry"] for hook in hooks] == ["make lint"]
     container = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     assert "--constraint requirements.lock" in container
+
+
+def test_the_image_has_all_that_git_tracks():
+    # else each of its results would say that it was made with changes
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+
+    def left_out(name):
+        matching = [line for line in lines if fnmatch(name, line.lstrip("!"))]
+        return bool(matching) and not matching[-1].startswith("!")
+
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert "results/README.md" in tracked
+    assert [name for name in tracked if left_out(name)] == []
