@@ -119,7 +119,7 @@ def checklist(study: Study, provenance: dict[str, Any], runs: pd.DataFrame) -> F
             "Does it come out again (artefact: reproduced)?",
             f"that is for others to say; {again}"
             if clean
-            else "not as it was: it was run with changes that are in no commit",
+            else "not from one commit: some was run at another, or with changes that are in none",
         ),
         ("Ethics, impact, people, use of language models?", "not in the record: for the authors to answer"),
     ]
