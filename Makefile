@@ -11,8 +11,10 @@ report: $(VENV)/run.done
 try: $(VENV)/run.done
 	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all --configfile config/studies/smoke.yaml
 
+# in a container one is root; without a browser the address to open is printed
 notebook: $(VENV)/notebook.done
-	@PATH="$(CURDIR)/$(BIN):$$PATH" jupyter lab workflow/notebooks/walkthrough.ipynb
+	@PATH="$(CURDIR)/$(BIN):$$PATH" jupyter lab --allow-root \
+		--ServerApp.root_dir=workflow/notebooks --LabApp.default_url=/lab/tree/walkthrough.ipynb
 
 # the answer and the figure of README.md, from the results of the default study
 readme: $(VENV)/run.done

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install the browser that the tests of pages drive; Debian or Ubuntu, as root.
+# Install the browser that the tests of pages drive; Debian, as root.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 apt-get update

@@ -1,17 +1,22 @@
 """Write `requirements.lock` to standard output (`make lock`), by an interpreter that has requirements.txt.
 
 The lock names the versions of all that requirements.txt needs, directly or not, as they are installed beside this
-interpreter. It is given to pip as constraints: what another platform needs besides is chosen by pip.
+interpreter. It is given to pip as constraints: what another platform, or an older Python, needs besides or instead is
+chosen by pip.
 """
 
+import tomllib
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
+# the Python that all must serve
+OLDEST = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["requires-python"].lstrip(">=")
 
 
 def requirements(path: Path = ROOT / "requirements.txt") -> list[Requirement]:
@@ -40,9 +45,17 @@ def locked(wanted: Iterable[Requirement]) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def marker(name: str) -> str:
+    """Return the condition under which a version is locked, empty if the oldest Python can have it."""
+    needed = SpecifierSet(metadata.metadata(name).get("Requires-Python") or "")
+    if needed.contains(OLDEST):
+        return ""
+    return " ; " + " and ".join(f'python_full_version {one.operator} "{one.version}"' for one in needed)
+
+
 def lock_text() -> str:
     """Return the text of the lock."""
-    lines = [f"{name}=={version}" for name, version in locked(requirements()).items()]
+    lines = [f"{name}=={version}{marker(name)}" for name, version in locked(requirements()).items()]
     return "\n".join(
         ["# All that requirements.txt needs, made by: python tests/lock.py > requirements.lock", *lines, ""]
     )

@@ -4,14 +4,17 @@ import math
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from altfreeze.report.answer.first import primary_row
 from altfreeze.report.failures import OK
-from altfreeze.report.methods import Facts, bibtex, escaped
+from altfreeze.report.methods import CITATION, Facts, bibtex, data_sets, escaped
 from altfreeze.report.templates import TEMPLATES
-from altfreeze.report.words import count, signed_points
-from altfreeze.statistics.paired import CONFIDENCE, RESAMPLES
+from altfreeze.report.words import count, listed, signed_points
+from altfreeze.statistics.across import smallest_signed_rank_p_value
+from altfreeze.statistics.paired import CONFIDENCE, FEWEST_PAIRS, RESAMPLES
 from altfreeze.study.grid import Study
+from altfreeze.study.sources import paths_of
 
 
 def main_table(study: Study, endpoints: pd.DataFrame) -> str:
@@ -26,30 +29,36 @@ def main_table(study: Study, endpoints: pd.DataFrame) -> str:
     Returns
     -------
     str
-        For the packages booktabs and amsmath: the end in points and the operations to the target in per cent, strategy
-        against reference, each with its interval and its verdict.
+        For the package booktabs: the end in points and the operations to the target in per cent, each against its
+        reference, with its interval and its verdict. What is compared stands in a comment above.
     """
-    lines = []
+    lines, references = [], {}
     for dataset in [*study.datasets, *study.panels]:
-        end, time = (primary_row(study, endpoints, endpoint, dataset) for endpoint in ("end", "time"))
+        rows = {endpoint: primary_row(study, endpoints, endpoint, dataset) for endpoint in ("end", "time")}
+        references = {endpoint: row.reference for endpoint, row in rows.items()}
+        end, time = rows.values()
         if dataset in study.panels:
             lines.append(r"\midrule")
-        more = _in_percent(time.effect - 1, time.low - 1, time.high - 1, 0)
+        more = _in_percent(time.effect - 1, time.low - 1, time.high - 1)
         name = f"mean of {dataset}" if dataset in study.panels else dataset
-        cells = [escaped(name), _in_percent(end.effect, end.low, end.high, 1), end.verdict, more, time.verdict]
+        cells = [escaped(name), _in_percent(end.effect, end.low, end.high), end.verdict, more, time.verdict]
         lines.append(" & ".join(cells) + r" \\")
+    said = [
+        rf"% \usepackage{{booktabs}}; study {study.name}: {study.primary_strategy} at depth {study.primary_depth}",
+        f"% against {references['end']} at the end, against {references['time']} on the way; {100 * CONFIDENCE:.0f} %",
+        "% intervals; a data set on which standard training is not above chance is in no mean",
+    ]
     head = f"Data set & End ({study.metric.points}) & & Operations to {100 * study.primary_level:g}\\,\\% (\\%) & "
-    return "\n".join([r"\begin{tabular}{lrlrl}", r"\toprule", head + r"\\", r"\midrule", *lines]) + (
-        "\n\\bottomrule\n\\end{tabular}\n"
-    )
+    top = [r"\begin{tabular}{lrlrl}", r"\toprule", head + r"\\", r"\midrule"]
+    return "\n".join([*said, *top, *lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
-def _in_percent(effect: float, low: float, high: float, places: int) -> str:
+def _in_percent(effect: float, low: float, high: float) -> str:
     """Return a share in per cent with its interval, in LaTeX."""
     if math.isnan(effect):
         return "--"
-    texts = [signed_points(share, places).replace("−", "-") for share in (effect, low, high) if not math.isnan(share)]
-    ends = f" [{texts[1]}, {texts[2]}]" if len(texts) > 1 else ""
+    texts = [signed_points(share, 1).replace("−", "-") for share in (effect, low, high) if not math.isnan(share)]
+    ends = f"~[{texts[1]}, {texts[2]}]" if len(texts) > 1 else ""
     return f"${texts[0]}{ends}$"
 
 
@@ -75,26 +84,22 @@ def checklist(study: Study, provenance: dict[str, Any], runs: pd.DataFrame) -> F
     list of (str, str)
     """
     failed = int((runs["status"] != OK).sum())
-    clean = all(git["commit"] and not git["dirty"] for git in provenance["git"])
-    one_code = len(provenance["code"]) == 1
-    kinds = sorted({source["kind"] for source in study.sources.values()})
-    hours, memory = provenance["cpu_seconds"] / 3600, provenance["peak_memory_mib"]
-    resources = f"yes: {hours:.2f} CPU hours, {memory:.0f} MiB at most in a job, {', '.join(provenance['device_name'])}"
+    clean = len(provenance["git"]) == 1 and all(git["commit"] and not git["dirty"] for git in provenance["git"])
+    again = "the commands under Environment make it again, from the commit and the configuration"
     tried = ", ".join(f"{rate:g}" for rate in study.learning_rates_to_try)
     return [
         ("Are the claims those of the results?", "yes: each sentence with a number is computed from the tables"),
         (
-            "Is the code of the results available?",
-            "yes: all was run at a commit without changes"
-            if clean and len(provenance["git"]) == 1
-            else "not wholly: some was run at several commits, or with changes that are in none",
+            "Are the limits stated?",
+            "yes: the answer names networks and data sets, what could not be noticed stands below it",
         ),
-        ("Was all run by the same code?", "yes" if one_code else f"no: {len(provenance['code'])} fingerprints"),
+        ("Is the code of the results available?", _code(clean)),
         (
-            "Is the data available?",
-            f"yes: {count(len(study.datasets), 'data set')} (kinds of source: {', '.join(kinds)}); the SHA-256 of each "
-            "is in tables/packs.csv, origin and licence as far as known under Methods",
+            "Was all run by the same code?",
+            "yes" if len(provenance["code"]) == 1 else f"no: {len(provenance['code'])} fingerprints",
         ),
+        ("Is the data available?", _data(study)),
+        ("Are the licences of the data stated?", _licences(study)),
         ("Are all settings given?", "yes: under Methods, and as a file under Environment"),
         (
             "How were they chosen?",
@@ -102,17 +107,78 @@ def checklist(study: Study, provenance: dict[str, Any], runs: pd.DataFrame) -> F
             if tried
             else "by the configuration",
         ),
+        ("Are there error bars, and of what?", _error_bars(study.seeds)),
+        ("Is there a test of the claims beyond these data sets?", _beyond(len(study.panels["all"]))),
+        ("Are the computing resources given?", _resources(provenance)),
         (
-            "Are there error bars, and of what?",
-            f"{100 * CONFIDENCE:.0f} % intervals of {RESAMPLES:,} resamples of seeds within data sets: split, initial "
-            f"weights and order of batches, {count(study.seeds, 'seed')} each",
+            "Are failed runs reported?",
+            f"yes: {count(failed, 'run')} of {len(runs):,}; none is imputed",
         ),
-        ("Is there a test of the claims beyond these data sets?", "yes: the data set as the unit, page statistics"),
-        ("Are the computing resources given?", resources),
-        ("Are failed runs reported?", f"yes: {count(failed, 'run')} of {len(runs):,}; none is imputed"),
         ("Can it be exercised (artefact: functional)?", "make try, in about a minute; make test"),
         (
             "Does it come out again (artefact: reproduced)?",
-            "the commands under Environment make it again, from the commit and the configuration",
+            f"that is for others to say; {again}"
+            if clean
+            else "not from one commit: some was run at another, or with changes that are in none",
         ),
+        ("Ethics, impact, people, use of language models?", "not in the record: for the authors to answer"),
     ]
+
+
+def _code(clean: bool) -> str:
+    """Return whether the code can be had, and where, as far as the repository's citation says it."""
+    citation = yaml.safe_load(CITATION.read_text(encoding="utf-8")) if CITATION.exists() else {}
+    address, archive = citation.get("repository-code"), citation.get("doi")
+    if not clean:
+        return "not wholly: some was run at several commits, or with changes that are in none"
+    if not address:
+        return "not yet: all was run at one commit without changes, but CITATION.cff names no repository-code"
+    return f"yes: {address}, all at one commit without changes; archived: {archive or 'no, CITATION.cff names no doi'}"
+
+
+def _data(study: Study) -> str:
+    """Return whether the data sets can be had, and how they are known again."""
+    files = [name for name in study.datasets if paths_of(study.sources.get(name, {}))]
+    kinds = sorted({source["kind"] for name, source in study.sources.items() if name in study.datasets})
+    said = f"not wholly: {listed(files)} from files of the configuration" if files else "yes"
+    return (
+        f"{said}: {count(len(study.datasets), 'data set')} (kinds of source: {', '.join(kinds)}); the SHA-256 of each "
+        "is in tables/packs.csv"
+    )
+
+
+def _licences(study: Study) -> str:
+    """Return of how many data sets the licence is known."""
+    known = sum(not licence.startswith("not known") for *_, licence in data_sets(study))
+    total = len(study.datasets)
+    stated = "yes" if known == total else f"of {known} of {count(total, 'data set')}; those of the others are not known"
+    return f"{stated}: see origin and licence of each under Methods"
+
+
+def _error_bars(seeds: int) -> str:
+    """Return what the intervals are of, or that there is none."""
+    if seeds < FEWEST_PAIRS:
+        return f"no: an interval takes {FEWEST_PAIRS} seeds, and there are {seeds}"
+    return (
+        f"{100 * CONFIDENCE:.0f} % intervals of {RESAMPLES:,} resamples of seeds within data sets: split, initial "
+        f"weights and order of batches, {count(seeds, 'seed')} each"
+    )
+
+
+def _beyond(datasets: int) -> str:
+    """Return whether data sets like these are spoken of, and whether so many can be significant."""
+    if datasets == 1:
+        return "no: it is one data set"
+    smallest = smallest_signed_rank_p_value(datasets)
+    limit = f"; of so few, the smallest p-value there can be is {smallest:.2g}" if smallest > 1 - CONFIDENCE else ""
+    return f"yes: the data set as the unit, page statistics{limit}"
+
+
+def _resources(provenance: dict[str, Any]) -> str:
+    """Return what training took, and on what."""
+    hours = {name: provenance[f"{name}_seconds"] / 3600 for name in ("wall", "cpu")}
+    return (
+        f"of training: {hours['wall']:.2f} hours of jobs ({hours['cpu']:.2f} CPU hours), "
+        f"{provenance['peak_memory_mib']:.0f} MiB at most in one, {', '.join(provenance['device_name'])}; tuning, "
+        "timing and tables are in the folder benchmarks"
+    )

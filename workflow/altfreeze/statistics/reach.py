@@ -53,8 +53,8 @@ def compare_times(
       counts with tau, so the mean is a lower bound of the time that the strategy takes.
     - success rate = share of runs with the target reached and T_i <= tau.
     - expected runtime ERT = sum of min(T_i, tau) / number of successes: what restarts
-      until a first success take on average (N. Hansen, A. Auger, D. Brockhoff, T. Tusar,
-      COCO: Performance Assessment, 2016, https://arxiv.org/abs/1605.03560, section 4).
+      until a first success take on average (N. Hansen, A. Auger, D. Brockhoff, D. Tusar,
+      T. Tusar, COCO: Performance Assessment, 2016, https://arxiv.org/abs/1605.03560, section 4).
 
     The difference of the restricted means is paired by seed and depends on the horizon as
     they do. Its interval is that of `mean_difference`: with 10 pairs of exponential times, of
