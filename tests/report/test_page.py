@@ -69,7 +69,7 @@ def test_a_report_draws_its_recipes_where_something_varies(results, tmp_path):
     assert 'id="recipes"' not in (results / "report.html").read_text(encoding="utf-8")
     varied = write(tmp_path, make_small_study(variations=[{"width": 16}]))
     first_screen = varied.partition('id="answer"')[2].partition('id="explore"')[0]
-    assert first_screen.count("<svg") == 2
+    assert first_screen.count("<svg") == 3
     assert "width 16" in first_screen.partition('id="recipes"')[2]
 
 
@@ -258,6 +258,12 @@ def test_report_in_a_browser(browser, results, width):
     assert answer.is_displayed()
     assert answer.text.startswith("6-layer MLPs, 2 data sets, 3 seeds each: No. ")
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    (figure,) = [each for each in browser.find_elements(By.CSS_SELECTOR, "#effects svg") if each.is_displayed()]
+    letters = "return [...arguments[0].querySelectorAll('text')].map((text) => text.getBoundingClientRect().height)"
+    assert min(browser.execute_script(letters, figure)) >= 10
+    # nor does it scroll by itself
+    card = "const card = arguments[0].parentElement; return card.scrollWidth - card.clientWidth"
+    assert browser.execute_script(card, figure) <= 0
     browser.find_element(By.LINK_TEXT, "A fair fight").click()
     assert browser.title == "A fair fight"
     browser.find_element(By.PARTIAL_LINK_TEXT, "Report").click()
