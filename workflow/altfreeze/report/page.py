@@ -21,7 +21,6 @@ from altfreeze.report.discussion import Finding, Rule, discuss
 from altfreeze.report.explorer import (
     FILTERS,
     LOOKS,
-    content_hash,
     curves,
     explorer_data,
     json_in_html,
@@ -43,7 +42,7 @@ from altfreeze.report.methods import (
 )
 from altfreeze.report.paper import bibliography, checklist, main_table
 from altfreeze.report.selection import overall
-from altfreeze.report.templates import EXPLORER, PAGE, TEMPLATES, script, style_sheet
+from altfreeze.report.templates import EXPLORER, PAGE, TEMPLATES, content_hash, script, style_sheet
 from altfreeze.report.words import ANSWERS, GLOSSARY, interval, listed, margin_in_words, percent, points
 from altfreeze.study.grid import Study
 from altfreeze.support.errors import InputError
