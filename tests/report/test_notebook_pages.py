@@ -137,14 +137,16 @@ def test_code_is_shown_by_the_keyboard(browser, tmp_path):
 def test_tables_of_a_page_sort_and_are_saved_as_csv_and_its_figures_as_svg(browser, tmp_path):
     table = pd.DataFrame({"Data set": ["a", "b", "c"], "p": ["0.2", "4.8e−07", "0.05"]})
     svg = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><title>µ</title></svg>\n'
+    folded = f"<details><summary>S</summary>{table_html(table)}</details>"
     outputs = [
-        nbformat.v4.new_output("display_data", data={"text/html": table_html(table)}),
+        nbformat.v4.new_output("display_data", data={"text/html": folded}),
         nbformat.v4.new_output("display_data", data={"image/svg+xml": svg}, metadata={"image/svg+xml": {"alt": "A"}}),
     ]
     cells = [nbformat.v4.new_code_cell("1", outputs=outputs)]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "a.ipynb")
     write_page(tmp_path / "a.ipynb", tmp_path / "a.html")
     open_page(browser, tmp_path / "a.html")
+    browser.find_element(By.TAG_NAME, "summary").click()
     heads = browser.find_elements(By.CSS_SELECTOR, "thead .sort")
     assert [head.text for head in heads] == ["Data set", "p"]
     heads[1].click()

@@ -13,7 +13,8 @@ const comesBefore = (one, other) =>
 for (const table of document.querySelectorAll(":is(.scroll, .output_html) table:not(#matrix)")) {
   const heads = [...table.querySelectorAll("thead th")];
   heads.forEach((head, place) => {
-    if (!cellText(head)) return;
+    // a folded table has no inner text
+    if (!head.textContent.trim()) return;
     const button = document.createElement("button");
     button.type = "button";
     button.className = "sort";
