@@ -44,7 +44,7 @@ def self_comparison_figure(table: pd.DataFrame, margin: float, metric: Metric = 
     depths = sorted(table["depth"].unique())
     looks = {
         "a data set": {"color": COLORS[0], "marker": "o"},
-        "a data set with a false alarm": {"color": _FALSE_ALARM, "marker": "s"},
+        "a false alarm": {"color": _FALSE_ALARM, "marker": "s"},
         "mean of all": {"color": "black", "marker": "D"},
     }
     usual, alarm, overall = looks
@@ -67,7 +67,7 @@ def self_comparison_figure(table: pd.DataFrame, margin: float, metric: Metric = 
         few_ticks(axes[0].yaxis, 6)
         axes[0].set_ylabel(f"Difference ({metric.points})")
         figure.supxlabel(
-            f"Final test {metric.words} of standard training, calibration minus compared seeds, in order of size.\n"
+            f"Final test {metric.words} of standard training, calibration minus compared seeds, sorted by size.\n"
             f"Bar: 95 % Welch interval. Band: ±{margin_in_words(margin, metric, short=True)}, which count as equal.",
             fontsize="small",
         )
