@@ -209,7 +209,7 @@ def speed(study: Study, tables: Tables) -> Finding | None:
     sentence = (
         f"The measured speed-up of {study.primary_strategy} per step reaches that of its operations on "
         f"{_of(reached, known)}: {measured}, where the operations allow {' to '.join(forms)}. It is faster than "
-        f"standard training on {_of(faster, known)} and slower on {_of(slower, known)}."
+        f"standard training on {_of(faster, known)}{f' and slower on {_of(slower, known)}' if slower.any() else ''}."
     )
     if len(known) < len(here):
         sentence += f" There is no interval on {count(len(here) - len(known), 'data set')}."
