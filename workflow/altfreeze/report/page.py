@@ -12,7 +12,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from altfreeze.report.answer import below
+from altfreeze.report.answer import below, sooner  # noqa: F401, sooner registers a rule of the discussion
 from altfreeze.report.answer.first import answer
 from altfreeze.report.blocks.cells import verdict_in_words, whole_trainings
 from altfreeze.report.blocks.endpoints import headlines
