@@ -17,7 +17,9 @@ sys.path.insert(0, str(ROOT / "workflow"))
 from altfreeze.study.reading import study_of  # noqa: E402
 
 NOTEBOOK = ROOT / "workflow" / "notebooks" / "walkthrough.ipynb"
-README, FIGURE, STUDY = ROOT / "README.md", ROOT / "docs" / "answer.svg", ROOT / "docs" / "answer.json"
+README, STUDY = ROOT / "README.md", ROOT / "docs" / "answer.json"
+# on a screen and on a phone
+FIGURES = ROOT / "docs" / "answer.svg", ROOT / "docs" / "answer-narrow.svg"
 BEGIN, END = "<!-- made by `make readme` -->\n", "<!-- end -->\n"
 
 
@@ -50,7 +52,9 @@ def with_package(notebook: str, repository: str) -> str:
 def section(answer: str, repository: str) -> str:
     """Return what README.md shows of a study, below the badge of the walkthrough."""
     words = "The end of alternating against standard training, data set by data set"
-    return f"{BEGIN}{badge(repository)}> {answer}\n\n![{words}](docs/answer.svg)\n{END}"
+    wide, narrow = (figure.relative_to(ROOT) for figure in FIGURES)
+    figure = f'<picture><source media="(max-width: 600px)" srcset="{narrow}"><img alt="{words}" src="{wide}"></picture>'
+    return f"{BEGIN}{badge(repository)}> {answer}\n\n{figure}\n{END}"
 
 
 def with_section(readme: str, answer: str, repository: str) -> str:
@@ -65,7 +69,11 @@ def refresh(results: Path) -> None:
     if record["config"] != default_configuration():
         sys.exit(f"{results}: not the results of config/config.yaml as it is; call snakemake first")
     answer = (results / "answer.txt").read_text(encoding="utf-8").strip()
-    FIGURE.write_text((results / "figures" / "main.svg").read_text(encoding="utf-8"), encoding="utf-8")
+    report = (results / "report.html").read_text(encoding="utf-8")
+    # the first figures of the report
+    figures = re.findall(r"<svg.*?</svg>\n", report, flags=re.DOTALL)[: len(FIGURES)]
+    for path, figure in zip(FIGURES, figures, strict=True):
+        path.write_text(figure, encoding="utf-8")
     STUDY.write_text(json.dumps({"answer": answer, "config": record["config"]}, indent=1) + "\n", encoding="utf-8")
     README.write_text(with_section(README.read_text(encoding="utf-8"), answer, address()), encoding="utf-8")
     NOTEBOOK.write_text(with_package(NOTEBOOK.read_text(encoding="utf-8"), address()), encoding="utf-8")

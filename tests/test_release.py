@@ -27,8 +27,10 @@ def test_readme_shows_the_answer_of_the_default_study_as_it_is():
     assert shown["config"] == refresh.default_configuration(), "call snakemake, then make readme"
     readme = refresh.README.read_text(encoding="utf-8")
     assert refresh.with_section(readme, shown["answer"], refresh.address()) == readme, "make readme"
-    # the figure's title ends with the answer
-    assert shown["answer"] in refresh.FIGURE.read_text(encoding="utf-8")
+    # a figure's title ends with the answer
+    for figure in refresh.FIGURES:
+        assert f'"{figure.relative_to(ROOT)}"' in readme
+        assert shown["answer"] in figure.read_text(encoding="utf-8")
 
 
 def test_the_walkthrough_opens_and_installs_from_the_one_address_of_the_repository():

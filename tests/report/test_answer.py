@@ -158,8 +158,8 @@ def test_sensitive_counts_the_data_sets_that_notice_half():
     study = make_small_study()
     table = make_endpoints(study)
     assert below.sensitive(study, make_sensitivity(study), table) == (
-        "On 1 of 2 data sets the end notices by itself that standard training lost half of its budget; on each of the "
-        "others no difference says nothing."
+        "On 1 of 2 data sets the end is sensitive: it shows that standard training lost half of its budget; elsewhere, "
+        "that no difference is seen says nothing."
     )
     assert below.sensitive(study, make_sensitivity(study, noticed=2), table).endswith("half of its budget.")
 

@@ -11,7 +11,7 @@ import pytest
 from altfreeze.report.blocks import across, budgets, cells, display, endpoints, statistics, steps, targets, times, trust
 from altfreeze.report.figures.endpoints import own_budgets_figure, sensitivity_figure
 from altfreeze.study.grid import FIRST_CALIBRATION_SEED
-from altfreeze.vocabulary import BUDGETS, CLOCKS, EQUAL_BUDGETS
+from altfreeze.vocabulary import BUDGETS, CLOCKS, EQUAL_BUDGETS, NOT_ABOVE_CHANCE
 from builders import (
     RESULTS_CONFIG,
     RESULTS_STUDY,
@@ -295,6 +295,9 @@ def test_the_primary_comparison_is_told_for_these_data_sets_and_for_others(table
     )
     assert "minus `standard_matched_flops-0.5`, each at its own end: +0.10 points" in text
     assert "(12 pairs, 2 data sets × 6 seeds; margin ±1 point)" in text
+    by_chance = comparisons["verdict"].mask(comparisons["dataset"] == "wine", NOT_ABOVE_CHANCE)
+    text = statistics.on_these_data_sets(RESULTS_STUDY, comparisons.assign(verdict=by_chance))
+    assert " pairs, 1 data set × 6 seeds; " in text
     others = statistics.on_data_sets_like_these(tables_of("whole")["across_datasets"])
     assert others.startswith("**On data sets like these: undecided.** Mean +0.10 points")
     assert statistics.too_few_data_sets(tables_of("whole")["across_datasets"]).startswith(

@@ -220,6 +220,12 @@ def test_words_state_effect_interval_data_sets_and_the_cell_and_no_nan(tables):
     assert {saying.strip(): int(number) for saying, number in counted.items()} == Counter(
         each.saying for each in judged
     )
+    tested = [each.saying not in (ABSENT, UNTESTED) for each in judged]
+    assert tested == sorted(tested, reverse=True)
+    assert f" {sum(tested)} claims are tested, on {STUDY.primary_depth}-layer MLPs" in text
+    one = tested.index(True)
+    assert " 1 claim is tested, on " in tally_of_claims(STUDY, judged[one : one + 1])
+    assert tally_of_claims(STUDY, judged[-1:]) == f"Of 1 claim: {judged[-1].saying}: 1."
     table = claims_table(STUDY, judged)
     assert len(table) == len(judged)
     assert "nan" not in re.findall(r"\w+", table_html(table))

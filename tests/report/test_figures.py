@@ -10,7 +10,7 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
-from altfreeze.report.figures import animation, curves, differences, endpoints, style
+from altfreeze.report.figures import animation, curves, diagnostics, differences, endpoints, style
 from altfreeze.report.selection import paired_differences
 from builders import ROOT, make_comparisons, make_epochs, make_runs, make_small_study, make_variations
 
@@ -37,6 +37,39 @@ def test_what_a_users_matplotlibrc_sets_shows_in_no_figure():
         assert drawn() == usual
         # it holds for what else is drawn here
         assert matplotlib.rcParams["text.usetex"]
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_the_figure_of_the_primary_comparison_cuts_no_words_however_long_its_names(narrow):
+    study = make_small_study(datasets=["wine", "breast_cancer"])
+    figure = differences.main_figure(
+        make_runs(study), make_comparisons(study), 6, "alternating-0.5", margin=0.01, narrow=narrow
+    )
+    figure.draw_without_rendering()
+    ticks = figure.axes[0].get_xticklabels()
+    words = [text for text in figure.findobj(matplotlib.text.Text) if text.get_text() and text not in ticks]
+    assert {"breast_cancer", "← worse", "better →"} < {text.get_text() for text in words}
+    for text in words:
+        box = text.get_window_extent()
+        assert 0 <= box.x0 < box.x1 <= figure.bbox.width, text
+    numbers = [label.get_text() for label in figure.axes[1].get_yticklabels()]
+    assert numbers == ["−2.00" if narrow else "−2.00 [−3.00, −1.00]"] * 3
+
+
+def test_standard_training_against_itself_is_as_low_for_many_data_sets_as_for_few():
+    rows = [
+        (f"data{number}", 4, difference, difference - 0.05, difference + 0.05, "undecided")
+        for number, difference in enumerate([0.03, -0.02, 0.01, 0.0])
+    ]
+    rows += [("alarming", 4, 0.02, 0.01, 0.03, "better"), ("all", 4, -0.04, -0.06, -0.02, "undecided")]
+    table = pd.DataFrame(rows, columns=["dataset", "depth", "difference", "low", "high", "verdict"])
+    figure = diagnostics.self_comparison_figure(table, 0.01)
+    marks = [line for line in figure.axes[0].lines if line.get_marker() != "None"]
+    # in order of the difference, the mean last
+    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in marks] == list(enumerate([-2, 0, 1, 2, 3, -4]))
+    assert [line.get_marker() for line in marks] == ["o", "o", "o", "s", "o", "D"]
+    many = pd.concat([table.iloc[:-1]] * 20 + [table.iloc[-1:]])
+    assert diagnostics.self_comparison_figure(many, 0.01).get_figheight() == figure.get_figheight() < 4
 
 
 def test_paths_of_lines_lose_what_no_pixel_shows():

@@ -11,7 +11,9 @@ from altfreeze.support.errors import InputError
 from altfreeze.support.files import write_json
 from altfreeze.tables.collect import collect
 from altfreeze.vocabulary import METRICS
-from builders import RESULTS_CONFIG, compare_tables, make_study, read_tables, write_results
+from builders import RESULTS_CONFIG, compare_tables, make_study, open_page, read_tables, write_results
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
 
 NUMBERS = ["difference", "low", "high", "probability_of_improvement", "cliffs_delta", "verdict"]
 
@@ -89,7 +91,7 @@ def test_a_target_lies_between_chance_and_standard_training_in_the_direction_of_
     ("name", "units"),
     [("accuracy", "accuracy points"), ("balanced_accuracy", "balanced accuracy points"), ("log_loss", "of a nat")],
 )
-def test_the_report_says_it_in_the_words_of_the_metric(studies, name, units, tmp_path):
+def test_the_report_says_it_in_the_words_of_the_metric(browser, studies, name, units, tmp_path):
     study, folder, tables = studies[name]
     said = answer(study, tables["endpoints"])
     assert ": Yes, better" in said or ": It depends" in said or ": Yes, faster and better" in said
@@ -100,6 +102,13 @@ def test_the_report_says_it_in_the_words_of_the_metric(studies, name, units, tmp
     if name == "log_loss":
         assert "better than standard" in said
         assert "points" not in said
+    open_page(browser, tmp_path / "report.html")
+    cells = WebDriverWait(browser, 30).until(lambda _: browser.find_elements(By.CSS_SELECTOR, "#rows tr"))
+    rows = [[cell.text for cell in row.find_elements(By.CSS_SELECTOR, "th, td")] for row in cells]
+    shown = {metric: difference.partition(" ")[2] for metric, _, _, difference, *_ in rows}
+    # whatever the study's is, each metric has its unit
+    units = {"final test accuracy": "points", "final test balanced accuracy": "points"}
+    assert shown.items() >= (units | {"final test log loss": "× 0.01 nat"}).items()
 
 
 @pytest.mark.parametrize("name", ["f1", 3, None])

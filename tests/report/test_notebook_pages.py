@@ -4,13 +4,16 @@ import ast
 import re
 
 import nbformat
+import pandas as pd
 import papermill
 import pytest
+from altfreeze.report.blocks.display import table_html
 from altfreeze.report.notebook_pages import without_traces, write_page
 from altfreeze.support.errors import InputError
 from builders import ROOT, assert_loads_nothing, open_page
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
 
 def test_page_of_a_hostile_notebook_can_run_and_load_nothing(tmp_path):
@@ -47,7 +50,7 @@ def test_a_page_has_contents_and_links_to_its_neighbours(tmp_path):
     around = [("walkthrough.html", "prev"), ("statistics.html", "next")]
     assert re.findall(r'href="([^"]+)" rel="(\w+)"', text) == 2 * around
     assert "rel=" not in (tmp_path / "dynamics-iris.html").read_text(encoding="utf-8").partition("<main>")[0]
-    assert_loads_nothing(tmp_path / "budgets.html")
+    assert_loads_nothing(tmp_path / "budgets.html", scripts=1)
 
 
 def test_what_is_not_a_notebook_is_refused(tmp_path):
@@ -82,7 +85,7 @@ def test_a_notebook_that_is_executed_again_gives_the_same_bytes(tmp_path):
         write_page(executed, executed.with_suffix(".html"))
         found.append([executed.with_suffix(suffix).read_bytes() for suffix in (".ipynb", ".html")])
     assert found[0] == found[1]
-    assert_loads_nothing(executed.with_suffix(".html"))
+    assert_loads_nothing(executed.with_suffix(".html"), scripts=1)
     node = nbformat.read(executed, as_version=4)
     nbformat.validate(node)
     assert [cell.id for cell in node.cells] == ["parameters", "injected-parameters", "show"]
@@ -128,4 +131,33 @@ def test_code_is_shown_by_the_keyboard(browser, tmp_path):
     assert all(block.is_displayed() for block in code)
     assert all(image.get_property("naturalWidth") > 0 for image in browser.find_elements(By.TAG_NAME, "img"))
     assert all(image.get_attribute("alt") for image in browser.find_elements(By.TAG_NAME, "img"))
+    assert browser.get_log("browser") == []
+
+
+def test_tables_of_a_page_sort_and_are_saved_as_csv_and_its_figures_as_svg(browser, tmp_path):
+    table = pd.DataFrame({"Data set": ["a", "b", "c"], "p": ["0.2", "4.8e−07", "0.05"]})
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><title>µ</title></svg>\n'
+    folded = f"<details><summary>S</summary>{table_html(table)}</details>"
+    outputs = [
+        nbformat.v4.new_output("display_data", data={"text/html": folded}),
+        nbformat.v4.new_output("display_data", data={"image/svg+xml": svg}, metadata={"image/svg+xml": {"alt": "A"}}),
+    ]
+    cells = [nbformat.v4.new_code_cell("1", outputs=outputs)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "a.ipynb")
+    write_page(tmp_path / "a.ipynb", tmp_path / "a.html")
+    open_page(browser, tmp_path / "a.html")
+    browser.find_element(By.TAG_NAME, "summary").click()
+    heads = browser.find_elements(By.CSS_SELECTOR, "thead .sort")
+    assert [head.text for head in heads] == ["Data set", "p"]
+    heads[1].click()
+    assert [row.text for row in browser.find_elements(By.CSS_SELECTOR, "tbody th")] == ["b", "c", "a"]
+    browser.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+    saved = {"Table 1: save as CSV": tmp_path / "table-1.csv", "A: save as SVG": tmp_path / "a-1.svg"}
+    for label, path in saved.items():
+        browser.find_element(By.CSS_SELECTOR, f"button[aria-label='{label}']").click()
+        WebDriverWait(browser, 30, poll_frequency=0.05).until(
+            lambda _, path=path: path.exists() and path.stat().st_size
+        )
+    texts = [path.read_text(encoding="utf-8") for path in saved.values()]
+    assert texts == ["Data set,p\nb,4.8e−07\nc,0.05\na,0.2\n", svg]
     assert browser.get_log("browser") == []

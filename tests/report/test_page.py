@@ -5,6 +5,7 @@ import html
 import json
 import os
 import re
+from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
@@ -69,7 +70,7 @@ def test_a_report_draws_its_recipes_where_something_varies(results, tmp_path):
     assert 'id="recipes"' not in (results / "report.html").read_text(encoding="utf-8")
     varied = write(tmp_path, make_small_study(variations=[{"width": 16}]))
     first_screen = varied.partition('id="answer"')[2].partition('id="explore"')[0]
-    assert first_screen.count("<svg") == 2
+    assert first_screen.count("<svg") == 3
     assert "width 16" in first_screen.partition('id="recipes"')[2]
 
 
@@ -220,7 +221,7 @@ def test_pages_are_linked_in_the_order_of_reading_each_with_what_it_answers(tmp_
 # in a browser
 
 
-def test_tables_sort_by_their_heads_and_are_saved_as_csv(browser, results, tmp_path):
+def test_tables_sort_by_their_heads_and_are_saved_as_csv_as_the_figure_is_as_svg(browser, results, tmp_path):
     open_page(browser, results / "report.html")
     table = browser.find_element(By.ID, "budgets")
     script = (
@@ -235,6 +236,14 @@ def test_tables_sort_by_their_heads_and_are_saved_as_csv(browser, results, tmp_p
     saved = tmp_path / "strategies-at-equal-budgets.csv"
     WebDriverWait(browser, 30, poll_frequency=0.05).until(lambda _: saved.exists() and saved.stat().st_size)
     assert len(saved.read_text(encoding="utf-8").splitlines()) == len(numbers) + 1
+    browser.find_element(By.CSS_SELECTOR, "#effects .take button").click()
+    saved = tmp_path / "effects.svg"
+    WebDriverWait(browser, 30, poll_frequency=0.05).until(lambda _: saved.exists() and saved.stat().st_size)
+    texts = [
+        [text.text for text in ElementTree.parse(path).iter("{http://www.w3.org/2000/svg}text")]
+        for path in (saved, results / "figures" / "main.svg")
+    ]
+    assert texts[0] == texts[1]
 
 
 def test_the_meaning_of_a_word_is_shown_on_hover_and_on_a_tap(browser, results):
@@ -258,6 +267,12 @@ def test_report_in_a_browser(browser, results, width):
     assert answer.is_displayed()
     assert answer.text.startswith("6-layer MLPs, 2 data sets, 3 seeds each: No. ")
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    (figure,) = [each for each in browser.find_elements(By.CSS_SELECTOR, "#effects svg") if each.is_displayed()]
+    letters = "return [...arguments[0].querySelectorAll('text')].map((text) => text.getBoundingClientRect().height)"
+    assert min(browser.execute_script(letters, figure)) >= 10
+    # nor does it scroll by itself
+    card = "const card = arguments[0].parentElement; return card.scrollWidth - card.clientWidth"
+    assert browser.execute_script(card, figure) <= 0
     browser.find_element(By.LINK_TEXT, "A fair fight").click()
     assert browser.title == "A fair fight"
     browser.find_element(By.PARTIAL_LINK_TEXT, "Report").click()

@@ -67,6 +67,13 @@ def test_an_interval_that_is_not_there_is_said_so():
 
 
 @pytest.mark.parametrize(
+    ("value", "text"), [(0.31, "0.31"), (0.0123, "0.012"), (0.05, "0.05"), (0.050016, "0.05002"), (0.0496, "0.05")]
+)
+def test_a_p_value_is_not_rounded_across_the_level(value, text):
+    assert words.p_value(value) == text
+
+
+@pytest.mark.parametrize(
     ("low", "high", "text"),
     [
         (-0.0069, 0.0007, "0.69 below to 0.07 above"),

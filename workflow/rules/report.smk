@@ -1,8 +1,9 @@
-from altfreeze.report.templates import EXPLORER, PAGE
+from altfreeze.report.templates import EXPLORER, NOTEBOOK, PAGE
 
 PAGE_TEMPLATES = [
     repository_file("workflow/altfreeze/report/templates/page/conf.json"),
     repository_file("workflow/altfreeze/report/templates/page/index.html.j2"),
+    *(repository_file(f"workflow/altfreeze/report/templates/script/{part}.js") for part in NOTEBOOK),
     repository_file("workflow/altfreeze/report/templates/style.css"),
 ]
 # each page: its notebook, and what it reads: the study, tables with their seals, data sets, files of the workflow, and values of the
@@ -111,7 +112,10 @@ rule report:
             repository_file("workflow/altfreeze/report/templates/methods_short.html.j2"),
             repository_file("workflow/altfreeze/report/templates/report.html.j2"),
             repository_file("workflow/altfreeze/report/templates/references.bib"),
-            *(repository_file(f"workflow/altfreeze/report/templates/script/{part}.js") for part in (*PAGE, *EXPLORER)),
+            *(
+                repository_file(f"workflow/altfreeze/report/templates/script/{part}.js")
+                for part in sorted({*PAGE, *EXPLORER})
+            ),
             repository_file("workflow/altfreeze/report/templates/style.css"),
         ],
         citation=repository_file("CITATION.cff"),

@@ -14,7 +14,7 @@ import pandas as pd
 
 from altfreeze.comparison.readings import resampling_seed
 from altfreeze.freezing.schedules import split_index
-from altfreeze.report.words import CONTROLS, count, interval, listed, margin_in_words, points, side
+from altfreeze.report.words import CONTROLS, count, interval, listed, margin_in_words, p_value, points, side
 from altfreeze.statistics import mean_difference
 from altfreeze.study.grid import Study
 from altfreeze.study.recipes import PRIMARY_RECIPE
@@ -209,7 +209,7 @@ def speed(study: Study, tables: Tables) -> Finding | None:
     sentence = (
         f"The measured speed-up of {study.primary_strategy} per step reaches that of its operations on "
         f"{_of(reached, known)}: {measured}, where the operations allow {' to '.join(forms)}. It is faster than "
-        f"standard training on {_of(faster, known)} and slower on {_of(slower, known)}."
+        f"standard training on {_of(faster, known)}{f' and slower on {_of(slower, known)}' if slower.any() else ''}."
     )
     if len(known) < len(here):
         sentence += f" There is no interval on {count(len(here) - len(known), 'data set')}."
@@ -373,14 +373,14 @@ def _trend(study: Study, tables: Tables, over: str, at: str, levels: str, of: st
     row = next(rows.itertuples())
     along = f"over the {levels} {listed(row.levels.split())}"
     difference = f"the difference {of} from standard training at {EQUAL_BUDGETS[row.budget].words}"
-    test = f"Page's test on {count(row.datasets, 'data set')}, p = {row.p_value:.2g}"
+    test = f"Page's test on {count(row.datasets, 'data set')}, p = {p_value(row.p_value)}"
     seen = row.p_value <= SIGNIFICANT and row.direction in _TRENDS
     if seen:
         sentence = f"Yes: {along}, {difference} {_TRENDS[row.direction]} ({test})."
     else:
         sentence = f"No trend is seen {along} in {difference} ({test}), which is no evidence that there is none."
     sign = "≤" if row.p_value <= SIGNIFICANT else ">"
-    because = f"p_value = {row.p_value:.2g} {sign} {SIGNIFICANT:g}, direction = {row.direction}"
+    because = f"p_value = {p_value(row.p_value)} {sign} {SIGNIFICANT:g}, direction = {row.direction}"
     return Finding(sentence, because, rows)
 
 

@@ -3,7 +3,6 @@
 import base64
 import functools
 import gzip
-import hashlib
 import itertools
 import json
 from collections.abc import Mapping
@@ -291,11 +290,6 @@ def library() -> str:
     if "</script" in script.lower() or "<!--" in script:
         raise RuntimeError("the charting library cannot stand in a page")
     return script
-
-
-def content_hash(script: str) -> str:
-    """Return the source expression that lets a page's policy run an inline script: its SHA-256 in base64."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
 def json_in_html(value: Any) -> str:

@@ -21,7 +21,7 @@ from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from pygments.formatters import HtmlFormatter
 
 from altfreeze.report.kernels import ForkedKernelManager
-from altfreeze.report.templates import TEMPLATES, style_sheet
+from altfreeze.report.templates import NOTEBOOK, TEMPLATES, content_hash, script, style_sheet
 from altfreeze.report.words import ANSWERS
 from altfreeze.support.errors import InputError
 from altfreeze.support.files import atomic_output
@@ -88,8 +88,9 @@ def execute(notebook: Path, parameters: dict[str, Any], executed: Path) -> None:
 def write_page(notebook: Path, output: Path) -> None:
     """Write an executed notebook as one HTML page that loads nothing.
 
-    The code is hidden until a check box shows it; scripts and widgets are left out. The
-    notebook is stored again by `without_traces`, so that notebook and page are the same
+    The code is hidden until a check box shows it; scripts and widgets of outputs are left
+    out. Tables sort and are saved as CSV, figures as SVG, where the page may run its script.
+    The notebook is stored again by `without_traces`, so that notebook and page are the same
     bytes each time.
 
     Parameters
@@ -122,7 +123,8 @@ def write_page(notebook: Path, output: Path) -> None:
         node,
         resources={"page_title": _title(node) or name, "page_style": style, "page_neighbours": _neighbours(name)}
         # the walkthrough is read with its code
-        | {"page_shows_code": name == "walkthrough"},
+        | {"page_shows_code": name == "walkthrough"}
+        | {"page_script": script(*NOTEBOOK), "page_script_hash": content_hash(script(*NOTEBOOK))},
     )
     html = _scrolled_by_keys(_with_contents(html))
     with atomic_output(notebook) as file:

@@ -12,7 +12,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from altfreeze.report.answer import below
+from altfreeze.report.answer import below, sooner  # noqa: F401, sooner registers a rule of the discussion
 from altfreeze.report.answer.first import answer
 from altfreeze.report.blocks.cells import verdict_in_words, whole_trainings
 from altfreeze.report.blocks.endpoints import headlines
@@ -21,7 +21,6 @@ from altfreeze.report.discussion import Finding, Rule, discuss
 from altfreeze.report.explorer import (
     FILTERS,
     LOOKS,
-    content_hash,
     curves,
     explorer_data,
     json_in_html,
@@ -43,7 +42,7 @@ from altfreeze.report.methods import (
 )
 from altfreeze.report.paper import bibliography, checklist, main_table
 from altfreeze.report.selection import overall
-from altfreeze.report.templates import EXPLORER, PAGE, TEMPLATES, script, style_sheet
+from altfreeze.report.templates import EXPLORER, PAGE, TEMPLATES, content_hash, script, style_sheet
 from altfreeze.report.words import ANSWERS, GLOSSARY, interval, listed, margin_in_words, percent, points
 from altfreeze.study.grid import Study
 from altfreeze.support.errors import InputError
@@ -92,24 +91,15 @@ def write_report(study: Study, tables: Path | str, pages: Iterable[Path | str], 
     read["epochs"] = read_categories(folder / "epochs.parquet", "epochs", [*KEY, *curves(study.metric)])
     provenance = read_provenance(folder)
     sentence = answer(study, read["endpoints"])
-    svg = figure_svg(
-        main_figure(
-            read["runs"],
-            read["comparisons"],
-            study.primary_depth,
-            *study.primary,
-            study.metric,
-            study.equivalence_margin,
-        ),
-        f"Paired differences in final test {study.metric.words}, by data set. {sentence}",
-    )
+    wide, narrow = _main_figure(study, read, sentence)
     explored = explorer_data(study, read)
     scripts = [library(), script(*PAGE), script(*EXPLORER)]
     template = templates().get_template("report.html.j2")
     html = template.render(
         style=Markup(style_sheet()),
         answer=sentence,
-        figure=Markup(svg),
+        figure=Markup(wide),
+        narrow_figure=Markup(narrow),
         recipes=_recipes(study, read["variations"]),
         pages=_page_links(pages, output.parent),
         glossary=GLOSSARY,
@@ -120,7 +110,7 @@ def write_report(study: Study, tables: Path | str, pages: Iterable[Path | str], 
         **_sentences_and_tables(study, read, output.parent),
         **_record(study, provenance, read["runs"]),
     )
-    texts = {output.parent / "figures" / "main.svg": svg, output.with_name("answer.txt"): f"{sentence}\n"}
+    texts = {output.parent / "figures" / "main.svg": wide, output.with_name("answer.txt"): f"{sentence}\n"}
     texts[output.parent / "paper" / "main.tex"] = main_table(study, read["endpoints"])
     texts[output.parent / "paper" / "references.bib"] = bibliography(provenance)
     for path, text in (texts | {output: f"{html}\n"}).items():
@@ -170,6 +160,20 @@ def _below_the_answer(study: Study, read: dict[str, pd.DataFrame]) -> list[str]:
         below.worst_case(study, read["runs"], read["targets"]),
     ]
     return [sentence for sentence in sentences if sentence]
+
+
+def _main_figure(study: Study, read: dict[str, pd.DataFrame], sentence: str) -> list[str]:
+    """Return the figure of the primary comparison, as wide as half a screen and as a phone."""
+    compared = read["runs"], read["comparisons"], study.primary_depth, *study.primary
+    title = f"Paired differences in final test {study.metric.words}, by data set"
+    return [
+        figure_svg(
+            main_figure(*compared, study.metric, study.equivalence_margin, narrow),
+            # a title of its own: what figures of one page refer to is named after it
+            f"{title}{', in brief' if narrow else ''}. {sentence}",
+        )
+        for narrow in (False, True)
+    ]
 
 
 def _recipes(study: Study, variations: pd.DataFrame) -> Markup:

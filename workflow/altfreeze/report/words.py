@@ -26,15 +26,16 @@ GLOSSARY = {
     "operations": "multiplications and additions of forward and backward passes (FLOPs), counted exactly.",
     "freeze ratio": "the share of the layers that is in the lower group; with 0.5, half of them.",
     "control": "a strategy that exists to make the comparison fair, as standard training for half of the steps.",
-    "target": "an accuracy on validation data, so far on the way from chance to where standard training ends.",
+    "target": "a validation accuracy, as 90 % of the way from chance to where standard training ends.",
     "margin": "half the width of the band in which a difference counts as none; named before the results were seen.",
     "95 % interval": "the range that would hold the true mean in 95 of 100 repetitions with other seeds.",
     "paired": "compared run by run: for one seed, the same split, first weights and order of batches.",
     "seed": "the number that a run's split, first weights and order of batches are drawn from.",
     "recipe": "all that is the same for every strategy: network, optimizer, learning rate, schedule, width, batches.",
-    "equivalent": "within the margin, on a data set whose end notices a loss.",
-    "saturated": "within the margin where half of a standard training ends so, too: no difference says nothing.",
-    "undecided": "the interval holds zero and reaches beyond the margin: it says neither that nor that not.",
+    "equivalent": "the interval lies within the margin, on a data set that is sensitive.",
+    "sensitive": "able to tell: the end of training shows that standard training lost half of its budget.",
+    "saturated": "within the margin, but so is half of a standard training: that no difference is seen says nothing.",
+    "undecided": "the interval holds zero and reaches beyond the margin: there may be a difference, or none.",
     "not above chance": "standard training does not beat a constant prediction: there is nothing to compare.",
     "Holm": "a correction of p-values for their number: at most one in twenty such families has a false finding.",
     "sign test": "how likely so many data sets on one side would be if each side were as likely as the other.",
@@ -98,6 +99,12 @@ def number(value: float, form: str = ".2g") -> str:
         return ""
     text = f"{value:{form}}".replace("-", "−")
     return text if text.strip("+−0.") else text.lstrip("+−")
+
+
+def p_value(value: float, level: float = 0.05) -> str:
+    """Return a p-value with two digits, with more where two would show it on the other side of a level."""
+    texts = (f"{value:.{digits}g}" for digits in range(2, 17))
+    return next(text for text in texts if (float(text) <= level) == (value <= level))
 
 
 def distance(share: float, unit: str = "", places: int | None = None) -> str:

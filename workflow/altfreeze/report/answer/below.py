@@ -51,9 +51,9 @@ def sensitive(study: Study, sensitivity: pd.DataFrame, endpoints: pd.DataFrame) 
     if here.empty:
         return ""
     noticed = int((here["sensitive"] == "yes").sum())
-    sentence = f"On {noticed} of {count(len(here), 'data set')} the end notices by itself that standard training lost "
-    sentence += "half of its budget"
-    return sentence + ("." if noticed == len(here) else "; on each of the others no difference says nothing.")
+    sentence = f"On {noticed} of {count(len(here), 'data set')} the end is sensitive: it shows that standard training "
+    sentence += "lost half of its budget"
+    return sentence + ("." if noticed == len(here) else "; elsewhere, that no difference is seen says nothing.")
 
 
 def why(study: Study, comparisons: pd.DataFrame) -> str:

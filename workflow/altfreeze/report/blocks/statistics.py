@@ -10,7 +10,7 @@ from altfreeze.report.blocks.cells import NO_PAIR, at, tally, verdict_in_words
 from altfreeze.report.words import count, interval, margin_in_words, number, percent, points
 from altfreeze.study.grid import Study
 from altfreeze.study.recipes import PRIMARY_RECIPE
-from altfreeze.vocabulary import MEASURES, PANELS
+from altfreeze.vocabulary import MEASURES, NOT_ABOVE_CHANCE, PANELS
 
 SIGNIFICANCE = 0.05
 
@@ -46,7 +46,9 @@ def on_these_data_sets(study: Study, comparisons: pd.DataFrame) -> str:
     rows = primary_rows(comparisons)
     row = next(rows[rows["dataset"] == "all"].itertuples())
     subject = f"Final test {study.metric.words} at depth {study.primary_depth}, {primary_in_words(study)}"
-    grid = f"{count(len(study.primary_datasets), 'data set')} × {count(study.seeds, 'seed')}"
+    # the mean and its pairs are of data sets on which training is above chance
+    judged = rows["dataset"].isin(study.primary_datasets) & (rows["verdict"] != NOT_ABOVE_CHANCE)
+    grid = f"{count(judged.sum(), 'data set')} × {count(study.seeds, 'seed')}"
     pairs = f"{count(row.pairs, 'pair')}, {grid}" + (f", {row.dropped} left out" if row.dropped else "")
     if math.isnan(row.difference):
         return f"**On these data sets: undecided.** {subject}: a data set has no pair of runs ({pairs})."

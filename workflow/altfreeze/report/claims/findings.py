@@ -73,7 +73,7 @@ class _Tables(NamedTuple):
 
 
 def judge_all(study: Study, tables: Path | str, claims: Sequence[Claim]) -> list[Judged]:
-    """Return what a finished study says of every claim.
+    """Return what a finished study says of every claim, those that it tests first.
 
     Parameters
     ----------
@@ -83,7 +83,8 @@ def judge_all(study: Study, tables: Path | str, claims: Sequence[Claim]) -> list
     claims : sequence of Claim
     """
     read = _Tables(*read_tables(tables, *_Tables._fields))
-    return [_judge(study, read, claim) for claim in claims]
+    judged = [_judge(study, read, claim) for claim in claims]
+    return sorted(judged, key=lambda each: each.saying in (ABSENT, UNTESTED))
 
 
 def _judge(study: Study, tables: _Tables, claim: Claim) -> Judged:

@@ -23,7 +23,8 @@ def tally_of_claims(study: Study, judged: Sequence[Judged]) -> str:
         f"{study.learning_rate_schedule} learning rate for {count(study.epochs_standard, 'epoch')} on "
         f"{count(len(study.primary_datasets), 'data set')}, {count(study.seeds, 'seed')} each"
     )
-    return f"Of {count(len(judged), 'claim')}: {', '.join(counts)}. {tested} are tested, all on this: {scope}."
+    where = f" {count(tested, 'claim')} {'is' if tested == 1 else 'are'} tested, on {scope}." if tested else ""
+    return f"Of {count(len(judged), 'claim')}: {', '.join(counts)}.{where}"
 
 
 def claims_table(study: Study, judged: Sequence[Judged]) -> pd.DataFrame:

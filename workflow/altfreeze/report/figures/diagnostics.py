@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from altfreeze.report.figures.style import COLORS, DASHES, GREY, add_legend, few_ticks, label_plainly, row_label, style
+from altfreeze.report.figures.style import COLORS, DASHES, GREY, add_legend, few_ticks, label_plainly, style
 from altfreeze.report.words import margin_in_words
 from altfreeze.support.errors import InputError
 from altfreeze.vocabulary import METRICS, Metric
@@ -20,7 +20,7 @@ _SHARES = ["#bdbdbd", COLORS[0], COLORS[2], "#737373", COLORS[1]]
 
 
 def self_comparison_figure(table: pd.DataFrame, margin: float, metric: Metric = METRICS["accuracy"]) -> Figure:
-    """Draw standard training against itself on other seeds: a panel per depth, a row per data set.
+    """Draw standard training against itself on other seeds: a panel per depth, data sets by their difference.
 
     Parameters
     ----------
@@ -32,6 +32,7 @@ def self_comparison_figure(table: pd.DataFrame, margin: float, metric: Metric = 
     Returns
     -------
     matplotlib.figure.Figure
+        Data sets have no names: those of the false alarms are told in words, and the table has all.
 
     Raises
     ------
@@ -40,32 +41,37 @@ def self_comparison_figure(table: pd.DataFrame, margin: float, metric: Metric = 
     """
     if table.empty:
         raise InputError("self_comparison: the table is empty")
-    depths, names = sorted(table["depth"].unique()), list(table["dataset"].unique())
+    depths = sorted(table["depth"].unique())
+    looks = {
+        "a data set": {"color": COLORS[0], "marker": "o"},
+        "a false alarm": {"color": _FALSE_ALARM, "marker": "s"},
+        "mean of all": {"color": "black", "marker": "D"},
+    }
+    usual, alarm, overall = looks
     with style():
-        figure = Figure(figsize=(max(2.7 * len(depths) + 1.4, 8), 1.7 + 0.27 * len(names)), layout="constrained")
-        axes = figure.subplots(1, len(depths), sharex=True, sharey=True, squeeze=False)[0]
+        figure = Figure(figsize=(max(2.7 * len(depths) + 1.4, 8), 3.4), layout="constrained")
+        axes = figure.subplots(1, len(depths), sharey=True, squeeze=False)[0]
         for panel, depth in zip(axes, depths, strict=True):
-            panel.axvspan(-100 * margin, 100 * margin, color="0.92", linewidth=0, zorder=0)
-            panel.axvline(0, color="black", linewidth=1)
-            for row in table[table["depth"] == depth].itertuples():
-                position, false = names.index(row.dataset), row.verdict in ("better", "worse")
-                color = _FALSE_ALARM if false else "black" if row.dataset == "all" else COLORS[0]
-                panel.plot([100 * row.low, 100 * row.high], [position, position], color=color, linewidth=2)
-                panel.plot(100 * row.difference, position, "D" if false else "o", color=color, markersize=5)
+            panel.axhspan(-100 * margin, 100 * margin, color="0.92", linewidth=0, zorder=0)
+            panel.axhline(0, color="black", linewidth=1)
+            rows = table[table["depth"] == depth].sort_values("difference", kind="stable")
+            mean = rows["dataset"] == "all"
+            for place, row in enumerate(pd.concat([rows[~mean], rows[mean]]).itertuples()):
+                false = row.verdict in ("better", "worse")
+                look = looks[alarm if false else overall if row.dataset == "all" else usual]
+                panel.vlines(place, 100 * row.low, 100 * row.high, color=look["color"], linewidth=1.6)
+                panel.plot(place, 100 * row.difference, linestyle="", markersize=4, **look)
             panel.set_title(f"Depth {depth}")
-            few_ticks(panel.xaxis)
-        axes[0].set_yticks(range(len(names)), [row_label(name) for name in names])
-        axes[0].set_ylim(len(names) - 0.5, -0.5)
+            panel.set_xticks([])
+            panel.grid(True, axis="y")
+        few_ticks(axes[0].yaxis, 6)
+        axes[0].set_ylabel(f"Difference ({metric.points})")
         figure.supxlabel(
-            f"Final test {metric.words} of standard training, calibration against compared seeds ({metric.points})\n"
+            f"Final test {metric.words} of standard training, calibration minus compared seeds, sorted by size.\n"
             f"Bar: 95 % Welch interval. Band: ±{margin_in_words(margin, metric, short=True)}, which count as equal.",
             fontsize="small",
         )
-        handles = [
-            Line2D([], [], color=COLORS[0], marker="o", linewidth=2, label="meets zero or lies within the band"),
-            Line2D([], [], color=_FALSE_ALARM, marker="D", linewidth=2, label="false alarm"),
-        ]
-        add_legend(figure, handles, None)
+        add_legend(figure, [Line2D([], [], label=words, linewidth=1.6, **look) for words, look in looks.items()], None)
     return figure
 
 

@@ -17,7 +17,7 @@ from altfreeze.study.recipes import PRIMARY_RECIPE
 from altfreeze.support.errors import InputError
 from altfreeze.vocabulary import EQUAL_BUDGETS, METRICS, PANELS, Metric
 
-# points, of the letters of a figure that is shown as narrow as a phone
+# points, of the letters of a figure that stands beside another or fills a phone
 _SMALL = 7.5
 
 
@@ -30,6 +30,7 @@ def main_figure(
     budget: str = "epochs",
     metric: Metric = METRICS["accuracy"],
     margin: float = 0,
+    narrow: bool = False,
 ) -> Figure:
     """Draw one comparison: one row per data set, from the best for the strategy to the worst, and their mean.
 
@@ -43,11 +44,13 @@ def main_figure(
     metric : altfreeze.vocabulary.Metric
     margin : float
         Half width of the band in which a difference counts as none, a share.
+    narrow : bool
+        For a phone, whose width has room for readable letters where intervals are bars alone, not numbers too.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Narrow and tall: it stands beside another on a screen and fills a phone.
+        Tall: it stands beside another on a screen.
 
     Raises
     ------
@@ -62,7 +65,8 @@ def main_figure(
     if not np.isclose(rows[["read_reference", "read_strategy"]].fillna(1), 1).all():
         seeds = seeds.iloc[:0]
     with style():
-        figure = Figure(figsize=(5.2, 0.95 + np.clip(4.8 / len(rows), 0.155, 0.3) * len(rows)), layout="constrained")
+        height = 1.05 + np.clip(4.8 / len(rows), 0.155, 0.3) * len(rows)
+        figure = Figure(figsize=(3.4 if narrow else 5.2, height), layout="constrained")
         axes = figure.subplots()
         axes.axvspan(-100 * margin, 100 * margin, color="0.9", linewidth=0, zorder=0)
         axes.axvline(0, color="#999999", linewidth=1.2)
@@ -76,13 +80,12 @@ def main_figure(
         axes.set_yticks(range(len(rows)), [row_label(name) for name in rows["dataset"]], fontsize=_SMALL)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.tick_params(axis="x", labelsize=_SMALL)
-        axes.set_xlabel(
-            f"Final test {metric.words} ({_points(metric)}),\n{_minus(metric, strategy, reference)}", fontsize=_SMALL
-        )
         small = "" if seeds.empty else " Small: seeds."
         band = f" Band: ±{margin_in_words(margin, metric, short=True)}." if margin else ""
-        figure.supxlabel(f"Dot: mean over seeds. Bar: its 95 % interval.{small}{band}", fontsize=_SMALL)
-        _numbers_at_the_right(axes, rows)
+        lines = [f"Final test {metric.words} ({_points(metric)}),", _minus(metric, strategy, reference)]
+        lines.append(f"Dot: mean over seeds. Bar: its 95 % interval.{small}{band}")
+        figure.supxlabel("\n".join(textwrap.fill(line, 52) for line in lines), fontsize=_SMALL)
+        _numbers_at_the_right(axes, rows, intervals=not narrow)
         _arrows(axes)
     return figure
 
@@ -115,14 +118,14 @@ def _draw_seeds(axes: Axes, position: int, differences: pd.Series) -> None:
     axes.scatter(values, position + 0.12 + np.minimum(offset, 0.36), s=6, color=GREY, alpha=0.7, linewidth=0, zorder=3)
 
 
-def _numbers_at_the_right(axes: Axes, rows: pd.DataFrame) -> None:
-    """Write each row's difference and interval beside it."""
+def _numbers_at_the_right(axes: Axes, rows: pd.DataFrame, intervals: bool) -> None:
+    """Write each row's difference beside it, and its interval where there is room."""
     # two decimals of ten points and more say nothing
     places = 1 if rows[["difference", "low", "high"]].abs().max(axis=None) >= 0.1 else 2
     numbers = [
         "no pair"
         if np.isnan(row.difference)
-        else signed_points(row.difference, places) + _ends_in_brackets(row, places)
+        else signed_points(row.difference, places) + (_ends_in_brackets(row, places) if intervals else "")
         for row in rows.itertuples()
     ]
     right = axes.twinx()

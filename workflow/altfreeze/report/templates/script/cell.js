@@ -75,7 +75,7 @@ const drawPairs = (row, header, rows, label, words, subtitle) => {
   const difference = `Difference (${isRatio(row) ? "% of the reference" : isLoss(row) ? unit(row) : "percentage points"})`;
   const height = 17 * Math.max(values.length, 3);
   const known = { ...words, subtitle, difference, below: -margin, above: margin, height };
-  byId("margin").textContent = `±${margin} ${unit(row)}`;
+  byId("margin").textContent = `±${margin} ${unit(row).replace(/s$/, margin === 1 ? "" : "s")}`;
   return drawChart("pairs", values, known, `Paired differences, ${subtitle}: ${inWords(row)}.`);
 };
 const drawTimes = (view, table, words) => {
@@ -99,7 +99,7 @@ const drawTimes = (view, table, words) => {
 const percent = (text) => (text === "" ? "" : `${(100 * text).toFixed(2)} %`);
 const mean = (row, text) => (isLoss(row) && text !== "" ? Number(text).toFixed(4) : percent(text));
 const figuresOf = (row) => [
-  row.difference === "" ? verdictOf(row) : verdictInWords(row), row.difference === "" ? "" : points(row.difference) + (isRatio(row) ? " %" : ""), ends(row),
+  row.difference === "" ? verdictOf(row) : verdictInWords(row), row.difference === "" ? "" : `${points(row.difference)} ${isLoss(row) ? "× 0.01 nat" : unit(row)}`, ends(row),
   mean(row, row.reference_mean), mean(row, row.strategy_mean), row.pairs, row.dropped,
 ];
 const tableRow = (look, head, texts) =>

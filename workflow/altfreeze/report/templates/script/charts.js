@@ -9,9 +9,10 @@ const drawChart = async (name, rows, words, alternative, chartName = name) => {
   const target = byId(name).querySelector(".chart");
   const width = Math.max(target.clientWidth, 260);
   const columns = width < 560 ? 1 : 2;
+  const narrow = words.lines.flatMap((line) => line.split(/ (?=against )/));
   const known = {
     grey: colour("--muted"), accent: colour("--accent"), height: 320, width, columns,
-    title: width < 400 ? words.lines : words.lines.join(": "), panel: (width - 70 * columns) / columns,
+    title: width < 400 ? narrow : words.lines.join(": "), panel: (width - 70 * columns) / columns,
     legend: { ...data.legend, direction: width < 560 ? "vertical" : "horizontal" }, ...words,
   };
   const chart = JSON.parse(JSON.stringify(data.charts[chartName]), (_, value) =>

@@ -14,8 +14,3 @@ const fillSelect = (id, options, value) => {
   byId(id).replaceChildren(...options.map(([each, label]) => element("option", { value: each }, label)));
   byId(id).value = value;
 };
-const save = (blob, name) => {
-  const link = element("a", { href: URL.createObjectURL(blob), download: name });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-};

@@ -4,15 +4,17 @@ const cellText = (cell) => cell?.innerText.trim().replace(/\s+/g, " ") ?? "";
 // numbers by their size, all else as text; what is not there stands last
 const sortKey = (cell) => {
   const text = cellText(cell);
-  const found = text.replaceAll("−", "-").replace(/(\d),(?=\d{3})/g, "$1").match(/^[+-]?\d+(\.\d+)?/);
+  const found = text.replaceAll("−", "-").replace(/(\d),(?=\d{3})/g, "$1").match(/^[+-]?\d+(\.\d+)?(e[+-]?\d+)?/);
   return found ? Number(found[0]) : text;
 };
 const comesBefore = (one, other) =>
   typeof one === "number" && typeof other === "number" ? one - other
     : String(one).localeCompare(String(other), "en", { numeric: true });
-for (const table of document.querySelectorAll(".scroll table:not(#matrix)")) {
+for (const table of document.querySelectorAll(":is(.scroll, .output_html) table:not(#matrix)")) {
   const heads = [...table.querySelectorAll("thead th")];
   heads.forEach((head, place) => {
+    // a folded table has no inner text
+    if (!head.textContent.trim()) return;
     const button = document.createElement("button");
     button.type = "button";
     button.className = "sort";
@@ -29,21 +31,12 @@ for (const table of document.querySelectorAll(".scroll table:not(#matrix)")) {
   });
   // those of an opened cell save the rows of the tables
   if (table.closest("[data-part]")) continue;
-  const save = document.createElement("button");
-  save.type = "button";
-  save.textContent = "CSV";
   const title = table.closest("[aria-label]")?.ariaLabel ?? "table";
-  save.ariaLabel = `${title}: save as CSV`;
-  save.addEventListener("click", () => {
+  const line = takeLine("CSV", title, () => {
     const quoted = (text) => (/[",]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
     const lines = [...table.rows].map((row) => [...row.cells].map((cell) => quoted(cellText(cell))).join(","));
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([`${lines.join("\n")}\n`], { type: "text/csv" }));
-    link.download = `${title.replace(/^\w+: /, "").replace(/\W+/g, "-").toLowerCase()}.csv`;
-    link.click();
+    const name = title.replace(/^\w+: /, "").replace(/\W+/g, "-").toLowerCase();
+    save(new Blob([`${lines.join("\n")}\n`], { type: "text/csv" }), `${name}.csv`);
   });
-  const line = document.createElement("p");
-  line.className = "take";
-  line.append(save);
-  table.closest(".scroll").after(line);
+  (table.closest(".scroll") ?? table).after(line);
 }
