@@ -80,7 +80,13 @@ class Step(NamedTuple):
     @property
     def active(self) -> tuple[bool, ...]:
         """Which layers have a gradient, bottom first."""
-        return tuple(factor > 0 for factor in self.factors)
+        return _active(self.factors)
+
+
+# of a training's steps nearly all are alike
+@functools.lru_cache(maxsize=1024)
+def _active(factors: tuple[float, ...]) -> tuple[bool, ...]:
+    return tuple(factor > 0 for factor in factors)
 
 
 def are_alike(steps: Sequence[Step]) -> bool:

@@ -95,7 +95,8 @@ def resample_counts(seed: int, number: int) -> np.ndarray:
     return counts.astype(np.min_scalar_type(number))
 
 
-@functools.lru_cache(maxsize=2)
+# pairs of strategies are compared on one data set after the other: as many as most studies have
+@functools.lru_cache(maxsize=32)
 def _shares(seed: int, number: int) -> np.ndarray:
     """Return `resample_counts` over their sums, for the next sample of the same seed and number."""
     return resample_counts(seed, number) / number
