@@ -28,31 +28,33 @@ def _is_text(statement: ast.stmt) -> bool:
     )
 
 
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    """Remove the texts that document a module, a class, a function or, below it, an attribute."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            node.body = [statement for statement in node.body if not _is_text(statement)]
-    return tree
+def _structure(node: Any) -> str:
+    """Return a syntax tree as text that is the same in every version of Python, without what documents its parts.
 
-
-def _structure(node: Any) -> Any:
-    """Return a syntax tree as nested lists that are the same in every version of Python."""
-    if isinstance(node, ast.AST):
-        # versions differ in the fields that they leave empty
-        fields = [[name, _structure(value)] for name, value in ast.iter_fields(node) if value not in (None, [])]
-        return [type(node).__name__, fields]
+    That are the texts of a module, a class, a function or, below it, an attribute.
+    """
     if isinstance(node, list):
-        return [_structure(part) for part in node]
-    return repr(node)
+        return f"[{', '.join(map(_structure, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(repr(node))
+    fields = []
+    for name in node._fields:
+        value: Any = getattr(node, name, None)
+        if name == "body" and isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            value = [statement for statement in value if not _is_text(statement)]
+        # versions differ in the fields that they leave empty
+        if value is not None and value != []:
+            fields.append(f"['{name}', {_structure(value)}]")
+    return f"['{type(node).__name__}', [{', '.join(fields)}]]"
 
 
 def _path(module: str) -> Path | None:
     """Return the file of a module of this package, or None where the name is no module of it."""
     package, *parts = module.split(".")
+    if package != PACKAGE.name:
+        return None
     stem = PACKAGE.joinpath(*parts)
-    found = [path for path in (stem / "__init__.py", stem.with_suffix(".py")) if path.is_file()]
-    return found[0] if package == PACKAGE.name and found else None
+    return next((path for path in (stem / "__init__.py", stem.with_suffix(".py")) if path.is_file()), None)
 
 
 def _imports(tree: ast.Module) -> Iterator[str]:
@@ -74,8 +76,7 @@ def _imports(tree: ast.Module) -> Iterator[str]:
 def _read(source: str) -> tuple[str, frozenset[str]]:
     """Return code without comments, layout and docstrings, and what it imports of this package."""
     tree = ast.parse(source)
-    imported = frozenset(_imports(tree))
-    return repr(_structure(_without_docstrings(tree))), imported
+    return _structure(tree), frozenset(_imports(tree))
 
 
 def _source(root: str) -> str:
