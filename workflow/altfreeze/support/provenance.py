@@ -29,9 +29,9 @@ def _is_text(statement: ast.stmt) -> bool:
 
 
 def _structure(node: Any) -> str:
-    """Return a syntax tree as text that is the same in every version of Python, without what documents its parts.
+    """Return a syntax tree as text that is the same in every version of Python, without its documentation.
 
-    That are the texts of a module, a class, a function or, below it, an attribute.
+    Left out are the texts that document a module, a class, a function or, below it, an attribute.
     """
     if isinstance(node, list):
         return f"[{', '.join(map(_structure, node))}]"
