@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -45,6 +46,16 @@ ROOT = Path(__file__).parents[1]
 
 
 # ---- programs that a test needs
+
+
+def wait_until(condition: Callable[[], Any], what: str = "what is waited for", seconds: float = 30) -> Any:
+    """Return what `condition` returns as soon as it is true."""
+    until = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > until:
+            raise TimeoutError(f"{what} took longer than {seconds} seconds")
+        time.sleep(0.05)
+    return value
 
 
 def need(programs: list[str], script: str, path: str | None = None) -> list[str]:

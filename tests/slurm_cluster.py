@@ -7,8 +7,9 @@ import re
 import shutil
 import socket
 import subprocess
-import time
 from pathlib import Path
+
+from builders import wait_until
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "squeue", "srun")
 ACCOUNTING = ("slurmdbd", "sacct", "sacctmgr", "mariadbd", "mariadb-install-db")
@@ -92,16 +93,6 @@ def _free_ports(number):
         for one in sockets:
             one.bind(("127.0.0.1", 0))
         return [one.getsockname()[1] for one in sockets]
-
-
-def wait_until(condition, what, seconds=30):
-    """Return what `condition` returns as soon as it is true."""
-    until = time.monotonic() + seconds
-    while not (value := condition()):
-        if time.monotonic() > until:
-            raise TimeoutError(f"{what} took longer than {seconds} seconds")
-        time.sleep(0.1)
-    return value
 
 
 class SlurmCluster:

@@ -17,7 +17,7 @@ import psutil
 import pytest
 import yaml
 from altfreeze.support.forkclient import COMMAND, IMPORTED, SOCKET, VARIABLE
-from builders import ROOT
+from builders import ROOT, wait_until
 
 STUDY = {
     "datasets": ["iris"],
@@ -54,14 +54,6 @@ def alive(folder):
             if process.cwd().startswith(str(folder)) and process.status() != psutil.STATUS_ZOMBIE:
                 found.add(process.pid)
     return found
-
-
-def wait_until(condition):
-    for _ in range(600):
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError("waited in vain")
 
 
 class Server:

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 import yaml
 import yte
-from builders import ROOT, need
-from slurm_cluster import ACCOUNTING, PATH, PROGRAMS, SlurmCluster, wait_until
+from builders import ROOT, need, wait_until
+from slurm_cluster import ACCOUNTING, PATH, PROGRAMS, SlurmCluster
 from submission import refusals
 
 STUDY = {

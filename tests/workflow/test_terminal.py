@@ -26,11 +26,10 @@ import pytest
 import yaml
 from altfreeze.report.words import signed_points
 from altfreeze.support.errors import InputError
-from builders import ROOT, make_study
+from builders import ROOT, make_study, wait_until
 from closing import clock_advice, excerpt, last_lines, why_silent
 from guard import hold, unusable_place
 from progress import Progress, duration
-from slurm_cluster import wait_until
 from submission import hear
 
 STUDY = {
