@@ -20,7 +20,7 @@ from altfreeze.study.consistency import NORMALISATIONS
 from altfreeze.study.grid import Study
 from altfreeze.study.keel import PACKAGE, VERSION
 from altfreeze.study.recipes import unread
-from altfreeze.study.sources import MADE, fixes_test_part, origin_of
+from altfreeze.study.sources import MADE, SHIPPED, fixes_test_part, origin_of
 from altfreeze.support.errors import InputError
 from altfreeze.support.provenance import commit_in_words
 from altfreeze.vocabulary import EQUAL_BUDGETS
@@ -216,7 +216,7 @@ def _origins(study: Study) -> str:
     kinds = {name: study.sources.get(name, {}).get("kind") for name in study.datasets}
     keel = [name for name, kind in kinds.items() if kind == "keel"]
     made = [name for name, kind in kinds.items() if kind in MADE]
-    shipped = [name for name, kind in kinds.items() if kind in ("iris", "wine", "breast_cancer", "digits")]
+    shipped = [name for name, kind in kinds.items() if kind in SHIPPED]
     others = [name for name in kinds if name not in (*made, *shipped) and kinds[name] != "keel"]
     parts = [
         shipped and f"{listed(shipped)} from scikit-learn",

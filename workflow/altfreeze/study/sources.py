@@ -253,7 +253,7 @@ def shape_of(source: dict[str, Any]) -> list[int] | None:
 
 
 # of the sets that scikit-learn ships, as its descriptions of them say
-_SHIPPED = {
+SHIPPED = {
     "iris": "UCI, Iris; scikit-learn's copy is that of R, which differs in two rows",
     "wine": "UCI, Wine",
     "breast_cancer": "UCI, Breast Cancer Wisconsin (Diagnostic)",
@@ -274,8 +274,8 @@ def origin_of(source: dict[str, Any]) -> dict[str, str]:
         ``origin`` and ``licence`` in words; empty where the configuration knows more than this program.
     """
     kind = source["kind"]
-    if kind in _SHIPPED:
-        return {"origin": _SHIPPED[kind], "licence": "CC BY 4.0, as UCI's page of the set states"}
+    if kind in SHIPPED:
+        return {"origin": SHIPPED[kind], "licence": "CC BY 4.0, as UCI's page of the set states"}
     return {"origin": KEEL[source["name"]].origin, "licence": LICENCE} if kind == "keel" else {}
 
 

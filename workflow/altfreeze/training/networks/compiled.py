@@ -85,7 +85,7 @@ def _matrix(address: int, member: int, rows: int, columns: int) -> Any:
 @_compiled
 def _row(memory: Any, index: int, rows: int, columns: int) -> Any:
     """Return the matrix at the beginning of a row of memory that the caller holds."""
-    return numba.carray(_floats(memory.ctypes.data + 4 * index * memory.shape[1]), (rows, columns))
+    return _matrix(memory.ctypes.data + 4 * index * memory.shape[1], 0, rows, columns)
 
 
 @_compiled
